@@ -1,0 +1,1 @@
+"""The Airflow release: chart, values, installation, and the API client."""

@@ -1,0 +1,1 @@
+"""What is kept when a run fails: collect, redact, diagnose."""

@@ -1,0 +1,112 @@
+"""What a run has created, written down *before* it is created, so that a killed run can be cleaned up.
+
+One run, one append-only file of JSON lines under `<state>/runs/<run id>/journal.jsonl`:
+
+    {"op": "create", "id": 3, "kind": "cluster", "name": "h-7f3a", "detail": {...}, "at": "2026-01-31T12:00:00Z"}
+    {"op": "remove", "id": 3}
+
+An entry without a matching `remove` may exist. Nothing outside a journal is ever deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.errors import EnvironmentFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that a run created or was about to create.
+
+    Attributes:
+        id: Unique in its journal, in order of creation.
+        kind: What it is, and so who can remove it: `engine`, `cluster`, `network`, `container`, `file`.
+        name: Its exact name in that kind; removal goes by this, never by prefix.
+        detail: What its remover needs besides.
+    """
+
+    id: int
+    kind: str
+    name: str
+    detail: Mapping[str, str] = field(default_factory=dict)
+
+
+class Journal:
+    """The journal of one run; safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._next = max((entry.id for entry in _entries(path)), default=0) + 1
+
+    def record(self, kind: str, name: str, **detail: str) -> Entry:
+        """Note that a thing is about to be created; returns once the note is on disk."""
+        with self._lock:
+            entry = Entry(self._next, kind, name, detail)
+            self._next += 1
+            self._append(
+                {
+                    "op": "create",
+                    "id": entry.id,
+                    "kind": kind,
+                    "name": name,
+                    "detail": detail,
+                    "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                }
+            )
+        return entry
+
+    def removed(self, entry: Entry) -> None:
+        """Note that the thing is gone."""
+        with self._lock:
+            self._append({"op": "remove", "id": entry.id})
+
+    def open(self) -> list[Entry]:
+        """What may still exist, newest first: the order of removal."""
+        gone = {line["id"] for line in _lines(self.path) if line["op"] == "remove"}
+        return [entry for entry in reversed(_entries(self.path)) if entry.id not in gone]
+
+    def _append(self, line: Mapping[str, object]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line, sort_keys=True) + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+
+
+def _lines(path: Path) -> list[dict[str, object]]:
+    if not path.exists():
+        return []
+    lines: list[dict[str, object]] = []
+    raw = path.read_text(encoding="utf-8").splitlines()
+    for number, text in enumerate(raw, start=1):
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError as error:
+            if number == len(raw):
+                break  # the run was killed while it wrote; what it announced was not yet created
+            raise EnvironmentFailed(
+                f"the journal {path} is damaged in line {number}",
+                next_step="remove by hand what its other lines name, then delete the file",
+            ) from error
+    return lines
+
+
+def _entries(path: Path) -> list[Entry]:
+    return [
+        Entry(
+            id=int(str(line["id"])),
+            kind=str(line["kind"]),
+            name=str(line["name"]),
+            detail={str(k): str(v) for k, v in dict(line.get("detail") or {}).items()},  # type: ignore[call-overload]
+        )
+        for line in _lines(path)
+        if line["op"] == "create"
+    ]

@@ -1,0 +1,276 @@
+"""The values that pass from box to box, left to right through a run. All frozen; none has behaviour.
+
+`Settings` (harness/settings.py) -> `Toolchain` -> `Cluster` -> `Services` -> `AirflowRelease` -> `PipelineRun` ->
+`Verdict` (harness/dvc/). They stand together, below the boxes, so that a box needs no other box and can be tested
+with a hand-made input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr
+
+ImageName = Literal[
+    "airflow", "worker", "postgres", "localstack", "strict-s3", "git-server", "git-sync", "adapter", "path-helper"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """A part that replaces a real one.
+
+    Attributes:
+        name: What runs.
+        replaces: What it stands in for.
+        because: Why the real part is not here.
+    """
+
+    name: str
+    replaces: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A container engine that answers.
+
+    Attributes:
+        docker: The client program.
+        host: Its address as DOCKER_HOST takes it; empty for the client's own default.
+        ours: Whether the harness started it, and so stops it.
+        version: The server's version.
+    """
+
+    docker: Path
+    host: str
+    ours: bool
+    version: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a program needs in its environment to reach this engine and no other."""
+        return {"DOCKER_HOST": self.host} if self.host else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """Everything a target needs to make a cluster and fill it.
+
+    Attributes:
+        supply: Which supply it came from.
+        engine: The container engine.
+        kind: The kind program.
+        helm: The helm program.
+        kubectl: The kubectl program.
+        node_image: Image of the kind node, with `preloaded` inside.
+        images: Image reference in the cluster by logical name.
+        image_ids: The image's configuration digest ("sha256:...") by logical name: what a pod's status must show.
+        preloaded: References that are inside the node image already; the others must be loaded.
+        chart: The Airflow chart, a folder or an archive.
+        chart_kind: Whether that is the official chart or the embedded one.
+        stand_ins: What replaces a real part.
+        kubernetes_version: Such as "v1.34.4".
+    """
+
+    supply: Literal["registry", "packages"]
+    engine: Engine
+    kind: Path
+    helm: Path
+    kubectl: Path
+    node_image: str
+    images: Mapping[ImageName, str]
+    image_ids: Mapping[ImageName, str]
+    preloaded: frozenset[str]
+    chart: Path
+    chart_kind: Literal["official", "embedded"]
+    stand_ins: tuple[StandIn, ...]
+    kubernetes_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster that answers.
+
+    Attributes:
+        name: Its exact name.
+        kubeconfig: File written by the harness, mode 0600, with this one context.
+        context: Name of that context.
+        ports: Port on the host's loopback by service name ("airflow", "git", "s3").
+        reused: Whether it was there before this run.
+        kubernetes_version: What its API server says, such as "v1.34.4".
+    """
+
+    name: str
+    kubeconfig: Path
+    context: str
+    ports: Mapping[str, int]
+    reused: bool
+    kubernetes_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class GitService:
+    """The Git server.
+
+    Attributes:
+        inside: Repository URL as pods use it; fixed for the life of a cluster.
+        outside: The same repository as the harness reaches it.
+        ca_file: Certificate authority that signed the server's certificate.
+        username: User with read and write access.
+        password: Its password.
+        admin_password: Password of the user `harness-admin`, who alone may re-seed the repository.
+    """
+
+    inside: str
+    outside: str
+    ca_file: Path
+    username: str
+    password: SecretStr
+    admin_password: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class S3Service:
+    """The object store.
+
+    Attributes:
+        inside: Endpoint URL as pods use it; None for AWS itself.
+        outside: Endpoint URL as the harness reaches it; None for AWS itself.
+        bucket: One per cluster.
+        region: Of the bucket.
+        access_key: For the harness itself; None where boto3's own chain serves.
+        secret_key: Likewise.
+        backend: What answers, with its version.
+    """
+
+    inside: str | None
+    outside: str | None
+    bucket: str
+    region: str
+    access_key: str | None
+    secret_key: SecretStr | None
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All services of a cluster, each proven by a round trip from outside and from a pod."""
+
+    git: GitService
+    s3: S3Service
+
+
+@dataclass(frozen=True, slots=True)
+class AirflowRelease:
+    """An Airflow that answers.
+
+    Attributes:
+        url: Root of its API and UI as the harness reaches it, without a trailing slash.
+        username: Of the administrator.
+        password: Generated for this cluster.
+        version: What the API says, such as "3.3.2".
+        chart: Chart name and version with its kind, such as "airflow 1.22.0 (official)".
+        values_digest: sha256 over the effective values, secrets left out.
+        namespace: Where it is installed.
+    """
+
+    url: str
+    username: str
+    password: SecretStr
+    version: str
+    chart: str
+    values_digest: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutcome:
+    """How one task instance ended.
+
+    Attributes:
+        task_id: Of the DAG.
+        state: Airflow's state, such as "success".
+        try_number: From 1.
+        seconds: Duration as Airflow reports it; None if it never ran.
+    """
+
+    task_id: str
+    state: str
+    try_number: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DagRunOutcome:
+    """How one DAG run ended.
+
+    Attributes:
+        dag_id: Of the DAG.
+        run_id: Unique, chosen by the harness.
+        state: Airflow's final state, "success" or "failed".
+        tasks: By task id.
+    """
+
+    dag_id: str
+    run_id: str
+    state: str
+    tasks: Mapping[str, TaskOutcome]
+
+
+@dataclass(frozen=True, slots=True)
+class PodEvidence:
+    """What was seen of one pod while it lived.
+
+    Attributes:
+        name: Pod name.
+        task_id: The task it worked for.
+        role: "executor" (runs Airflow's task) or "task" (the DAG's own container).
+        phase: Last phase seen.
+        image: Image reference of the main container.
+        image_id: Image ID that the kubelet reports for it.
+        synced_sha: Commit that git-sync checked out; executor pods only, None when it could not be seen.
+    """
+
+    name: str
+    task_id: str
+    role: str
+    phase: str
+    image: str
+    image_id: str
+    synced_sha: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """A repository and bucket prefix made ready for one run.
+
+    Attributes:
+        sha: Tip of the branch after seeding: the code under test.
+        branch: The branch.
+        prefix: Key prefix of the DVC remote in the bucket, without a trailing slash.
+        dags_path: Path of the DAG folder in the repository.
+    """
+
+    sha: str
+    branch: str
+    prefix: str
+    dags_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineRun:
+    """One run of the DAG and everything seen of it from outside.
+
+    Attributes:
+        seeded: What it started from.
+        outcome: What Airflow says. The verdict does not trust it.
+        pods: Every pod seen, by name.
+    """
+
+    seeded: Seeded
+    outcome: DagRunOutcome
+    pods: Mapping[str, PodEvidence]

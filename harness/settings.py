@@ -1,0 +1,160 @@
+"""Every setting, resolved once: flag, then `HARNESS_*` variable, then `[tool.harness]` in pyproject.toml, then default.
+
+Nothing else in the harness reads the environment for its own behaviour. (The supply and the AWS side read what the
+machine is configured with: proxies, package indexes, CA bundle, AWS profile.)
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    PyprojectTomlConfigSettingsSource,
+    SettingsConfigDict,
+)
+
+from harness.errors import UsageError
+
+APP = "airflow-dvc-harness"
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+
+
+class TargetKind(StrEnum):
+    """Where the suite runs."""
+
+    KIND = "kind"
+
+
+class SupplyKind(StrEnum):
+    """Where engine, tools, images and charts come from."""
+
+    AUTO = "auto"
+    REGISTRY = "registry"
+    PACKAGES = "packages"
+
+
+class S3Backend(StrEnum):
+    """What speaks S3 on a local cluster."""
+
+    LOCALSTACK = "localstack"
+    STRICT = "strict"
+
+
+class Keep(StrEnum):
+    """What happens to the cluster after the run."""
+
+    NEVER = "never"
+    ON_FAILURE = "on-failure"
+    ALWAYS = "always"
+
+
+class Policy(BaseModel):
+    """What a team allows a pipeline run to do to its repository; the default is the guide's pipeline.
+
+    Attributes:
+        branch: The branch that the pointer's commit lands on.
+        commits: How many commits one run makes.
+        authors: Allowed author e-mail addresses; empty allows any.
+        extra_paths: Paths that the commit may touch besides the pointer (exact, or with a trailing slash for a folder).
+        new_rows: How many rows one run adds; None when the data is not a CSV table.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    branch: str = "main"
+    commits: int = Field(default=1, ge=1)
+    authors: tuple[str, ...] = ("airflow@example.invalid",)
+    extra_paths: tuple[str, ...] = ()
+    new_rows: int | None = 1
+
+
+class Settings(BaseSettings):
+    """The resolved settings of one run; frozen."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HARNESS_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        pyproject_toml_table_header=("tool", "harness"),
+        nested_model_default_partial_update=True,
+    )
+
+    target: TargetKind = Field(default=TargetKind.KIND, description="where the suite runs")
+    supply: SupplyKind = Field(default=SupplyKind.AUTO, description="where parts come from")
+    s3: S3Backend = Field(default=S3Backend.LOCALSTACK, description="what speaks S3 on a local cluster")
+    keep: Keep = Field(default=Keep.NEVER, description="whether the cluster outlives the run")
+    cluster_name: str | None = Field(default=None, description="name of the cluster; default: one per run, or 'kept'")
+    airflow_chart: str | None = Field(
+        default=None, description="official chart: folder, archive, URL or oci:// reference"
+    )
+    values: tuple[Path, ...] = Field(default=(), description="further Helm values files, applied last")
+    registry_mirror: dict[str, str] = Field(default_factory=dict, description="registry host to mirror host")
+    dags: Path | None = Field(default=None, description="folder with the DAG under test; default: the shipped one")
+    dag_id: str = Field(default="dataset_pipeline", description="the DAG under test")
+    tracked_file: str = Field(default="datasets/penguins.csv", description="the file under DVC, path in the repository")
+    patience: float = Field(default=1.0, gt=0, le=20, description="multiplies every deadline; raise on slow machines")
+    policy: Policy = Field(default_factory=Policy, description="what a run may do to its repository")
+    evidence_dir: Path = Field(default=Path(".harness"), description="where verdicts, timelines and bundles go")
+    cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(APP), description="what is built once")
+    state_dir: Path = Field(default_factory=lambda: platformdirs.user_state_path(APP), description="journals, clusters")
+    cache_limit_gb: float = Field(default=20.0, gt=1, description="disk budget of the caches in GB")
+
+    @field_validator("cluster_name")
+    @classmethod
+    def _check_name(cls, name: str | None) -> str | None:
+        if name is not None and not _NAME.fullmatch(name):
+            raise ValueError("use 1 to 40 lower-case letters, digits and dashes, not at the ends a dash")
+        return name
+
+    @field_validator("tracked_file")
+    @classmethod
+    def _check_tracked(cls, path: str) -> str:
+        parts = Path(path).parts
+        if not parts or Path(path).is_absolute() or ".." in parts:
+            raise ValueError("use a path inside the repository, such as datasets/penguins.csv")
+        return path
+
+    @model_validator(mode="after")
+    def _resolve_paths(self) -> Settings:
+        for name in ("evidence_dir", "cache_dir", "state_dir"):
+            object.__setattr__(self, name, Path(getattr(self, name)).expanduser().absolute())
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flag, environment, pyproject.toml, in this order."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, PyprojectTomlConfigSettingsSource(settings_cls)
+
+
+def resolve(**flags: Any) -> Settings:
+    """The settings of this run. Flags that are None count as not given.
+
+    Raises:
+        UsageError: A setting is unknown or has a bad value; the message names each one.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = {".".join(map(str, problem["loc"])) or "settings": str(problem["msg"]) for problem in error.errors()}
+        raise UsageError(
+            "a setting cannot be used",
+            evidence=problems,
+            next_step="run `harness run --help` for the settings and their values",
+        ) from None

@@ -1,0 +1,135 @@
+"""How long each phase of a run took, and how long it usually takes.
+
+Phases may overlap: they come from several threads. Times are seconds since the timeline was made.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.wait import SYSTEM_CLOCK, Clock
+
+_REMEMBERED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One timed part of a run.
+
+    Attributes:
+        name: What was done, such as "kind cluster".
+        start: Seconds since the timeline began.
+        end: Likewise; None while it runs.
+        outcome: How it ended.
+        note: One short fact worth showing beside the time ("reused", "built 3 of 8").
+    """
+
+    name: str
+    start: float
+    end: float | None = None
+    outcome: Literal["running", "done", "failed"] = "running"
+    note: str = ""
+
+    @property
+    def seconds(self) -> float | None:
+        """Duration, once it has ended."""
+        return None if self.end is None else self.end - self.start
+
+
+Listener = Callable[[Phase], None]
+
+
+class Timeline:
+    """Collects the phases of one run and tells listeners as they begin and end."""
+
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self._began = clock.monotonic()
+        self._lock = threading.Lock()
+        self._phases: list[Phase] = []
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with each phase when it begins and when it ends, from the thread that ran it."""
+        self._listeners.append(listener)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[Callable[[str], None]]:
+        """Time a block; yields a function that sets the phase's note."""
+        notes: list[str] = []
+        index = self._begin(name)
+        try:
+            yield notes.append
+        except BaseException:
+            self._end(index, "failed", notes)
+            raise
+        self._end(index, "done", notes)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the timeline began."""
+        return self._clock.monotonic() - self._began
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """All phases in the order in which they began."""
+        with self._lock:
+            return tuple(self._phases)
+
+    def to_json(self) -> list[dict[str, object]]:
+        """The phases as plain values, for `timeline.json`."""
+        return [asdict(phase) for phase in self.phases]
+
+    def _begin(self, name: str) -> int:
+        with self._lock:
+            self._phases.append(Phase(name, self.elapsed))
+            index = len(self._phases) - 1
+            phase = self._phases[index]
+        for listener in self._listeners:
+            listener(phase)
+        return index
+
+    def _end(self, index: int, outcome: Literal["done", "failed"], notes: list[str]) -> None:
+        with self._lock:
+            begun = self._phases[index]
+            phase = Phase(begun.name, begun.start, self.elapsed, outcome, notes[-1] if notes else "")
+            self._phases[index] = phase
+        for listener in self._listeners:
+            listener(phase)
+
+
+class UsualTimes:
+    """Remembers, on this machine, how long phases that succeeded took."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._seconds: dict[str, list[float]] = {}
+        if path.exists():
+            try:
+                self._seconds = {str(k): [float(s) for s in v] for k, v in json.loads(path.read_text()).items()}
+            except (ValueError, AttributeError, TypeError):
+                # A cache of hints: a damaged one is worth nothing and costs nothing.
+                path.unlink()
+
+    def of(self, name: str) -> float | None:
+        """The median of the last runs in seconds, or None if this phase never ended well here."""
+        seconds = self._seconds.get(name)
+        return statistics.median(seconds) if seconds else None
+
+    def remember(self, timeline: Timeline) -> None:
+        """Add the phases that ended well and were not merely reused; writes the file whole or not at all."""
+        for phase in timeline.phases:
+            if phase.outcome == "done" and phase.seconds is not None and not phase.note.startswith("reused"):
+                self._seconds.setdefault(phase.name, []).append(round(phase.seconds, 2))
+                del self._seconds[phase.name][:-_REMEMBERED]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps(self._seconds, indent=1, sort_keys=True))
+        fresh.replace(self._path)
