@@ -10,6 +10,7 @@
     │   ├── CommandTimeout      a program did not end in time
     │   ├── WaitTimeout         a state was not reached in time; carries the last state seen
     │   ├── WaitFailed          a state was reached from which success is impossible
+    │   │   └── WaitAbandoned   something else failed first, so nobody waits for this any more
     │   ├── SupplyError         an image, tool, chart or package could not be had
     │   ├── EngineError         no container engine answers and none could be started
     │   ├── GuardError          this is not the cluster or account that was named
@@ -137,6 +138,10 @@ class WaitFailed(EnvironmentFailed):
         super().__init__(f"gave up waiting for {what}: {reason}", next_step=next_step)
         self.what = what
         self.reason = reason
+
+
+class WaitAbandoned(WaitFailed):
+    """Nobody needs what was waited for any more, because something beside it has failed: never the first cause."""
 
 
 class SupplyError(EnvironmentFailed):

@@ -70,28 +70,36 @@ class Journal:
 
     def open(self) -> list[Entry]:
         """What may still exist, newest first: the order of removal."""
-        gone = {line["id"] for line in _lines(self.path) if line["op"] == "remove"}
-        return [entry for entry in reversed(_entries(self.path)) if entry.id not in gone]
+        with self._lock:
+            gone = {line["id"] for line in _lines(self.path) if line["op"] == "remove"}
+            return [entry for entry in reversed(_entries(self.path)) if entry.id not in gone]
 
     def _append(self, line: Mapping[str, object]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_torn_line(self.path)
         with self.path.open("a", encoding="utf-8") as out:
             out.write(json.dumps(line, sort_keys=True) + "\n")
             out.flush()
             os.fsync(out.fileno())
 
 
+def _drop_torn_line(path: Path) -> None:
+    """Cut off what a killed writer left unfinished, or the next line would be glued to it and lost."""
+    raw = path.read_bytes() if path.exists() else b""
+    if raw and not raw.endswith(b"\n"):
+        os.truncate(path, raw.rfind(b"\n") + 1)
+
+
 def _lines(path: Path) -> list[dict[str, object]]:
     if not path.exists():
         return []
     lines: list[dict[str, object]] = []
-    raw = path.read_text(encoding="utf-8").splitlines()
+    # Only a line with its end was written whole. What a torn one announced had not been created yet.
+    raw = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
     for number, text in enumerate(raw, start=1):
         try:
             lines.append(json.loads(text))
         except json.JSONDecodeError as error:
-            if number == len(raw):
-                break  # the run was killed while it wrote; what it announced was not yet created
             raise EnvironmentFailed(
                 f"the journal {path} is damaged in line {number}",
                 next_step="remove by hand what its other lines name, then delete the file",

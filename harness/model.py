@@ -68,10 +68,8 @@ class Toolchain:
         kubectl: The kubectl program.
         node_image: Image of the kind node, with `preloaded` inside.
         images: Image reference in the cluster by logical name.
-        image_ids: The image's configuration digest ("sha256:...") by logical name: what a pod's status must show.
+        image_digests: Digests ("sha256:...") by logical name, of which a pod's status must show one.
         preloaded: References that are inside the node image already; the others must be loaded.
-        chart: The Airflow chart, a folder or an archive.
-        chart_kind: Whether that is the official chart or the embedded one.
         stand_ins: What replaces a real part.
         kubernetes_version: Such as "v1.34.4".
     """
@@ -83,10 +81,8 @@ class Toolchain:
     kubectl: Path
     node_image: str
     images: Mapping[ImageName, str]
-    image_ids: Mapping[ImageName, str]
+    image_digests: Mapping[ImageName, tuple[str, ...]]
     preloaded: frozenset[str]
-    chart: Path
-    chart_kind: Literal["official", "embedded"]
     stand_ins: tuple[StandIn, ...]
     kubernetes_version: str
 

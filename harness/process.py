@@ -1,7 +1,8 @@
 """The one way to run a program.
 
 Every program runs in a process group of its own, with an explicit environment, so that a timeout or an interrupt
-stops it with all its children. Output is redacted before it is kept. Tests replace `Runner` with a fake.
+stops it with all its children. What a caller gets back is what the program said, to be parsed; everything that is
+shown, raised or written down is redacted. Tests replace `Runner` with a fake.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Literal, Protocol
 
-from harness.errors import CommandFailed, CommandTimeout, UsageError
+from harness.errors import CommandFailed, CommandTimeout, UsageError, WaitTimeout
 from harness.redaction import Redactor
+from harness.wait import Waiter
 
 _log = logging.getLogger(__name__)
 _GRACE_SECONDS = 5.0
@@ -34,7 +36,7 @@ class Completed:
     Attributes:
         argv: The command as it was run.
         code: Exit code; negative for a signal.
-        stdout: Standard output, decoded as UTF-8 with replacement.
+        stdout: Standard output, decoded as UTF-8 with replacement, not redacted.
         stderr: Standard error, likewise.
         seconds: Wall time.
     """
@@ -70,16 +72,24 @@ class Runner(Protocol):
             stdin: What it reads; nothing by default, never the terminal.
             timeout: Seconds until it is stopped with its children.
             check: Raise on an exit code other than 0.
-            on_line: Called with each line of standard output and error as it appears, redacted.
+            on_line: Called with each line of standard output and error as it appears, redacted. What it raises
+                is raised here once the program has ended.
             next_step: Advice for the reader if it fails.
 
         Raises:
             CommandFailed: Exit code other than 0 and `check`.
             CommandTimeout: It did not end in time.
-            UsageError: There is no such program.
+            UsageError: There is no such program, or it cannot be executed.
         """
 
-    def pipe(self, source: Sequence[str | Path], sink: Sequence[str | Path], *, timeout: float) -> None:
+    def pipe(
+        self,
+        source: Sequence[str | Path],
+        sink: Sequence[str | Path],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         """Run `source | sink` and wait for both; the same errors as `run`."""
 
 
@@ -93,7 +103,7 @@ class SubprocessRunner:
         transcript: Where each command, its exit code and its time are noted; None for nowhere.
     """
 
-    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     redactor: Redactor = field(default_factory=Redactor)
     transcript: Path | None = None
 
@@ -112,32 +122,25 @@ class SubprocessRunner:
         """See `Runner.run`."""
         command = tuple(str(part) for part in argv)
         started = time.monotonic()
-        outputs: dict[str, list[str]] = {"stdout": [], "stderr": []}
         with self._started(command, env=env, cwd=cwd, stdin=subprocess.PIPE if stdin is not None else None) as process:
-            pumps = [
-                threading.Thread(target=self._pump, args=(stream, outputs[name], on_line), daemon=True)
-                for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
-                if stream is not None
-            ]
-            for pump in pumps:
-                pump.start()
-            feeder = threading.Thread(target=_feed, args=(process.stdin, stdin), daemon=True)
-            feeder.start()
+            out, err = (self._drained(process, name, on_line) for name in ("stdout", "stderr"))
+            _fed(process, stdin)
             try:
                 code = process.wait(timeout)
             except subprocess.TimeoutExpired:
                 _stop(process)
-                for pump in pumps:
-                    pump.join(_GRACE_SECONDS)
+                _finish(out, err)
+                self._note(command, f"stopped after {timeout:.0f} s", time.monotonic() - started)
                 raise CommandTimeout(
-                    argv=self._shown(command), seconds=timeout, output="".join(outputs["stderr"] or outputs["stdout"])
+                    argv=self._shown(command), seconds=timeout, output=self.redactor.text(err.text or out.text)
                 ) from None
-            for pump in pumps:
-                # A grandchild may hold the pipe open for ever; what the program itself said is in by then.
-                pump.join(_GRACE_SECONDS)
+            _finish(out, err)
         seconds = time.monotonic() - started
-        completed = Completed(command, code, "".join(outputs["stdout"]), "".join(outputs["stderr"]), seconds)
-        self._note(command, code, seconds)
+        completed = Completed(command, code, out.text, err.text, seconds)
+        self._note(command, f"exit {code}", seconds)
+        for drain in (out, err):
+            if drain.problem is not None:
+                raise drain.problem
         if check and code != 0:
             raise CommandFailed(
                 argv=self._shown(command),
@@ -148,24 +151,27 @@ class SubprocessRunner:
             )
         return completed
 
-    def pipe(self, source: Sequence[str | Path], sink: Sequence[str | Path], *, timeout: float) -> None:
+    def pipe(
+        self,
+        source: Sequence[str | Path],
+        sink: Sequence[str | Path],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         """See `Runner.pipe`."""
         producer, consumer = tuple(map(str, source)), tuple(map(str, sink))
         deadline = time.monotonic() + timeout
         with (
-            self._started(producer, env=None, cwd=None, stdin=None) as first,
-            self._started(consumer, env=None, cwd=None, stdin=first.stdout) as second,
+            self._started(producer, env=env, cwd=None, stdin=None) as first,
+            self._started(consumer, env=env, cwd=None, stdin=first.stdout) as second,
         ):
             if first.stdout is not None:
                 first.stdout.close()  # so that the producer is told when the consumer ends early
-            errors: dict[tuple[str, ...], list[str]] = {producer: [], consumer: []}
-            drains = [
-                threading.Thread(target=self._pump, args=(stream, errors[command], None), daemon=True)
-                for command, stream in ((producer, first.stderr), (consumer, second.stderr), (consumer, second.stdout))
-                if stream is not None
-            ]
-            for drain in drains:
-                drain.start()
+            said = {
+                producer: (self._drained(first, "stderr", None),),
+                consumer: (self._drained(second, "stderr", None), self._drained(second, "stdout", None)),
+            }
             # The consumer first: when it fails, the producer only reports a broken pipe.
             for command, process in ((consumer, second), (producer, first)):
                 try:
@@ -173,18 +179,19 @@ class SubprocessRunner:
                 except subprocess.TimeoutExpired:
                     _stop(first)
                     _stop(second)
+                    _finish(*said[command])
+                    self._note(command, f"stopped after {timeout:.0f} s", timeout)
                     raise CommandTimeout(
-                        argv=self._shown(command), seconds=timeout, output="".join(errors[command])
+                        argv=self._shown(command), seconds=timeout, output=self.redactor.text(_joined(said[command]))
                     ) from None
-                self._note(command, code, timeout - (deadline - time.monotonic()))
+                self._note(command, f"exit {code}", timeout - (deadline - time.monotonic()))
                 if code != 0:
-                    for drain in drains:
-                        drain.join(_GRACE_SECONDS)
+                    _finish(*said[command])
                     raise CommandFailed(
                         argv=self._shown(command),
                         code=code,
                         stdout="",
-                        stderr=self.redactor.text("".join(errors[command])),
+                        stderr=self.redactor.text(_joined(said[command])),
                     )
 
     @contextmanager
@@ -205,11 +212,14 @@ class SubprocessRunner:
                 stdin=stdin if stdin is not None else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                bufsize=0,  # a buffered stream locks: closing it would wait for a thread that reads from it
                 start_new_session=True,
             )
         except FileNotFoundError as error:
             missing = str(cwd) if cwd is not None and not cwd.is_dir() else command[0]
             raise UsageError(f"cannot run {command[0]}: {missing} does not exist") from error
+        except OSError as error:
+            raise UsageError(f"cannot run {command[0]}: {error.strerror}") from error
         try:
             yield process
         finally:
@@ -217,29 +227,86 @@ class SubprocessRunner:
             if process.poll() is None:
                 _stop(process)
             for stream in (process.stdin, process.stdout, process.stderr):
-                if stream is not None and not stream.closed:
-                    _close(stream)
+                if stream is not None:
+                    stream.close()
 
-    def _pump(self, stream: IO[bytes], into: list[str], on_line: Callable[[str], None] | None) -> None:
-        try:
-            for raw in stream:
-                line = raw.decode("utf-8", errors="replace")
-                into.append(line)
-                if on_line is not None:
-                    on_line(self.redactor.text(line.rstrip("\n")))
-        except ValueError:
-            # The stream was closed under us after the program had ended: nothing more can come.
-            _log.debug("output stream closed early")
+    def _drained(
+        self, process: subprocess.Popen[bytes], name: Literal["stdout", "stderr"], on_line: Callable[[str], None] | None
+    ) -> _Drain:
+        """Read that stream of the process to its end, in a thread that owns it from now on."""
+        stream = getattr(process, name)
+        setattr(process, name, None)
+        drain = _Drain(stream, on_line and (lambda line: on_line(self.redactor.text(line))))
+        drain.start()
+        return drain
 
     def _shown(self, command: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(self.redactor.text(part) for part in command)
 
-    def _note(self, command: tuple[str, ...], code: int, seconds: float) -> None:
-        line = f"{seconds:8.2f}s exit {code}: {' '.join(self._shown(command))}"
+    def _note(self, command: tuple[str, ...], end: str, seconds: float) -> None:
+        line = f"{seconds:8.2f}s {end}: {' '.join(self._shown(command))}"
         _log.debug(line)
         if self.transcript is not None:
+            self.transcript.parent.mkdir(parents=True, exist_ok=True)
             with self.transcript.open("a", encoding="utf-8") as out:
                 out.write(line + "\n")
+
+
+class _Drain(threading.Thread):
+    """Reads a stream to its end so that the program never blocks, whatever becomes of what it says.
+
+    A grandchild may hold the stream open long after the program has ended. The thread then goes on reading, so that
+    the grandchild does not block either, but keeps nothing more.
+    """
+
+    def __init__(self, stream: IO[bytes], on_line: Callable[[str], None] | None) -> None:
+        super().__init__(daemon=True)
+        self.problem: Exception | None = None
+        self._stream = stream
+        self._on_line = on_line
+        self._lines: list[str] = []
+        self._over = threading.Event()
+
+    @property
+    def text(self) -> str:
+        return "".join(self._lines)
+
+    def finish(self, timeout: float) -> None:
+        self.join(timeout)
+        self._over.set()
+
+    def run(self) -> None:
+        with self._stream:
+            rest = b""
+            while chunk := os.read(self._stream.fileno(), 65536):
+                if self._over.is_set():
+                    continue
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._keep(line + b"\n")
+            if rest and not self._over.is_set():
+                self._keep(rest)
+
+    def _keep(self, raw: bytes) -> None:
+        line = raw.decode("utf-8", errors="replace")
+        self._lines.append(line)
+        if self._on_line is None or self.problem is not None:
+            return
+        try:
+            self._on_line(line.rstrip("\r\n"))
+        except Exception as error:  # noqa: BLE001 - raised again by `run`; the program must not block on a full pipe
+            self.problem = error
+
+
+def _finish(*drains: _Drain) -> None:
+    """Wait a moment for what the program said last; for ever would be too long if a grandchild holds the stream."""
+    deadline = time.monotonic() + _GRACE_SECONDS
+    for drain in drains:
+        drain.finish(max(deadline - time.monotonic(), 0.0))
+
+
+def _joined(drains: Sequence[_Drain]) -> str:
+    return "".join(drain.text for drain in drains)
 
 
 def which(name: str, *, path: str | None = None) -> Path | None:
@@ -248,33 +315,56 @@ def which(name: str, *, path: str | None = None) -> Path | None:
     return Path(found) if found else None
 
 
-def _feed(stream: IO[bytes] | None, data: str | bytes | None) -> None:
-    if stream is None or data is None:
-        return
-    try:
-        stream.write(data.encode() if isinstance(data, str) else data)
-        stream.close()
-    except (BrokenPipeError, ValueError):
-        _log.debug("the program ended before it had read all its input")
+def _fed(process: subprocess.Popen[bytes], data: str | bytes | None) -> None:
+    """Give the process its input in a thread that owns the stream from now on."""
+    stream, process.stdin = process.stdin, None
+    if stream is not None and data is not None:
+        whole = data.encode() if isinstance(data, str) else data
+        threading.Thread(target=_feed, args=(stream, whole), daemon=True).start()
 
 
-def _close(stream: IO[bytes]) -> None:
-    try:
-        stream.close()
-    except BrokenPipeError:
-        _log.debug("the program ended before it had read all its input")
+def _feed(stream: IO[bytes], data: bytes) -> None:
+    with stream:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(stream.fileno(), rest) :]
+        except BrokenPipeError:
+            _log.debug("the program ended before it had read all its input")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Terminate the process group, then kill what is left of it."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        try:
-            process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
-        break
+    """Terminate the process group, give it a moment, then kill what is left of it.
+
+    The group outlives its leader: a shell that ends at once may leave children that do not.
+    """
+    _signal_group(process.pid, signal.SIGTERM)
+    try:
+        Waiter().until(
+            f"the process group {process.pid} to end",
+            lambda: _group_lives(process),
+            ready=lambda lives: not lives,
+            timeout=_GRACE_SECONDS,
+            interval=0.02,
+        )
+    except WaitTimeout as error:
+        _log.debug("killing: %s", error)
+    finally:
+        _signal_group(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def _signal_group(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        _log.debug("the process group %d is gone", group)
+
+
+def _group_lives(process: subprocess.Popen[bytes]) -> bool:
+    process.poll()  # an unreaped leader would count as alive
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

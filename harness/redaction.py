@@ -1,69 +1,137 @@
 """The one redactor: applied where text is kept, shown or written to a file.
 
-It knows two kinds of secrets: the values a run generated or was given (`learn`), found also in their base64 and
-URL-encoded forms, and shapes that are secret wherever they come from (AWS key ids, JWTs, credentials in a URL,
-private keys).
+It knows two kinds of secrets: the values a run generated or was given (`learn`), found also in their base64, hex,
+JSON and URL-encoded forms, and shapes that are secret wherever they come from (AWS keys, JWTs, access tokens of
+Git hosts, credentials in a URL, private keys).
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import re
-import urllib.parse
+import threading
 from dataclasses import dataclass, field
 
 MASK = "[redacted]"
 # Shorter values would mask ordinary words ("git", "main") wherever they stand.
 _SHORTEST = 8
+# A line of a secret of several lines (a PEM file) is a secret of its own from this length on.
+_SHORTEST_LINE = 16
 
+_PRIVATE_KEY = r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----"
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(?:AKIA|ASIA|LSIA|LKIA)[A-Z0-9]{12,}\b"), MASK),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), MASK),
+    (re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,})"), MASK),
     (re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"), MASK),
+    # A token alone before the host; over SSH that would be a user name.
+    (re.compile(r"(?<=http://)[^/\s:@]+(?=@)|(?<=https://)[^/\s:@]+(?=@)"), MASK),
     (re.compile(r"\bk8s-aws-v1\.[A-Za-z0-9_-]{16,}"), MASK),
+    (re.compile(_PRIVATE_KEY + r".*?-----END (?:[A-Z]+ )?PRIVATE KEY-----", re.DOTALL), MASK),
+    # Cut off before its end, in a shortened log.
+    (re.compile(_PRIVATE_KEY + r"[A-Za-z0-9+/=\s\\]*"), MASK),
+    (re.compile(r"""(?i)(authorization["']?\s*[:=]\s*["']?(?:basic|bearer)\s+)[^\s"']+"""), rf"\g<1>{MASK}"),
     (
-        re.compile(r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----.*?-----END (?:[A-Z]+ )?PRIVATE KEY-----", re.DOTALL),
-        MASK,
+        re.compile(r"""(?i)(aws_(?:secret_access_key|session_token)["']?\s*[:=]\s*["']?)(?!\[redacted\])[^\s"',}]+"""),
+        rf"\g<1>{MASK}",
     ),
-    (re.compile(r"(?i)\b(authorization:\s*(?:basic|bearer)\s+)\S+"), rf"\g<1>{MASK}"),
 )
+# Base64 that goes on in the next line, as `base64` and `openssl` print it.
+_WRAPPED = re.compile(r"[A-Za-z0-9+/_-]{40}\s*\n\s*[A-Za-z0-9+/_-]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The forms of the values learned so far, longest first.
+
+    Attributes:
+        literals: As they stand in the text.
+        encoded: Forms with a choice at each character (URL encoding).
+        wrapped: Base64 with line ends anywhere inside.
+    """
+
+    literals: tuple[str, ...] = ()
+    encoded: tuple[re.Pattern[str], ...] = ()
+    wrapped: tuple[re.Pattern[str], ...] = ()
 
 
 @dataclass(slots=True)
 class Redactor:
     """Masks secrets in text. Safe to share between threads: values are only ever added."""
 
-    _values: set[str] = field(default_factory=set)
+    # Never in its own representation: test runners show that of every argument of a function that failed.
+    _secrets: set[str] = field(default_factory=set, repr=False)
+    _known: _Known = field(default_factory=_Known, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def learn(self, *secrets: str) -> None:
-        """Mask these values from now on, in plain, base64 and URL-encoded form.
+        """Mask these values from now on, in plain, base64, hex, JSON and URL-encoded form.
+
+        The lines of a value of several lines (a key file) are masked each by itself too.
 
         Raises:
-            ValueError: A value is too short to be told from ordinary words.
+            ValueError: A value is too short, or too plain, to be told from ordinary words.
         """
         for secret in secrets:
-            if len(secret) < _SHORTEST:
+            if len(secret) < _SHORTEST or secret in MASK:
                 raise ValueError(f"a secret of fewer than {_SHORTEST} characters cannot be redacted reliably")
-            self._values.update(_forms(secret))
+        with self._lock:
+            for secret in secrets:
+                self._secrets.add(secret)
+                self._secrets.update(
+                    line for line in secret.splitlines() if len(line) >= _SHORTEST_LINE and not line.startswith("-----")
+                )
+            longest_first = sorted(self._secrets, key=len, reverse=True)
+            cores = sorted({core for secret in longest_first for core in _base64_cores(secret)}, key=len, reverse=True)
+            literals = {form for secret in longest_first for form in _literal_forms(secret)}.union(cores)
+            self._known = _Known(
+                literals=tuple(sorted(literals, key=len, reverse=True)),
+                encoded=tuple(_url_encoded(secret) for secret in longest_first),
+                wrapped=tuple(re.compile(r"\s*".join(map(re.escape, core))) for core in cores),
+            )
 
     def text(self, text: str) -> str:
         """The text with every known secret replaced by `MASK`."""
-        for value in sorted(self._values, key=len, reverse=True):
-            text = text.replace(value, MASK)
+        known = self._known
+        for literal in known.literals:
+            text = text.replace(literal, MASK)
+        if "%" in text or "+" in text:
+            for pattern in known.encoded:
+                text = pattern.sub(MASK, text)
+        if _WRAPPED.search(text):
+            for pattern in known.wrapped:
+                text = pattern.sub(MASK, text)
         for shape, mask in _SHAPES:
             text = shape.sub(mask, text)
         return text
 
 
-def _forms(secret: str) -> set[str]:
+def _literal_forms(secret: str) -> set[str]:
+    in_hex = secret.encode().hex()
+    return {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], in_hex, in_hex.upper()}
+
+
+def _url_encoded(secret: str) -> re.Pattern[str]:
+    """Each character plain or percent-encoded: encoders differ in what they leave as it is, and in the case of hex."""
+    choices = []
+    for character in secret:
+        percent = "".join(f"%{byte:02x}" for byte in character.encode())
+        plus = r"|\+" if character == " " else ""
+        choices.append(f"(?:{re.escape(character)}|(?i:{percent}){plus})")
+    return re.compile("".join(choices))
+
+
+def _base64_cores(secret: str) -> set[str]:
+    """What any base64 text that holds the secret must hold, in both alphabets.
+
+    The secret stands there at one of three alignments; the characters that also depend on its neighbours are cut
+    off at both ends.
+    """
     raw = secret.encode()
-    forms = {secret, urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret), secret.encode().hex()}
-    # base64 of a longer text holds the secret at one of three alignments; the characters that also depend on
-    # its neighbours are cut off at both ends.
+    cores = set()
     for offset in range(3):
-        encoded = base64.b64encode(b"\0" * offset + raw).decode().rstrip("=")
-        start = (offset * 8 + 5) // 6
-        core = encoded[start : (offset + len(raw)) * 8 // 6]
-        if len(core) >= _SHORTEST:
-            forms.update({core, core.replace("+", "-").replace("/", "_")})
-    return forms
+        encoded = base64.b64encode(b"\0" * offset + raw).decode()
+        core = encoded[(offset * 8 + 5) // 6 : (offset + len(raw)) * 8 // 6]
+        cores.update({core, core.replace("+", "-").replace("/", "_")})
+    return cores

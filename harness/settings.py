@@ -6,7 +6,10 @@ machine is configured with: proxies, package indexes, CA bundle, AWS profile.)
 
 from __future__ import annotations
 
+import os
 import re
+import tomllib
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -18,11 +21,13 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     PyprojectTomlConfigSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from harness.errors import UsageError
 
 APP = "airflow-dvc-harness"
+_PREFIX = "HARNESS_"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -64,6 +69,7 @@ class Policy(BaseModel):
         authors: Allowed author e-mail addresses; empty allows any.
         extra_paths: Paths that the commit may touch besides the pointer (exact, or with a trailing slash for a folder).
         new_rows: How many rows one run adds; None when the data is not a CSV table.
+        merge_commits: Whether the run may bring its commit in by a merge; merges are not counted as commits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,13 +79,14 @@ class Policy(BaseModel):
     authors: tuple[str, ...] = ("airflow@example.invalid",)
     extra_paths: tuple[str, ...] = ()
     new_rows: int | None = 1
+    merge_commits: bool = False
 
 
 class Settings(BaseSettings):
     """The resolved settings of one run; frozen."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HARNESS_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         frozen=True,
         extra="forbid",
@@ -149,12 +156,34 @@ def resolve(**flags: Any) -> Settings:
         UsageError: A setting is unknown or has a bad value; the message names each one.
     """
     given = {name: value for name, value in flags.items() if value is not None}
+    unknown = _unknown_variables(os.environ)
+    if unknown:
+        raise _unusable(dict.fromkeys(unknown, "there is no such setting"))
     try:
         return Settings(**given)
     except ValidationError as error:
         problems = {".".join(map(str, problem["loc"])) or "settings": str(problem["msg"]) for problem in error.errors()}
-        raise UsageError(
-            "a setting cannot be used",
-            evidence=problems,
-            next_step="run `harness run --help` for the settings and their values",
-        ) from None
+        raise _unusable(problems) from None
+    except SettingsError as error:
+        # A variable for a setting with several values that is not JSON.
+        raise _unusable({"environment": f'{error}; write lists and maps as JSON, such as ["a", "b"]'}) from None
+    except tomllib.TOMLDecodeError as error:
+        raise _unusable({"pyproject.toml": f"not valid TOML: {error}"}) from None
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """`HARNESS_*` variables that no setting answers to; pydantic-settings passes over them in silence."""
+    names = {name.upper(): name.upper().removeprefix(_PREFIX).split("__")[0].lower() for name in environ}
+    return sorted(
+        variable
+        for variable, name in names.items()
+        if variable.startswith(_PREFIX) and name not in Settings.model_fields
+    )
+
+
+def _unusable(problems: Mapping[str, str]) -> UsageError:
+    return UsageError(
+        "a setting cannot be used",
+        evidence=problems,
+        next_step="run `harness run --help` for the settings and their values",
+    )

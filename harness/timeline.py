@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import statistics
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -116,7 +117,7 @@ class UsualTimes:
                 self._seconds = {str(k): [float(s) for s in v] for k, v in json.loads(path.read_text()).items()}
             except (ValueError, AttributeError, TypeError):
                 # A cache of hints: a damaged one is worth nothing and costs nothing.
-                path.unlink()
+                path.unlink(missing_ok=True)
 
     def of(self, name: str) -> float | None:
         """The median of the last runs in seconds, or None if this phase never ended well here."""
@@ -130,6 +131,7 @@ class UsualTimes:
                 self._seconds.setdefault(phase.name, []).append(round(phase.seconds, 2))
                 del self._seconds[phase.name][:-_REMEMBERED]
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(".new")
+        # A name of its own: two runs may end at the same time.
+        fresh = self._path.with_name(f"{self._path.name}.{uuid.uuid4().hex}.new")
         fresh.write_text(json.dumps(self._seconds, indent=1, sort_keys=True))
         fresh.replace(self._path)

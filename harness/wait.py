@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from harness.errors import WaitFailed, WaitTimeout
+from harness.errors import WaitAbandoned, WaitFailed, WaitTimeout
 
 State = TypeVar("State")
 
@@ -47,11 +47,13 @@ class Waiter:
         clock: Where time comes from.
         patience: Every deadline is multiplied by this; above 1 on slow machines (`--patience`).
         on_change: Called with (what, description) each time the described state changes.
+        given_up: True once nobody needs what is waited for any more: something beside it has failed.
     """
 
     clock: Clock = SYSTEM_CLOCK
     patience: float = 1.0
     on_change: Callable[[str, str], None] = lambda _what, _state: None
+    given_up: Callable[[], bool] = lambda: False
 
     def until(
         self,
@@ -74,7 +76,8 @@ class Waiter:
             probe: Returns the current state; must bound its own run time.
             ready: True once the state is the wanted one.
             timeout: Seconds, before `patience` is applied. The probe is asked at least once, and once more at
-                the deadline, so a slow probe never turns a reached state into a timeout.
+                the deadline, so a slow probe never turns a reached state into a timeout; a state that is ready
+                then may still prove stable.
             failed: The reason why the wanted state can no longer be reached, or None. Asked before `ready`.
             describe: One line for messages. Must not hold secrets.
             interval: Seconds between two probes.
@@ -87,6 +90,7 @@ class Waiter:
 
         Raises:
             WaitFailed: `failed` gave a reason.
+            WaitAbandoned: `given_up` says that nobody needs it any more.
             WaitTimeout: The deadline passed first.
         """
         limit = timeout * self.patience
@@ -94,14 +98,17 @@ class Waiter:
         described = "never answered"
         reported: str | None = None
         streak = 0
+        cause: Exception | None = None
         while True:
             last_round = self.clock.monotonic() >= deadline
             try:
                 state = probe()
             except transient as error:
                 streak = 0
+                cause = error
                 described = f"{type(error).__name__}: {error}"
             else:
+                cause = None
                 described = describe(state)
                 reason = failed(state)
                 if reason is not None:
@@ -112,8 +119,11 @@ class Waiter:
             if described != reported:
                 self.on_change(what, described)
                 reported = described
-            if last_round:
+            if self.given_up():
+                raise WaitAbandoned(what=what, reason="something else has failed")
+            if last_round and streak == 0:
                 error_out = WaitTimeout(what=what, seconds=limit, last_state=described)
                 error_out.next_step = next_step
-                raise error_out
-            self.clock.sleep(min(interval, max(deadline - self.clock.monotonic(), 0.0)))
+                raise error_out from cause
+            remaining = max(deadline - self.clock.monotonic(), 0.0)
+            self.clock.sleep(interval if last_round else min(interval, remaining))

@@ -1,0 +1,31 @@
+# Two commands do everything on a fresh machine with Python 3.11, git and make:
+#   make e2e     from nothing to a verdict on a real cluster
+#   make test    lint, types, unit and contract tests; no cluster
+# FLAGS are handed to pytest: make e2e FLAGS="--keep always"
+
+PYTHON ?= python3.11
+VENV := .tox/bootstrap
+TOX := $(VENV)/bin/tox
+
+.PHONY: help e2e test locks clean
+help: ## show this
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+e2e: $(TOX) ## the main job: a real cluster, from nothing to a verdict
+	$(TOX) run -e e2e -- $(FLAGS)
+
+test: $(TOX) ## lint, types, unit and contract tests
+	$(TOX) run
+
+# Debian ships Python without ensurepip's wheels unless python3-venv is installed.
+$(TOX): requirements/bootstrap.txt
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "installing python3-venv"; apt-get update -q && apt-get install -y -q --no-install-recommends python3-venv; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt
+
+locks: $(TOX) ## compile every lock file anew
+	scripts/compile-locks $(VENV)/bin/uv
+
+clean: ## remove what the build tools left in this checkout
+	rm -rf .tox .harness .mypy_cache .ruff_cache .pytest_cache .hypothesis

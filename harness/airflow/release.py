@@ -1,0 +1,138 @@
+"""The Airflow release: installed by Helm, waited for by our own rules, known by a fingerprint of its inputs."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.airflow.chart import Chart, helm_environment
+from harness.airflow.chart_values import values_digest
+from harness.errors import CommandFailed, CommandTimeout, EnvironmentFailed
+from harness.kubeapi import KubeApi
+from harness.model import Cluster
+from harness.names import AIRFLOW_NAMESPACE, RELEASE
+from harness.process import Runner
+from harness.wait import Waiter
+
+_HELM_SECONDS = 120
+_ROLLOUT_SECONDS = 600.0
+_FINGERPRINT = "harness-release"
+# In the order in which they come up, so that the first one that is stuck is the one that is named.
+_JOBS = (f"{RELEASE}-run-airflow-migrations", f"{RELEASE}-create-user")
+_DEPLOYMENTS = (f"{RELEASE}-api-server", f"{RELEASE}-scheduler", f"{RELEASE}-dag-processor")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePlan:
+    """What is installed.
+
+    Attributes:
+        chart: The chart, already checked.
+        files: Values files in order, already checked.
+        values: The same, merged.
+        images: Digests of the images that the release's pods run; a new one restarts them.
+    """
+
+    chart: Chart
+    files: Sequence[Path]
+    values: Mapping[str, object]
+    images: Mapping[str, tuple[str, ...]]
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the effective values."""
+        return values_digest(self.values)
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """What decides whether an installed release is still the wanted one, by input."""
+        return {
+            "chart": self.chart.digest,
+            "values": self.digest,
+            "images": json.dumps({name: list(ids) for name, ids in self.images.items()}, sort_keys=True),
+        }
+
+
+class ReleaseInstaller:
+    """Installs the release of one cluster."""
+
+    def __init__(
+        self, *, cluster: Cluster, kube: KubeApi, helm: Path, helm_home: Path, runner: Runner, waiter: Waiter
+    ) -> None:
+        self._cluster = cluster
+        self._kube = kube
+        self._helm = helm
+        self._home = helm_home
+        self._runner = runner
+        self._waiter = waiter
+
+    def install(self, plan: ReleasePlan) -> tuple[str, ...]:
+        """Install or upgrade, unless the installed release has the same inputs.
+
+        Returns:
+            The names of the inputs that changed; empty when the release was left alone. A fresh installation
+            names all of them.
+
+        Raises:
+            EnvironmentFailed: Helm refused it.
+        """
+        known = self._fingerprint()
+        changed = tuple(name for name, value in plan.fingerprint.items() if known.get(name) != value)
+        if not changed:
+            return ()
+        # Jobs cannot be changed, and without hooks Helm would try to.
+        for job in _JOBS:
+            self._kube.delete("Job", job, AIRFLOW_NAMESPACE)
+        command: list[str | Path] = [
+            self._helm, "upgrade", RELEASE, plan.chart.path, "--install", "--namespace", AIRFLOW_NAMESPACE,
+            # The chart's notes print the administrator's password.
+            "--hide-notes", "--timeout", f"{_HELM_SECONDS}s",
+            "--kubeconfig", self._cluster.kubeconfig, "--kube-context", self._cluster.context,
+        ]  # fmt: skip
+        for path in plan.files:
+            command += ["--values", path]
+        try:
+            self._runner.run(command, env=helm_environment(self._home), timeout=_HELM_SECONDS + 30)
+        except (CommandFailed, CommandTimeout) as error:
+            raise EnvironmentFailed(
+                f"Helm could not install {plan.chart.title}",
+                evidence=error.evidence,
+                next_step="harness logs airflow; harness status",
+            ) from error
+        if "images" in changed and known:
+            self._restart()
+        self._remember(plan.fingerprint)
+        return changed
+
+    def wait_ready(self) -> None:
+        """Wait until migrations and first user are through and every component runs as installed.
+
+        Raises:
+            WaitFailed: A pod is in a state that cannot heal; at once, with its reason.
+            WaitTimeout: It took too long; carries the last state.
+        """
+        for name in _JOBS:
+            if self._kube.get("Job", name, AIRFLOW_NAMESPACE) is not None:
+                self._kube.wait_rollout("Job", name, AIRFLOW_NAMESPACE, self._waiter, timeout=_ROLLOUT_SECONDS)
+        for name in _DEPLOYMENTS:
+            self._kube.wait_rollout("Deployment", name, AIRFLOW_NAMESPACE, self._waiter, timeout=_ROLLOUT_SECONDS)
+
+    def _fingerprint(self) -> dict[str, str]:
+        found = self._kube.get("ConfigMap", _FINGERPRINT, AIRFLOW_NAMESPACE)
+        return dict(found.get("data") or {}) if found else {}
+
+    def _remember(self, fingerprint: Mapping[str, str]) -> None:
+        metadata = {"name": _FINGERPRINT, "namespace": AIRFLOW_NAMESPACE}
+        manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(fingerprint)}
+        self._kube.apply([manifest])
+
+    def _restart(self) -> None:
+        """A changed image under the same name starts nothing by itself; a changed pod template does."""
+        note = {"annotations": {"harness.restarted": secrets.token_hex(4)}}
+        for name in _DEPLOYMENTS:
+            self._kube.apps.patch_namespaced_deployment(
+                name, AIRFLOW_NAMESPACE, {"spec": {"template": {"metadata": note}}}
+            )

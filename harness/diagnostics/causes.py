@@ -1,0 +1,96 @@
+"""How a cause of failure is described. The causes themselves are in `catalogue.py`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from harness.diagnostics.evidence import Observation, Source
+
+_MOST_CHARACTERS: Final = 240
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """What gives a cause away. An observation shows it if everything that is given here fits.
+
+    Attributes:
+        said: Pattern searched in its text, in any case of letters; the last place where it fits counts.
+        reasons: Its reason is one of these.
+        where: Pattern searched in the name of where it was seen, in any case of letters.
+        sources: It comes from one of these.
+    """
+
+    said: str = ""
+    reasons: frozenset[str] = frozenset()
+    where: str = ""
+    sources: frozenset[Source] = frozenset(Source)
+
+    def __post_init__(self) -> None:
+        """Refuse what fits everything.
+
+        Raises:
+            ValueError: Nothing that tells one failure from another is given.
+        """
+        if not (self.said or self.reasons):
+            raise ValueError("a sign needs a pattern or a reason")
+
+    def shown_by(self, seen: Observation) -> str | None:
+        """The line of the observation that shows the sign, for the reader; None if it does not."""
+        if seen.source not in self.sources or (self.reasons and seen.reason not in self.reasons):
+            return None
+        if self.where and not self._where.search(seen.where):
+            return None
+        if not self.said:
+            return _shortened(seen.text)
+        found = list(self._said.finditer(seen.text))
+        if not found:
+            return None
+        last = found[-1]
+        begin = seen.text.rfind("\n", 0, last.start()) + 1
+        end = seen.text.find("\n", last.end())
+        return _shortened(seen.text[begin : end if end >= 0 else None])
+
+    @cached_property
+    def _said(self) -> re.Pattern[str]:
+        return re.compile(self.said, re.IGNORECASE)
+
+    @cached_property
+    def _where(self) -> re.Pattern[str]:
+        return re.compile(self.where, re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """A way for a run to fail.
+
+    Attributes:
+        code: Stable name, for statistics and searching.
+        what: What happened, for the reader.
+        do: What the reader should do.
+        signs: Any of these shows it.
+        symptom: Whether it usually follows from another cause, which then is named first.
+    """
+
+    code: str
+    what: str
+    do: str
+    signs: tuple[Sign, ...]
+    symptom: bool = False
+
+
+def said(pattern: str, *, where: str = "", sources: frozenset[Source] = frozenset(Source)) -> Sign:
+    """Something said this."""
+    return Sign(said=pattern, where=where, sources=sources)
+
+
+def reason(*names: str, text: str = "", where: str = "") -> Sign:
+    """A container state, an event or an exception has one of these reasons (and said this)."""
+    return Sign(reasons=frozenset(names), said=text, where=where)
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _MOST_CHARACTERS else line[: _MOST_CHARACTERS - 3] + "..."

@@ -1,0 +1,178 @@
+"""What is known of a failure, flattened into observations that a cause can be recognised in.
+
+Pods, claims and events are the API server's JSON (camelCase keys).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final
+
+from harness.errors import HarnessError, WaitFailed, WaitTimeout
+
+JsonObject = Mapping[str, Any]
+# A cause is looked for in the end of a log: what ended a program stands there.
+_LOG_TAIL: Final = 200_000
+_MOST_ERRORS: Final = 30
+
+
+class Source(IntEnum):
+    """Where an observation comes from; the smaller, the closer to what ended the run."""
+
+    ERROR = 0
+    STATE = 1
+    EVENT = 2
+    LOG = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One thing that was seen.
+
+    Attributes:
+        source: Where it comes from.
+        where: The object it was seen at, for the reader.
+        reason: Its one-word reason: of a container state, of an event, or the type of an exception.
+        text: What it said, any number of lines.
+    """
+
+    source: Source
+    where: str
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that a diagnosis may draw on; every part may be empty.
+
+    Attributes:
+        error: What ended the run.
+        pods: Of the namespaces in use.
+        events: Likewise.
+        claims: PersistentVolumeClaims, likewise.
+        logs: Log text by where it comes from, such as "pod airflow/x, container git-sync" or "task push_data".
+    """
+
+    error: BaseException | None = None
+    pods: Sequence[JsonObject] = ()
+    events: Sequence[JsonObject] = ()
+    claims: Sequence[JsonObject] = ()
+    logs: Mapping[str, str] = field(default_factory=dict)
+
+    def observations(self) -> Iterator[Observation]:
+        """All of it, the closest to what ended the run first."""
+        if self.error is not None:
+            for error in tree(self.error):
+                yield from _of_error(error)
+        for pod in self.pods:
+            yield from _of_pod(pod)
+        yield from _of_claims(self.claims, self.pods)
+        well = {_name(pod) for pod in self.pods if _is_well(pod)}
+        for event in self.events:
+            yield from _of_event(event, well)
+        for where, text in self.logs.items():
+            yield Observation(Source.LOG, where, "", text[-_LOG_TAIL:])
+
+
+def tree(error: BaseException) -> Iterator[BaseException]:
+    """The error, then what caused it and what its group holds, each once."""
+    waiting, seen = [error], set[int]()
+    while waiting and len(seen) < _MOST_ERRORS:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        if isinstance(current, BaseExceptionGroup):
+            waiting.extend(current.exceptions)
+        if current.__cause__ is not None:
+            waiting.append(current.__cause__)
+        elif current.__context__ is not None and not current.__suppress_context__:
+            waiting.append(current.__context__)
+
+
+def _of_error(error: BaseException) -> Iterator[Observation]:
+    reason = type(error).__name__
+    if not isinstance(error, HarnessError):
+        yield Observation(Source.ERROR, "the error", reason, f"{reason}: {error}")
+        return
+    where = error.what if isinstance(error, WaitFailed | WaitTimeout) else "the error"
+    yield Observation(Source.ERROR, where, reason, error.message)
+    for name, text in error.evidence.items():
+        yield Observation(Source.ERROR, where if name in {"last state", "command", "it said"} else name, reason, text)
+
+
+def _of_pod(pod: JsonObject) -> Iterator[Observation]:
+    status: JsonObject = pod.get("status") or {}
+    where = f"pod {_name(pod)}"
+    if status.get("reason"):
+        yield Observation(Source.STATE, where, str(status["reason"]), str(status.get("message") or ""))
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            yield Observation(
+                Source.STATE, where, str(condition.get("reason") or ""), str(condition.get("message") or "")
+            )
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(kind) or ():
+            yield from _of_container(where, container)
+
+
+def _of_container(pod: str, container: JsonObject) -> Iterator[Observation]:
+    where = f"{pod}, container {container.get('name', '?')}"
+    state: JsonObject = container.get("state") or {}
+    last: JsonObject = container.get("lastState") or {}
+    waiting, ended = state.get("waiting"), state.get("terminated")
+    if waiting and waiting.get("reason"):
+        yield Observation(Source.STATE, where, str(waiting["reason"]), str(waiting.get("message") or ""))
+    if ended is None and not container.get("ready"):
+        ended = last.get("terminated")
+    if ended and int(ended.get("exitCode") or 0) != 0:
+        said = str(ended.get("message") or "")
+        yield Observation(
+            Source.STATE, where, str(ended.get("reason") or ""), f"exit code {ended['exitCode']}. {said}".strip()
+        )
+
+
+def _of_claims(claims: Sequence[JsonObject], pods: Sequence[JsonObject]) -> Iterator[Observation]:
+    # A claim that nobody uses yet may wait for its first consumer: that is its class's way, not a fault.
+    wanted = {
+        f"{_namespace(pod)}/{volume['persistentVolumeClaim'].get('claimName')}": _name(pod)
+        for pod in pods
+        if (pod.get("status") or {}).get("phase") == "Pending"
+        for volume in (pod.get("spec") or {}).get("volumes") or ()
+        if volume.get("persistentVolumeClaim")
+    }
+    for claim in claims:
+        name, phase = _name(claim), (claim.get("status") or {}).get("phase")
+        if phase == "Lost" or (phase == "Pending" and name in wanted):
+            text = f"the claim is {phase}" + (f" and pod {wanted[name]} waits for it" if name in wanted else "")
+            yield Observation(Source.STATE, f"claim {name}", f"Claim{phase}", text)
+
+
+def _of_event(event: JsonObject, well: set[str]) -> Iterator[Observation]:
+    about: JsonObject = event.get("involvedObject") or event.get("regarding") or {}
+    name = f"{about.get('namespace') or 'default'}/{about.get('name', '?')}"
+    # Warnings of a pod that has come to work since are history.
+    if event.get("type") != "Warning" or (about.get("kind") == "Pod" and name in well):
+        return
+    where = f"{str(about.get('kind') or 'object').lower()} {name}"
+    yield Observation(
+        Source.EVENT, where, str(event.get("reason") or ""), str(event.get("message") or event.get("note") or "")
+    )
+
+
+def _is_well(pod: JsonObject) -> bool:
+    status: JsonObject = pod.get("status") or {}
+    containers = status.get("containerStatuses") or ()
+    return status.get("phase") == "Succeeded" or bool(containers and all(c.get("ready") for c in containers))
+
+
+def _namespace(thing: JsonObject) -> str:
+    return str((thing.get("metadata") or {}).get("namespace") or "default")
+
+
+def _name(thing: JsonObject) -> str:
+    return f"{_namespace(thing)}/{(thing.get('metadata') or {}).get('name', '?')}"

@@ -1,0 +1,55 @@
+"""Whose commit is it? Other DAGs and people push to the same branch while a run lasts; that is legal.
+
+A commit is the run's own if it touches the pointer under test, or if its author is one that the policy names (or,
+where the policy allows any author, one who also touched the pointer). Everybody else's commits are rivals: allowed,
+and not judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from harness.dvc.evidence import Expectation
+from harness.dvc.repository import Commit
+
+
+def own_commits(commits: Sequence[Commit], expectation: Expectation) -> tuple[Commit, ...]:
+    """Those of the given commits that the run under judgement made, merges included, in the given order."""
+    touching = {commit.sha for commit in commits if expectation.pointer_path in commit.paths}
+    authors = set(expectation.policy.authors) or {commit.email for commit in commits if commit.sha in touching}
+    return tuple(commit for commit in commits if commit.sha in touching or commit.email in authors)
+
+
+def final_commit(commits: Sequence[Commit], expectation: Expectation) -> Commit | None:
+    """The last of the run's own commits (given parents before children) that is no mere merge, or None."""
+    own = own_commits(commits, expectation)
+    telling = [commit for commit in own if not commit.is_merge or expectation.pointer_path in commit.paths]
+    if telling:
+        return telling[-1]
+    return own[-1] if own else None
+
+
+def first_parents(commits: Sequence[Commit], tip: str) -> tuple[str, ...]:
+    """The branch's own line, from its tip back as far as the given commits go."""
+    by_sha = {commit.sha: commit for commit in commits}
+    line: list[str] = []
+    sha: str | None = tip
+    while sha in by_sha:
+        commit = by_sha[sha]
+        line.append(commit.sha)
+        sha = commit.parents[0] if commit.parents else None
+    return tuple(line)
+
+
+def descends(commit: Commit, ancestors: Collection[str], commits: Sequence[Commit]) -> bool:
+    """Whether one of `ancestors` is reached from a commit by way of the given commits."""
+    by_sha = {other.sha: other for other in commits}
+    todo, seen = list(commit.parents), set[str]()
+    while todo:
+        sha = todo.pop()
+        if sha in ancestors:
+            return True
+        if sha in by_sha and sha not in seen:
+            seen.add(sha)
+            todo.extend(by_sha[sha].parents)
+    return False

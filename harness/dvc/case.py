@@ -1,0 +1,147 @@
+"""The facts with their meaning worked out once: whose commits, which pointer, which objects. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.dvc.attribution import final_commit, own_commits
+from harness.dvc.evidence import Evidence, Expectation
+from harness.dvc.pointer import Pointer, PointerError, parse_lock, parse_pointer
+from harness.dvc.remote import Address, Naming, Remote, RemoteError, name_objects, parse_config
+from harness.dvc.repository import Commit
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One pointer, read.
+
+    Attributes:
+        pointer: None if it is not usable.
+        problem: Why not.
+        naming: The objects that it names; empty if it is not usable.
+    """
+
+    pointer: Pointer | None
+    problem: str
+    naming: Naming
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Facts and what they mean.
+
+    Attributes:
+        expectation: What should be.
+        evidence: What is.
+        own: The run's commits on the branch, merges included.
+        final: The last of them, where the pointer was read.
+        after: The pointer under test after the run.
+        before: The same before it; `pointer` is None and `problem` empty if there was none.
+        others: Further pointers that the run's commits touched, by path.
+        rivals: Objects that other people's new pointers name.
+        remote: The DVC remote at the commit; None if it is unusable.
+        remote_problem: Why it is.
+    """
+
+    expectation: Expectation
+    evidence: Evidence
+    own: tuple[Commit, ...]
+    final: Commit | None
+    after: Reading
+    before: Reading
+    others: Mapping[str, Reading]
+    rivals: Naming
+    remote: Remote | None
+    remote_problem: str
+
+    @property
+    def named(self) -> Naming:
+        """Everything that the run's pointers name."""
+        return merge(self.after.naming, *(reading.naming for reading in self.others.values()))
+
+    @property
+    def at(self) -> str:
+        """Where the pointer was read, for sentences."""
+        return self.evidence.commit[:10] if self.evidence.commit else "the tip"
+
+
+def read_pointer(
+    data: bytes | None,
+    config: bytes | None,
+    *,
+    path: str,
+    manifests: Mapping[Address, bytes],
+    tracked: str | None = None,
+) -> Reading:
+    """Parse a pointer and name its objects; every problem ends up in the reading.
+
+    Args:
+        data: Its bytes; None if the file is not there.
+        config: `.dvc/config` at the same commit.
+        path: Its path in the repository.
+        manifests: Bytes of folder manifests by address, as far as they could be read.
+        tracked: As in `parse_pointer`.
+    """
+    nothing = Naming(())
+    if data is None:
+        return Reading(None, f"there is no file {path}", nothing)
+    try:
+        lock = path.rsplit("/", maxsplit=1)[-1] == "dvc.lock"
+        pointer = parse_lock(data, path=path) if lock else parse_pointer(data, path=path, tracked=tracked)
+    except PointerError as error:
+        return Reading(None, str(error), nothing)
+    try:
+        remotes = parse_config(config or b"")
+    except RemoteError as error:
+        return Reading(pointer, "", Naming((), problems=(f".dvc/config: {error}",)))
+    return Reading(pointer, "", name_objects(pointer, remotes, manifests))
+
+
+def merge(*namings: Naming) -> Naming:
+    """Several namings as one."""
+    return Naming(
+        tuple(named for naming in namings for named in naming.objects),
+        tuple(address for naming in namings for address in naming.unread),
+        tuple(problem for naming in namings for problem in naming.problems),
+    )
+
+
+def study(expectation: Expectation, evidence: Evidence) -> Case:
+    """Work out what the facts mean."""
+    path, tracked = expectation.pointer_path, expectation.tracked_file
+    final = final_commit(evidence.commits, expectation)
+    before = evidence.before
+    earlier = read_pointer(before.pointer, before.config, path=path, manifests=before.manifests, tracked=tracked)
+    remote, remote_problem = _remote(evidence.config)
+    rivals = (
+        read_pointer(rival.data, rival.config, path=rival.path, manifests=evidence.manifests)
+        for rival in evidence.rivals
+    )
+    return Case(
+        expectation=expectation,
+        evidence=evidence,
+        own=own_commits(evidence.commits, expectation),
+        final=final,
+        after=read_pointer(
+            evidence.pointers.get(path), evidence.config, path=path, manifests=evidence.manifests, tracked=tracked
+        ),
+        before=earlier if before.pointer is not None else Reading(None, "", Naming(())),
+        others={
+            other: read_pointer(data, evidence.config, path=other, manifests=evidence.manifests)
+            for other, data in evidence.pointers.items()
+            if other != path and data is not None
+        },
+        rivals=merge(*(rival.naming for rival in rivals)),
+        remote=remote,
+        remote_problem=remote_problem,
+    )
+
+
+def _remote(config: bytes | None) -> tuple[Remote | None, str]:
+    if config is None:
+        return None, "there is no .dvc/config"
+    try:
+        return parse_config(config).remote(), ""
+    except RemoteError as error:
+        return None, str(error)

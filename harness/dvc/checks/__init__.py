@@ -1,0 +1,14 @@
+"""The checks, in the order in which a reader wants them: history, commit, pointer, objects, data, code."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from harness.dvc.checks.code import CODE_RULES
+from harness.dvc.checks.commit import COMMIT_RULES
+from harness.dvc.checks.data import DATA_RULES
+from harness.dvc.checks.objects import OBJECT_RULES
+from harness.dvc.checks.pointer import POINTER_RULES
+from harness.dvc.rules import Rule
+
+RULES: Final[tuple[Rule, ...]] = (*COMMIT_RULES, *POINTER_RULES, *OBJECT_RULES, *DATA_RULES, *CODE_RULES)

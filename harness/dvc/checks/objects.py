@@ -1,0 +1,153 @@
+"""Checks on the bucket: what must be there, what must still be there, what must not."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from harness.dvc.case import Case
+from harness.dvc.pointer import Output
+from harness.dvc.remote import Address, NamedObject
+from harness.dvc.rules import Finding, Rule
+
+_SHOWN = 5
+
+
+def _present(case: Case) -> Finding:
+    named = case.named
+    expected = f"{len(named.objects)} object{'s' * (len(named.objects) != 1)} where the pointer's layout puts them"
+    problems = [f"{problem}" for problem in named.problems]
+    problems += [_missing(case, wanted) for wanted in named.objects if wanted.address not in case.evidence.digests]
+    problems += [
+        f"the folder manifest at {address} could not be read"
+        for address in named.unread
+        if address in case.evidence.digests
+    ]
+    if not named.objects and not problems:
+        problems.append(f"the pointer at {case.at} names no object that a remote holds")
+    if problems:
+        return Finding(False, expected, _cut(problems), f"{_cut(problems)}.")
+    return Finding(passed=True, expected=expected, found=_cut([str(wanted.address) for wanted in named.objects]))
+
+
+def _missing(case: Case, wanted: NamedObject) -> str:
+    what = "manifest of " if wanted.manifest else ""
+    start = (
+        f"the pointer at {case.at} names md5 {wanted.md5} ({what}{wanted.label}), but no object is at {wanted.address}"
+    )
+    if wanted.address in case.evidence.deleted:
+        return f"{start}: it was there, and a delete marker hides it"
+    seen = case.evidence.sightings.get(wanted.address, ())
+    if seen:
+        return f"{start}: dvc push went elsewhere, an object of that name is at {', '.join(seen)}"
+    return f"{start}: dvc push did not happen or went elsewhere"
+
+
+def _bytes(case: Case) -> Finding:
+    named, digests = case.named.objects, case.evidence.digests
+    wrong = []
+    for wanted in named:
+        got = digests[wanted.address].named(legacy=wanted.legacy)
+        if got != wanted.md5:
+            wrong.append(
+                f"the bytes at {wanted.address} ({wanted.label}) hash to {got}, not to {wanted.md5}: "
+                f"they are not the data that the pointer at {case.at} names"
+            )
+    expected = ", ".join(wanted.md5 for wanted in named[:_SHOWN])
+    found = ", ".join(digests[wanted.address].named(legacy=wanted.legacy) for wanted in named[:_SHOWN])
+    return Finding(not wrong, expected, found, f"{_cut(wrong)}." if wrong else "")
+
+
+def _size(case: Case) -> Finding:
+    outs = [out for reading in (case.after, *case.others.values()) if reading.pointer for out in reading.pointer.outs]
+    problems, expected, found = [], [], []
+    for out in outs:
+        files = [wanted for wanted in case.named.objects if not wanted.manifest and _inside(wanted.label, out)]
+        if not out.pushed or not files:
+            continue
+        total = sum(case.evidence.digests[wanted.address].size for wanted in files)
+        found.append(f"{out.path}: {total} bytes in {len(files)} file{'s' * (len(files) != 1)}")
+        expected.append(f"{out.path}: {'no size' if out.size is None else f'{out.size} bytes'}")
+        problems += _size_problems(out, total, len(files))
+        problems += [
+            f"{wanted.label} is said to be {wanted.size} bytes, but has {case.evidence.digests[wanted.address].size}"
+            for wanted in files
+            if out.files is not None and wanted.size != case.evidence.digests[wanted.address].size
+        ]
+    why = f"the pointer at {case.at} gives a wrong size: {_cut(problems)}." if problems else ""
+    return Finding(not problems, "; ".join(expected), "; ".join(found), why)
+
+
+def _size_problems(out: Output, total: int, count: int) -> list[str]:
+    problems = []
+    # A folder on a version-aware remote states the sizes of its files only.
+    if out.files is None and out.size is None:
+        problems.append(f"{out.path} has none, though the object has {total} bytes")
+    elif out.size is not None and out.size != total:
+        problems.append(f"{out.path} is said to be {out.size} bytes, but the data has {total}")
+    if out.nfiles is not None and out.nfiles != count:
+        problems.append(f"{out.path} is said to hold {out.nfiles} files, but the manifest lists {count}")
+    return problems
+
+
+def _previous(case: Case) -> Finding:
+    before, after = case.evidence.before, case.evidence
+    naming = case.before.naming
+    problems = [f"the pointer before the run is unusable: {case.before.problem}"] if case.before.problem else []
+    problems += [f"before the run: {problem}" for problem in naming.problems]
+    for wanted in naming.objects:
+        old, now = before.digests.get(wanted.address), after.digests.get(wanted.address)
+        where = f"the previous version's object at {wanted.address} ({wanted.label})"
+        if old is None:
+            problems.append(f"{where} was not there before the run either")
+        elif now is None:
+            problems.append(f"{where} is gone, so the previous commit can no longer be reproduced")
+        elif now != old:
+            problems.append(f"{where} was overwritten: its md5 was {old.md5} and is {now.md5}")
+    known = {wanted.address.key for wanted in naming.objects if wanted.address.version_id is None}
+    # On a version-aware remote a new version lies at the same key: its size may change, the old one stays readable.
+    moving = {wanted.address.key for wanted in (*case.named.objects, *case.rivals.objects) if wanted.address.version_id}
+    for key, size in before.listing.items():
+        if key not in after.listing and key not in known and key not in moving:
+            problems.append(f"the object at {_s3(case, key)} is gone")
+        elif key in after.listing and after.listing[key] != size and key not in known | moving:
+            problems.append(f"the object at {_s3(case, key)} was overwritten: {size} bytes became {after.listing[key]}")
+    expected = f"{len(before.listing)} objects of before, as they were"
+    kept = sum(1 for key in before.listing if key in after.listing)
+    return Finding(not problems, expected, f"{kept} there", f"{_cut(problems)}." if problems else "")
+
+
+def _strays(case: Case) -> Finding:
+    new = set(case.evidence.listing) - set(case.evidence.before.listing)
+    bucket = case.expectation.bucket
+    named = {wanted.address for wanted in (*case.named.objects, *case.rivals.objects)}
+    keys = {address.key for address in named if address.bucket == bucket}
+    # Until a rival's folder manifest is read, its files cannot be told from strays; that is red, not silent.
+    strays = sorted(new - keys)
+    what = _cut([_s3(case, key) for key in strays])
+    why = f"the run left objects that no pointer names: {what}."
+    return Finding(
+        not strays, "no new object but those named", what or f"{len(new)} new, all named", why if strays else ""
+    )
+
+
+def _inside(label: str, out: Output) -> bool:
+    return label.startswith(f"{out.path}/") if out.is_dir else label == out.path
+
+
+def _s3(case: Case, key: str) -> str:
+    return str(Address(case.expectation.bucket, key))
+
+
+def _cut(texts: list[str]) -> str:
+    more = len(texts) - _SHOWN
+    return "; ".join(texts[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+OBJECT_RULES: Final = (
+    Rule("object.present", "the data is in the bucket, at the key that the pointer implies", _present,
+         ("pointer.wellformed",)),
+    Rule("object.bytes", "its bytes hash to the pointer's md5", _bytes, ("object.present",)),
+    Rule("pointer.size", "the pointer's size is that of the data", _size, ("object.present",)),
+    Rule("object.previous-kept", "the previous version is still there", _previous),
+    Rule("object.no-strays", "nothing else came into the bucket", _strays),
+)  # fmt: skip

@@ -1,0 +1,100 @@
+"""Checks on the pointer itself, and on the remote that it means."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from harness.dvc.case import Case
+from harness.dvc.checks.commit import changes
+from harness.dvc.evidence import Expectation
+from harness.dvc.pointer import Output
+from harness.dvc.rules import Finding, Rule
+
+
+def _wellformed(case: Case) -> Finding:
+    path = case.expectation.pointer_path
+    expected = f"{path} names {case.expectation.tracked_file}"
+    problems = [f"{path}: {case.after.problem}"] if case.after.problem else []
+    problems += [f"{other}: {reading.problem}" for other, reading in case.others.items() if reading.problem]
+    if problems:
+        why = f"the pointer at {case.at} is unusable: {'; '.join(problems)}."
+        return Finding(False, expected, "; ".join(problems), why)
+    return Finding(passed=True, expected=expected, found=", ".join(map(_identity, _outs(case))))
+
+
+def _new(case: Case) -> Finding:
+    before, after = _tracked(case)
+    if case.before.problem:
+        why = f"whether the data is new cannot be told: the pointer before the run is unusable: {case.before.problem}."
+        return Finding(False, "a new md5", _identity(after), why)
+    if before is None:
+        return Finding(passed=True, expected="a first version", found=_identity(after))
+    if _content(before) == _content(after):
+        why = (
+            f"the pointer at {case.at} names the same data as before ({_identity(after)}): "
+            "the data was not changed, or dvc add did not happen."
+        )
+        return Finding(False, f"an md5 other than {_identity(before)}", "the same", why)
+    return Finding(passed=True, expected=f"other than {_identity(before)}", found=_identity(after))
+
+
+def _unchanged(case: Case) -> Finding:
+    before, after = _tracked(case)
+    old = _identity(before) if before is not None else "no pointer"
+    same = before is not None and _content(before) == _content(after)
+    why = f"nothing was to change, yet the pointer went from {old} to {_identity(after)}."
+    return Finding(same, old, _identity(after), "" if same else why)
+
+
+def _at_tip(case: Case) -> Finding:
+    path = case.expectation.pointer_path
+    same = case.evidence.tip_pointer == case.evidence.pointers.get(path)
+    why = f"the branch's tip no longer has the pointer that the run committed at {case.at}: a later commit undid it."
+    return Finding(same, f"{path} as at {case.at}", "the same" if same else "another", "" if same else why)
+
+
+def _remote(case: Case) -> Finding:
+    wanted = f"s3://{case.expectation.bucket}/{case.expectation.seeded.prefix}".rstrip("/")
+    if case.remote is None:
+        why = f".dvc/config at {case.at} is unusable: {case.remote_problem}."
+        return Finding(False, wanted, case.remote_problem, why)
+    same = case.remote.url == wanted
+    why = f"the default remote in .dvc/config at {case.at} is {case.remote.url}, but this run's is {wanted}."
+    return Finding(same, wanted, case.remote.url, "" if same else why)
+
+
+def _tracked(case: Case) -> tuple[Output | None, Output | None]:
+    tracked = case.expectation.tracked_file
+    before, after = case.before.pointer, case.after.pointer
+    return before.covering(tracked) if before else None, after.covering(tracked) if after else None
+
+
+def _outs(case: Case) -> tuple[Output, ...]:
+    return case.after.pointer.outs if case.after.pointer is not None else ()
+
+
+def _content(out: Output | None) -> object:
+    if out is None:
+        return None
+    return out.md5, sorted((member.relpath, member.md5) for member in out.files or ())
+
+
+def _identity(out: Output | None) -> str:
+    if out is None:
+        return "nothing"
+    if out.md5 is None:
+        return f"{out.path}, a folder of {len(out.files or ())} files"
+    return f"md5 {out.md5}{'.dir' if out.is_dir else ''}{' (legacy)' if out.legacy else ''}"
+
+
+def _unchanging(expectation: Expectation) -> bool:
+    return not expectation.changes
+
+
+POINTER_RULES: Final = (
+    Rule("pointer.wellformed", "the pointer is one that DVC reads", _wellformed, ("history.grew", "commit.on-branch")),
+    Rule("pointer.new", "it names new data", _new, ("pointer.wellformed",), changes),
+    Rule("pointer.unchanged", "it names the same data as before", _unchanged, ("pointer.wellformed",), _unchanging),
+    Rule("pointer.at-tip", "the branch's tip still has it", _at_tip, ("pointer.wellformed",), changes),
+    Rule("remote.expected", "the default remote is this run's", _remote, ("history.grew", "commit.on-branch")),
+)

@@ -1,0 +1,225 @@
+"""Gathering the facts, from outside and afresh: the Git remote, the bucket, a clean clone. No judgement here.
+
+`Gatherer.snapshot` before the run, `Gatherer.evidence` after it. What Airflow and the pods said is handed in.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.dvc.attribution import final_commit, own_commits
+from harness.dvc.bucket import Digest, ObjectMissing, ObjectStore, digest
+from harness.dvc.case import Reading, merge, read_pointer
+from harness.dvc.evidence import DVC_CONFIG, Astray, Evidence, Expectation, Reproduction, RivalPointer, Snapshot
+from harness.dvc.pointer import is_pointer_path
+from harness.dvc.remote import Address, NamedObject, Naming
+from harness.dvc.repository import Commit, GitAccess, Repository
+from harness.dvc.reproduce import Dvc, reproduce
+from harness.dvc.table import TableComparison, TableError, compare_tables
+from harness.model import DagRunOutcome, PodEvidence
+from harness.process import Runner
+
+# How far a missing object is looked for elsewhere: a clue for the reader, not a fact of the verdict.
+_SEARCHED_KEYS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Gatherer:
+    """Reads the facts of one run.
+
+    Attributes:
+        expectation: What is looked at: branch, pointer, bucket, prefix.
+        runner: Runs git and dvc.
+        access: The Git remote.
+        store: The object store.
+        dvc: For the clean clone.
+        workspace: An existing folder for clones; each is removed again.
+        search_buckets: Further buckets in which a missing object is looked for.
+    """
+
+    expectation: Expectation
+    runner: Runner
+    access: GitAccess
+    store: ObjectStore
+    dvc: Dvc
+    workspace: Path
+    search_buckets: tuple[str, ...] = ()
+
+    def snapshot(self) -> Snapshot:
+        """The state before a run.
+
+        Raises:
+            EnvironmentFailed: The Git server or the object store does not answer.
+        """
+        wanted = self.expectation
+        with self._clone() as repository:
+            refs = repository.refs()
+            tip = refs.get(f"refs/heads/{wanted.policy.branch}")
+            base = tip or wanted.seeded.sha
+            pointer, config = repository.read(base, wanted.pointer_path), repository.read(base, DVC_CONFIG)
+        listing = self._listing()
+        manifests: dict[Address, bytes] = {}
+        naming = self._name(pointer, config, wanted.pointer_path, manifests)
+        return Snapshot(tip, refs, pointer, config, listing, self._digests(naming.objects), manifests)
+
+    def evidence(self, before: Snapshot, *, outcome: DagRunOutcome, pods: Iterable[PodEvidence]) -> Evidence:
+        """The state after it.
+
+        Args:
+            before: What `snapshot` gave before the run.
+            outcome: What Airflow says of the run.
+            pods: Every pod that was seen.
+
+        Raises:
+            EnvironmentFailed: The Git server or the object store does not answer.
+        """
+        wanted, path = self.expectation, self.expectation.pointer_path
+        with self._clone() as repository:
+            tip = repository.branch(wanted.policy.branch)
+            base = before.tip or wanted.seeded.sha
+            grew = tip is not None and repository.is_ancestor(base, tip)
+            commits = repository.commits([tip], without=[base]) if tip is not None and grew else ()
+            astray = self._astray(repository, before, tip)
+            own = own_commits(commits, wanted)
+            final = final_commit(commits, wanted)
+            commit = final.sha if final is not None else tip
+            if commit is None and not wanted.changes:
+                commit = wanted.seeded.sha
+            touched = {path, *(file for one in own for file in one.paths if is_pointer_path(file))}
+            pointers = {file: repository.read(commit, file) if commit else None for file in sorted(touched)}
+            config = repository.read(commit, DVC_CONFIG) if commit else None
+            tip_pointer = repository.read(tip, path) if tip else None
+            rivals = tuple(_rivals(repository, [one for one in commits if one not in own], skip=touched))
+            same_code = self._same_code(repository, commits)
+
+        listing = self._listing()
+        manifests: dict[Address, bytes] = {}
+        old = self._name(before.pointer, before.config, path, manifests)
+        named = merge(*(self._name(data, config, file, manifests) for file, data in pointers.items()))
+        for rival in rivals:
+            self._name(rival.data, rival.config, rival.path, manifests)
+        digests = self._digests((*old.objects, *named.objects))
+        missing = [one.address for one in named.objects if one.address not in digests]
+        main = read_pointer(pointers[path], config, path=path, manifests=manifests, tracked=wanted.tracked_file)
+        table, table_problem = self._table(old, main.naming)
+        return Evidence(
+            before=before,
+            tip=tip,
+            grew=grew,
+            commits=commits,
+            astray=astray,
+            commit=commit,
+            pointers=pointers,
+            tip_pointer=tip_pointer,
+            config=config,
+            rivals=rivals,
+            listing=listing,
+            digests=digests,
+            manifests=manifests,
+            sightings=self._sightings(missing),
+            deleted=frozenset(address for address in missing if self.store.is_deleted(address)),
+            table=table,
+            table_problem=table_problem,
+            reproduction=self._reproduction(main, commit),
+            same_code=same_code,
+            outcome=outcome,
+            pods=tuple(pods),
+        )
+
+    @contextmanager
+    def _clone(self) -> Iterator[Repository]:
+        with tempfile.TemporaryDirectory(prefix="clone-", dir=self.workspace) as folder:
+            yield Repository.clone(self.runner, self.access, Path(folder) / "mirror.git")
+
+    def _listing(self) -> Mapping[str, int]:
+        prefix = self.expectation.seeded.prefix
+        return self.store.list_objects(self.expectation.bucket, f"{prefix}/" if prefix else "")
+
+    def _astray(self, repository: Repository, before: Snapshot, tip: str | None) -> tuple[Astray, ...]:
+        known = {*before.refs.values(), self.expectation.seeded.sha, *([tip] if tip else [])}
+        held: dict[Commit, list[str]] = {}
+        for ref, sha in repository.refs().items():
+            if sha not in known:
+                for commit in repository.commits([sha], without=known):
+                    held.setdefault(commit, []).append(ref)
+        return tuple(Astray(commit, tuple(refs)) for commit, refs in held.items())
+
+    def _same_code(self, repository: Repository, commits: Collection[Commit]) -> frozenset[str]:
+        seeded = self.expectation.seeded
+        under_test = repository.tree(seeded.sha, seeded.dags_path)
+        if under_test is None:
+            return frozenset()
+        return frozenset(one.sha for one in commits if repository.tree(one.sha, seeded.dags_path) == under_test)
+
+    def _name(self, data: bytes | None, config: bytes | None, path: str, manifests: dict[Address, bytes]) -> Naming:
+        """What a pointer names; manifests that can be read are added to `manifests` on the way."""
+        naming = read_pointer(data, config, path=path, manifests=manifests).naming
+        for address in naming.unread:
+            try:
+                manifests[address] = b"".join(self.store.read(address))
+            except ObjectMissing:
+                continue  # a fact: its digest is missing too, and object.present says so
+        return read_pointer(data, config, path=path, manifests=manifests).naming if naming.unread else naming
+
+    def _digests(self, objects: Iterable[NamedObject]) -> dict[Address, Digest]:
+        found: dict[Address, Digest] = {}
+        for address in dict.fromkeys(one.address for one in objects):
+            try:
+                found[address] = digest(self.store.read(address))
+            except ObjectMissing:
+                continue  # a fact: there is no digest for it
+        return found
+
+    def _sightings(self, missing: Iterable[Address]) -> dict[Address, tuple[str, ...]]:
+        wanted = {address: "/".join(address.key.split("/")[-2:]) for address in missing if not address.version_id}
+        seen: dict[Address, list[str]] = {address: [] for address in wanted}
+        for bucket in dict.fromkeys((self.expectation.bucket, *self.search_buckets)) if wanted else ():
+            for key in self.store.list_objects(bucket, "", limit=_SEARCHED_KEYS):
+                for address, tail in wanted.items():
+                    if key == tail or key.endswith(f"/{tail}"):
+                        seen[address].append(str(Address(bucket, key)))
+        return {address: tuple(places) for address, places in seen.items() if places}
+
+    def _table(self, old: Naming, new: Naming) -> tuple[TableComparison | None, str]:
+        tracked = self.expectation.tracked_file
+        if not self.expectation.changes or self.expectation.policy.new_rows is None:
+            return None, "the policy asks for no rows"
+        before, after = _labelled(old, tracked), _labelled(new, tracked)
+        if before is None or after is None:
+            return None, f"the pointer {'before' if before is None else 'after'} the run names no file {tracked}"
+        try:
+            return compare_tables(self.store.read(before), self.store.read(after)), ""
+        except ObjectMissing as error:
+            return None, f"there is no object at {error}"
+        except TableError as error:
+            return None, str(error)
+
+    def _reproduction(self, main: Reading, commit: str | None) -> Reproduction | None:
+        if main.pointer is None or commit is None:
+            return None
+        with tempfile.TemporaryDirectory(prefix="clean-", dir=self.workspace) as folder:
+            return reproduce(
+                self.runner,
+                self.access,
+                self.dvc,
+                sha=commit,
+                pointer=self.expectation.pointer_path,
+                outputs=tuple(out.path for out in main.pointer.outs if out.pushed),
+                folder=Path(folder) / "work",
+            )
+
+
+def _rivals(repository: Repository, commits: Iterable[Commit], *, skip: Collection[str]) -> Iterator[RivalPointer]:
+    for commit in commits:
+        for path in commit.paths:
+            data = repository.read(commit.sha, path) if is_pointer_path(path) and path not in skip else None
+            if data is not None:
+                yield RivalPointer(commit.sha, path, data, repository.read(commit.sha, DVC_CONFIG))
+
+
+def _labelled(naming: Naming, label: str) -> Address | None:
+    return next((one.address for one in naming.objects if one.label == label and not one.manifest), None)

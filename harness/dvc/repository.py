@@ -1,0 +1,215 @@
+"""The Git remote, read afresh: every reading starts from a new clone, never from what an earlier one left.
+
+Credentials reach git through a credential helper that prints two variables of git's own environment: they are in
+no URL, no argument list and no file. No configuration of this machine or its user is read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from harness.errors import EnvironmentFailed
+from harness.process import Runner
+
+_USERNAME, _PASSWORD = "VERDICT_GIT_USERNAME", "VERDICT_GIT_PASSWORD"
+_HELPER = f'!f() {{ test "$1" = get && printf "username=%s\\npassword=%s\\n" "${_USERNAME}" "${_PASSWORD}"; }}; f'
+_CLONE_SECONDS = 300.0
+# %x00 keeps the fields apart; -z ends each record with another one.
+_LOG_FIELDS = ("%H", "%P", "%an", "%ae", "%s")
+
+
+@dataclass(frozen=True, slots=True)
+class GitAccess:
+    """How a repository is reached.
+
+    Attributes:
+        url: Without credentials.
+        username: For HTTPS; None for none.
+        password: Likewise.
+        ca_file: Certificate authority of the server; None for the system's own.
+    """
+
+    url: str
+    username: str | None = None
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What git needs in its environment. Holds the password: for `Runner.run(env=...)` only."""
+        env = {
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_ASKPASS": "",
+            "SSH_ASKPASS": "",
+            "LC_ALL": "C",
+            # The empty helper first: it clears whatever was configured before it.
+            "GIT_CONFIG_COUNT": "2",
+            "GIT_CONFIG_KEY_0": "credential.helper",
+            "GIT_CONFIG_VALUE_0": "",
+            "GIT_CONFIG_KEY_1": "advice.detachedHead",
+            "GIT_CONFIG_VALUE_1": "false",
+        }
+        if self.ca_file is not None:
+            env["GIT_SSL_CAINFO"] = str(self.ca_file)
+        if self.username is not None and self.password is not None:
+            env |= {"GIT_CONFIG_COUNT": "3", "GIT_CONFIG_KEY_2": "credential.helper", "GIT_CONFIG_VALUE_2": _HELPER}
+            env |= {_USERNAME: self.username, _PASSWORD: self.password.get_secret_value()}
+        return env
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit.
+
+    Attributes:
+        sha: Its full name.
+        parents: Full names, first parent first.
+        author: Name.
+        email: The author's e-mail address.
+        subject: First line of its message.
+        paths: What it touches; of a merge only what differs from every parent.
+    """
+
+    sha: str
+    parents: tuple[str, ...]
+    author: str
+    email: str
+    subject: str
+    paths: tuple[str, ...]
+
+    @property
+    def is_merge(self) -> bool:
+        """Whether it has several parents."""
+        return len(self.parents) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A bare clone, with every branch and tag of the remote as it was when it was made.
+
+    Attributes:
+        path: Its folder.
+        runner: Runs git.
+        env: As in `GitAccess.env`.
+    """
+
+    path: Path
+    runner: Runner
+    env: Mapping[str, str]
+
+    @classmethod
+    def clone(cls, runner: Runner, access: GitAccess, into: Path) -> Repository:
+        """Clone the remote with all its refs into a folder that does not exist yet.
+
+        Raises:
+            EnvironmentFailed: The remote does not answer or refuses.
+        """
+        runner.run(
+            ["git", "clone", "--quiet", "--mirror", access.url, into],
+            env=access.env,
+            timeout=_CLONE_SECONDS,
+            next_step="check that the Git server answers and that the credentials may read the repository",
+        )
+        return cls(into, runner, access.env)
+
+    def refs(self) -> dict[str, str]:
+        """Commit by full ref name (`refs/heads/main`); an annotated tag stands for the commit it names."""
+        lines = self._git("for-each-ref", "--format=%(refname)%00%(objectname)%00%(*objectname)").splitlines()
+        fields = (line.split("\0") for line in lines)
+        return {name: peeled or own for name, own, peeled in fields}
+
+    def branch(self, name: str) -> str | None:
+        """Tip of a branch, or None if there is none."""
+        return self.refs().get(f"refs/heads/{name}")
+
+    def has(self, sha: str) -> bool:
+        """Whether this commit is in the clone, so reachable from a ref of the remote."""
+        return self._query("cat-file", "-e", f"{sha}^{{commit}}") is not None
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether `new` holds all of `old`'s history. False if the remote no longer has `old`."""
+        return self.has(old) and self._query("merge-base", "--is-ancestor", old, new) is not None
+
+    def commits(self, tips: Collection[str], *, without: Collection[str]) -> tuple[Commit, ...]:
+        """Commits reachable from `tips` but not from `without`, parents before children.
+
+        Commits of `without` that the remote no longer has exclude nothing.
+        """
+        if not tips:
+            return ()
+        known = [f"^{sha}" for sha in sorted(set(without)) if self.has(sha)]
+        layout = f"--format={'%x00'.join(_LOG_FIELDS)}"
+        out = self._git("log", "-z", "--topo-order", "--reverse", layout, *sorted(set(tips)), *known, "--")
+        fields = out.removesuffix("\0").split("\0") if out else []
+        records = zip(*[iter(fields)] * len(_LOG_FIELDS), strict=True)
+        return tuple(
+            Commit(sha, tuple(parents.split()), author, email, subject, self._touched(sha))
+            for sha, parents, author, email, subject in records
+        )
+
+    def tree(self, sha: str, path: str) -> str | None:
+        """Object name of a folder or file at a commit: equal names mean equal content. None if it is not there."""
+        found = self._query("rev-parse", "--verify", "--quiet", f"{sha}:{path}")
+        return found.strip() if found else None
+
+    def read(self, sha: str, path: str) -> bytes | None:
+        """Exact bytes of a file at a commit; None if it is not there, or no file."""
+        blob = self.tree(sha, path)
+        if blob is None or self._git("cat-file", "-t", blob).strip() != "blob":
+            return None
+        # unpack-file writes the blob as it is, without the filters and line ends of a checkout.
+        written = self.path / self._git("unpack-file", blob).strip()
+        try:
+            return written.read_bytes()
+        finally:
+            written.unlink()
+
+    def _touched(self, sha: str) -> tuple[str, ...]:
+        out = self._git(
+            "diff-tree",
+            "-c",
+            "-r",
+            "-z",
+            "--root",
+            "--no-commit-id",
+            "--no-renames",
+            "--no-ext-diff",
+            "--name-only",
+            sha,
+        )
+        return tuple(path for path in out.split("\0") if path)
+
+    def _git(self, *arguments: str) -> str:
+        return self.runner.run(self._argv(arguments), env=self.env, cwd=self.path).stdout
+
+    def _query(self, *arguments: str) -> str | None:
+        """Output of a command that says no by its exit code."""
+        completed = self.runner.run(self._argv(arguments), env=self.env, cwd=self.path, check=False)
+        return completed.stdout if completed.code == 0 else None
+
+    def _argv(self, arguments: Sequence[str]) -> list[str]:
+        return ["git", f"--git-dir={self.path}", *arguments]
+
+
+def check_out(runner: Runner, access: GitAccess, *, sha: str, into: Path) -> None:
+    """Clone the remote with a working tree at one commit.
+
+    Raises:
+        EnvironmentFailed: The remote does not answer, or does not have that commit.
+    """
+    if into.exists():
+        raise EnvironmentFailed(f"a clean clone needs a folder of its own, but {into} exists")
+    runner.run(
+        ["git", "clone", "--quiet", "--no-checkout", access.url, into],
+        env=access.env,
+        timeout=_CLONE_SECONDS,
+        next_step="check that the Git server answers and that the credentials may read the repository",
+    )
+    runner.run(["git", "checkout", "--quiet", "--detach", sha], env=access.env, cwd=into)

@@ -1,0 +1,110 @@
+"""Two versions of a CSV table: are the old rows still there, in order, and what came after them?
+
+Both are read as streams, in step, so a large table never stands in memory. Line ends and quoting are form, not
+content: pandas and spreadsheets rewrite them. So is a number's form (`181` and `181.0`), since pandas turns a column
+of whole numbers with a gap into floats; a code with leading zeros (`00181`) is no number.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import zip_longest
+from typing import Any
+
+from harness.dvc.bucket import CHUNK_BYTES
+
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
+_SHOWN_CELLS = 6
+
+
+class TableError(ValueError):
+    """These bytes are no table; the message is the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableComparison:
+    """How the new table differs from the old one. Rows are counted without the header.
+
+    Attributes:
+        old_rows: Rows of the old table.
+        new_rows: Rows of the new table.
+        difference: The first old row, or the header, that is not in its place; None if all are.
+        ragged: The first new row whose number of cells is not the header's; None if there is none.
+    """
+
+    old_rows: int
+    new_rows: int
+    difference: str | None
+    ragged: str | None
+
+
+def compare_tables(old: Iterable[bytes], new: Iterable[bytes]) -> TableComparison:
+    """Compare two CSV tables, each given as chunks of UTF-8 bytes.
+
+    Raises:
+        TableError: One of them is not a CSV table.
+    """
+    counts = [0, 0]
+    difference = ragged = None
+    width: int | None = None
+    for number, (before, after) in enumerate(zip_longest(_rows(old, "old"), _rows(new, "new"))):
+        what = f"row {number}" if number else "the header"
+        if before is not None:
+            counts[0] += 1
+            if difference is None and (after is None or not _same(before, after)):
+                difference = f"{what} was {_shown(before)} and is {_shown(after)}"
+        if after is not None:
+            counts[1] += 1
+            width = len(after) if width is None else width
+            if ragged is None and len(after) != width:
+                ragged = f"{what} has {len(after)} cells, the header {width}"
+    return TableComparison(max(counts[0] - 1, 0), max(counts[1] - 1, 0), difference, ragged)
+
+
+class _Chunks(io.RawIOBase):
+    """Chunks as a file, for the standard library's text decoding."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        super().__init__()
+        self._chunks = iter(chunks)
+        self._held = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._held:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._held = chunk
+        taken = self._held[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._held = self._held[len(taken) :]
+        return len(taken)
+
+
+def _rows(chunks: Iterable[bytes], which: str) -> Iterator[list[str]]:
+    text = io.TextIOWrapper(io.BufferedReader(_Chunks(chunks), CHUNK_BYTES), encoding="utf-8-sig", newline="")
+    try:
+        yield from (row for row in csv.reader(text, strict=True) if row)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise TableError(f"the {which} data is not a CSV table in UTF-8 ({error})") from None
+
+
+def _same(before: list[str], after: list[str]) -> bool:
+    return len(before) == len(after) and all(
+        left == right or (_NUMBER.fullmatch(left) and _NUMBER.fullmatch(right) and Decimal(left) == Decimal(right))
+        for left, right in zip(before, after, strict=True)
+    )
+
+
+def _shown(row: list[str] | None) -> str:
+    if row is None:
+        return "gone"
+    return ",".join(row[:_SHOWN_CELLS]) + (",..." if len(row) > _SHOWN_CELLS else "")

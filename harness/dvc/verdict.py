@@ -1,0 +1,54 @@
+"""The verdict: a list of checks, each with what was expected and what was found. Green only if every one passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.dvc.case import study
+from harness.dvc.checks import RULES
+from harness.dvc.evidence import Evidence, Expectation
+from harness.dvc.rules import Check, pronounce
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the oracle says about one run.
+
+    Attributes:
+        checks: In a stable order.
+        commit: The run's commit; None if there is none.
+        changes: Whether a new version was expected.
+    """
+
+    checks: tuple[Check, ...]
+    commit: str | None
+    changes: bool
+
+    @property
+    def green(self) -> bool:
+        """Whether every check passed. A verdict without checks proves nothing, so it is not green."""
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+    @property
+    def failures(self) -> tuple[Check, ...]:
+        """The checks that were evaluated and did not pass, then those that could not be."""
+        red = [check for check in self.checks if not check.passed]
+        return tuple(sorted(red, key=lambda check: not check.evaluated))
+
+    @property
+    def headline(self) -> str:
+        """One line: green, or the first thing that is wrong."""
+        if self.green:
+            what = f"commit {self.commit[:10]}" if self.changes and self.commit else "nothing changed, as expected"
+            return f"green: {what}, {len(self.checks)} checks passed"
+        if not self.checks:
+            return "red: nothing was checked"
+        first = self.failures[0]
+        return f"red: {first.id}: {first.explanation}"
+
+
+def judge(expectation: Expectation, evidence: Evidence) -> Verdict:
+    """The verdict on one run, from facts alone: pure, and the same for the same facts."""
+    case = study(expectation, evidence)
+    final = case.final.sha if case.final is not None else None
+    return Verdict(pronounce(RULES, case), final, expectation.changes)

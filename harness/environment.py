@@ -1,0 +1,386 @@
+"""The composition: brings the boxes up in order, side by side where they do not depend on each other, down in reverse.
+
+One `Environment` is one run of the harness. Both front doors (the command and the pytest plug-in) drive it and add
+no logic of their own.
+"""
+
+from __future__ import annotations
+
+import secrets as random
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from harness.airflow.api import AirflowApi
+from harness.airflow.chart import Chart, contract, resolve_chart
+from harness.airflow.chart_values import check_values
+from harness.airflow.release import ReleaseInstaller, ReleasePlan
+from harness.assets import asset
+from harness.errors import EnvironmentFailed, HarnessError, WaitAbandoned
+from harness.journal import Journal
+from harness.kubeapi import KubeApi
+from harness.model import AirflowRelease, Cluster, Engine, Seeded, Services, StandIn, Toolchain
+from harness.names import AIRFLOW_NAMESPACE, GIT_URL
+from harness.pipeline.seed import Seed, SeedPlan, build_seed
+from harness.process import SubprocessRunner
+from harness.redaction import Redactor
+from harness.services import git, s3
+from harness.services.deploy import ServicesDeployer
+from harness.services.secrets import ClusterSecrets
+from harness.settings import Keep, S3Backend, Settings
+from harness.supply.engine import EngineFolders, EngineSupply
+from harness.supply.host import read_host
+from harness.supply.images import ImageBuilder
+from harness.supply.node import NodeImageMaker
+from harness.supply.packages import PackagesSupply
+from harness.targets.kind import KindTarget
+from harness.timeline import Timeline, UsualTimes
+from harness.versions import versions
+from harness.wait import Waiter
+
+KEPT_CLUSTER = "harness-kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An environment that is up: every part proven, nothing run yet."""
+
+    toolchain: Toolchain
+    cluster: Cluster
+    services: Services
+    release: AirflowRelease
+    kube: KubeApi
+    api: AirflowApi
+
+
+class Environment:
+    """One environment, from nothing to ready and back.
+
+    Args:
+        settings: Of this run.
+        timeline: Told of every phase.
+        status: Told what the current phase is doing.
+    """
+
+    def __init__(
+        self, settings: Settings, *, timeline: Timeline, status: Callable[[str], None] = lambda _text: None
+    ) -> None:
+        self.settings = settings
+        self.timeline = timeline
+        self.started = datetime.now(UTC)
+        self.run_id = f"{self.started:%Y%m%d-%H%M%S}-{random.token_hex(2)}"
+        self.evidence = settings.evidence_dir / self.run_id
+        self.evidence.mkdir(parents=True, exist_ok=True)
+        self.redactor = Redactor()
+        self.runner = SubprocessRunner(redactor=self.redactor, transcript=self.evidence / "commands.log")
+        self._gave_up = threading.Event()
+        self.waiter = Waiter(
+            patience=settings.patience,
+            on_change=lambda what, state: status(f"{what}: {state}"),
+            given_up=self._gave_up.is_set,
+        )
+        self.journal = Journal(settings.state_dir / "runs" / self.run_id / "journal.jsonl")
+        self.usual = UsualTimes(settings.state_dir / "usual-times.json")
+        self.status = status
+        self.failed = False
+        # What is there so far; whoever explains a failure needs it before everything is ready.
+        self.toolchain: Toolchain | None = None
+        self.cluster: Cluster | None = None
+        self.kube: KubeApi | None = None
+        self.ready: Ready | None = None
+        self.stand_ins: tuple[StandIn, ...] = ()
+        self.supply_note = str(settings.supply)
+        self._engines = EngineSupply(
+            folders=EngineFolders(settings.state_dir / "engine", settings.cache_dir / "engine" / "data"),
+            runner=self.runner,
+            waiter=self.waiter,
+            status=status,
+        )
+        self._target: KindTarget | None = None
+        self._open = ExitStack()
+        self._scratch = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="harness-")))
+        self._seed_waiting: Seeded | None = None
+
+    @property
+    def cluster_name(self) -> str:
+        """One per run, unless it is to be kept or was named."""
+        if self.settings.cluster_name is not None:
+            return self.settings.cluster_name
+        return KEPT_CLUSTER if self.settings.keep is Keep.ALWAYS else f"harness-{self.run_id}"
+
+    @property
+    def values_files(self) -> tuple[Path, ...]:
+        """Helm values in order: shared, what differs on kind, the user's."""
+        return (asset("helm") / "values.yaml", asset("helm") / "kind.yaml", *self.settings.values)
+
+    def up(self) -> Ready:
+        """Bring everything up.
+
+        Raises:
+            HarnessError: What went wrong; `down` removes what there is by then.
+        """
+        try:
+            self.ready = self._up()
+        except BaseException:
+            self.failed = True
+            raise
+        return self.ready
+
+    def down(self) -> None:
+        """Take down what the keep policy does not keep; goes on past errors and reports the first one.
+
+        Raises:
+            CleanupFailed: Something of ours is still there.
+        """
+        problem: HarnessError | None = None
+        keep = self.keeps_cluster
+        try:
+            self._open.close()
+            if self._target is not None and keep:
+                (self._target.folder / "kept").touch()
+            elif self._target is not None:
+                with self.timeline.phase("removing the cluster"):
+                    self._target.down()
+        except HarnessError as error:
+            problem = error
+        try:
+            self._engines.release(keep=keep or self._clusters_left())
+        except HarnessError as error:
+            problem = problem or error
+        self.usual.remember(self.timeline)
+        if problem is not None:
+            raise problem
+
+    @property
+    def keeps_cluster(self) -> bool:
+        """Whether the cluster outlives this run, as things stand now."""
+        keep = self.settings.keep
+        return self._target is not None and (keep is Keep.ALWAYS or (keep is Keep.ON_FAILURE and self.failed))
+
+    def reseed(self) -> Seeded:
+        """A fresh repository and prefix for the next run; the one made while the cluster came up is used first.
+
+        Raises:
+            EnvironmentFailed: The Git server or the object store refused it.
+        """
+        waiting, self._seed_waiting = self._seed_waiting, None
+        if waiting is not None:
+            return waiting
+        services = self._ready().services
+        seed = self._build_seed(services)
+        with self.timeline.phase("seeding"):
+            self._push_seed(seed, services)
+            self._put_objects(seed, services)
+        return seed.seeded
+
+    def _up(self) -> Ready:
+        # What the user got wrong is found before anything is built or started.
+        spec = self.settings.airflow_chart
+        remote = spec is not None and spec.startswith(("http://", "https://", "oci://"))
+        chart = None if remote else self._chart(None)
+        with self.timeline.phase("container engine") as note:
+            engine = self._engines.acquire()
+            note(f"Docker {engine.version}, " + ("started by the harness" if engine.ours else "the machine's own"))
+        self.toolchain = toolchain = self._toolchain(engine)
+        chart = chart or self._chart(toolchain.helm)
+        values = check_values(self.values_files, contract(chart))
+        with self.timeline.phase("kind cluster") as note:
+            self._target = KindTarget(
+                name=self.cluster_name,
+                run_id=self.run_id,
+                state_dir=self.settings.state_dir,
+                toolchain=toolchain,
+                runner=self.runner,
+                journal=self.journal,
+                status=self.status,
+            )
+            self.cluster = cluster = self._target.up()
+            note("reused" if cluster.reused else cluster.kubernetes_version)
+        plan = ReleasePlan(
+            chart=chart,
+            files=self.values_files,
+            values=values,
+            images={name: toolchain.image_digests[name] for name in ("airflow", "git-sync")},
+        )
+        return self._fill(toolchain, cluster, plan, self._target.folder)
+
+    def _fill(self, toolchain: Toolchain, cluster: Cluster, plan: ReleasePlan, folder: Path) -> Ready:
+        secrets = ClusterSecrets.of_cluster(folder, self.redactor)
+        self.kube = kube = KubeApi(cluster.kubeconfig, cluster.context)
+        self._open.callback(kube.close)
+        deployer = ServicesDeployer(
+            cluster=cluster,
+            folder=folder,
+            kube=kube,
+            secrets=secrets,
+            images=toolchain.images,
+            backend=self.settings.s3,
+            waiter=self.waiter,
+        )
+        services = deployer.services()
+        with self.timeline.phase("services applied"):
+            self._await_api_server(kube)
+            deployer.apply(self._pipeline_config())
+        seed = self._build_seed(services)
+        with ThreadPoolExecutor(max_workers=4, thread_name_prefix="up") as pool:
+            store: Future[None] = pool.submit(self._bring_s3, services, seed)
+            repository: Future[None] = pool.submit(self._bring_git, services, seed)
+            parts = (store, repository)
+            for part in parts:
+                part.add_done_callback(self._give_up_on_failure)
+            try:
+                with self.timeline.phase("adapter"):
+                    deployer.wait("adapter")
+                repository.result()
+                release = self._install(toolchain, cluster, kube, plan, secrets)
+                store.result()
+            except HarnessError as error:
+                self._gave_up.set()
+                # Of several failures the first cause is the one to show: what gave up because of it is not.
+                raise next((first for part in parts if (first := self._cause(part))), error) from None
+        self._seed_waiting = seed.seeded
+        api = AirflowApi(release.url, release.username, release.password, waiter=self.waiter)
+        self._open.callback(api.close)
+        return Ready(toolchain, cluster, services, release, kube, api)
+
+    def _give_up_on_failure(self, part: Future[None]) -> None:
+        if part.exception() is not None:
+            self._gave_up.set()
+
+    def _cause(self, part: Future[None]) -> HarnessError | None:
+        """The error of a part that failed by itself, if it has one by now."""
+        error = part.exception() if part.done() else None
+        return error if isinstance(error, HarnessError) and not isinstance(error, WaitAbandoned) else None
+
+    def _toolchain(self, engine: Engine) -> Toolchain:
+        supply = PackagesSupply(
+            engine=engine,
+            builder=ImageBuilder(engine=engine, host=read_host(), runner=self.runner),
+            node_maker=NodeImageMaker(engine=engine, runner=self.runner, journal=self.journal),
+            runner=self.runner,
+            timeline=self.timeline,
+            tools_dir=self.settings.cache_dir / "tools",
+            versions=versions(),
+            status=self.status,
+        )
+        toolchain = supply.toolchain(strict_s3=self.settings.s3 is S3Backend.STRICT)
+        self.stand_ins = toolchain.stand_ins
+        self.supply_note = toolchain.supply
+        return toolchain
+
+    def _chart(self, helm: Path | None) -> Chart:
+        home = self.settings.cache_dir / "helm"
+        home.mkdir(parents=True, exist_ok=True)
+        chart = resolve_chart(self.settings.airflow_chart, helm=helm or Path("helm"), runner=self.runner, home=home)
+        check_values(self.values_files, contract(chart))
+        return chart
+
+    def _install(
+        self, toolchain: Toolchain, cluster: Cluster, kube: KubeApi, plan: ReleasePlan, secrets: ClusterSecrets
+    ) -> AirflowRelease:
+        installer = ReleaseInstaller(
+            cluster=cluster,
+            kube=kube,
+            helm=toolchain.helm,
+            helm_home=self.settings.cache_dir / "helm",
+            runner=self.runner,
+            waiter=self.waiter,
+        )
+        with self.timeline.phase("helm install") as note:
+            changed = installer.install(plan)
+            note(f"changed: {', '.join(changed)}" if changed else "reused")
+        with self.timeline.phase("Airflow ready"):
+            installer.wait_ready()
+            url = f"http://127.0.0.1:{cluster.ports['airflow']}"
+            with AirflowApi(url, "admin", SecretStr(secrets.airflow_password), waiter=self.waiter) as api:
+                version = self.waiter.until(
+                    "Airflow's API",
+                    api.version,
+                    ready=bool,
+                    timeout=120,
+                    transient=(EnvironmentFailed,),
+                    next_step="harness logs airflow",
+                )
+        return AirflowRelease(
+            url=url,
+            username="admin",
+            password=SecretStr(secrets.airflow_password),
+            version=version,
+            chart=plan.chart.title,
+            values_digest=plan.digest,
+            namespace=AIRFLOW_NAMESPACE,
+        )
+
+    def _await_api_server(self, kube: KubeApi) -> None:
+        self.waiter.until(
+            "the Kubernetes API",
+            lambda: kube.get("ServiceAccount", "default", "default"),
+            ready=lambda found: found is not None,
+            describe=lambda found: "ready" if found else "no default service account yet",
+            timeout=60,
+            interval=0.2,
+            transient=(EnvironmentFailed,),
+        )
+
+    def _bring_git(self, services: Services, seed: Seed) -> None:
+        with self.timeline.phase("Git server, seeded"):
+            self._push_seed(seed, services)
+
+    def _bring_s3(self, services: Services, seed: Seed) -> None:
+        with self.timeline.phase("S3, seeded"):
+            s3.prove(services.s3, waiter=self.waiter)
+            self._put_objects(seed, services)
+
+    def _push_seed(self, seed: Seed, services: Services) -> None:
+        client = git.GitClient(services.git)
+        try:
+            client.wait_ready(self.waiter)
+            client.reseed(seed.bundle)
+        finally:
+            client.close()
+
+    def _put_objects(self, seed: Seed, services: Services) -> None:
+        client = s3.connect(services.s3)
+        for key, path in seed.objects.items():
+            client.put_object(Bucket=services.s3.bucket, Key=key, Body=path.read_bytes())
+
+    def _build_seed(self, services: Services) -> Seed:
+        scratch = self._scratch / f"seed-{random.token_hex(4)}"
+        scratch.mkdir()
+        plan = SeedPlan(
+            template=asset("fixtures") / "repository",
+            dags=self.settings.dags or asset("dags"),
+            data=asset("fixtures") / "data" / "penguins.csv",
+            tracked_file=self.settings.tracked_file,
+            bucket=services.s3.bucket,
+            prefix=f"runs/{self.run_id}/{random.token_hex(3)}",
+            branch=self.settings.policy.branch,
+        )
+        return build_seed(plan, scratch=scratch, runner=self.runner)
+
+    def _pipeline_config(self) -> Mapping[str, str]:
+        author = self.settings.policy.authors[0] if self.settings.policy.authors else "airflow@example.invalid"
+        return {
+            "GIT_REPO": GIT_URL,
+            "GIT_BRANCH": self.settings.policy.branch,
+            "DVC_DATA_FILE": self.settings.tracked_file,
+            "GIT_AUTHOR_NAME": "Airflow",
+            "GIT_AUTHOR_EMAIL": author,
+        }
+
+    def _clusters_left(self) -> bool:
+        """Whether a kept cluster still needs the engine."""
+        folder = self.settings.state_dir / "clusters"
+        return folder.is_dir() and any(path.is_dir() for path in folder.iterdir())
+
+    def _ready(self) -> Ready:
+        if self.ready is None:
+            raise EnvironmentFailed("the environment is not up")
+        return self.ready

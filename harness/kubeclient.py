@@ -1,0 +1,162 @@
+"""What lies under `harness/kubeapi.py`: opening a context, timeouts, streams, and what a refusal means.
+
+Workarounds for the official Python client (kubernetes 37.0.1) stay here, each with what it works around.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.config.config_exception import ConfigException
+
+from harness.errors import EnvironmentFailed
+
+_TOO_MANY, _SERVER_ERROR = 429, 500
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class KubeApiError(EnvironmentFailed):
+    """The API server refused a request.
+
+    Attributes:
+        status: HTTP status; 0 when there was no answer.
+    """
+
+    def __init__(self, message: str, *, status: int, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.status = status
+
+
+class KubeUnavailable(KubeApiError):
+    """The API server did not answer, or asked to come back later (429, 5xx); a wait may take this as "not yet"."""
+
+
+class BoundedClient(client.ApiClient):
+    """Gives every request a timeout, also those that the generated code and the discovery make without one."""
+
+    def __init__(self, configuration: Any, timeout: float) -> None:
+        super().__init__(configuration=configuration)
+        self._timeout = timeout
+
+    def call_api(  # noqa: D102 - the client's own, see there
+        self,
+        method: Any,
+        url: Any,
+        header_params: Any = None,
+        body: Any = None,
+        post_params: Any = None,
+        _request_timeout: Any = None,
+    ) -> Any:
+        timeout = _request_timeout or self._timeout
+        return super().call_api(method, url, header_params, body, post_params, timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class LogStream(AbstractContextManager["LogStream"]):
+    """The open log of a container; iterate over `lines`, close it from any thread to end the iteration."""
+
+    response: Any
+
+    def lines(self) -> Iterator[str]:
+        """Lines without their ends, as they are written; ends when the container does.
+
+        Raises:
+            KubeUnavailable: The stream broke off.
+        """
+        rest = b""
+        try:
+            for chunk in self.response.stream(amt=None, decode_content=False):
+                *whole, rest = (rest + chunk).split(b"\n")
+                for line in whole:
+                    yield line.decode("utf-8", errors="replace")
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
+            # ValueError and AttributeError: urllib3's way to say that another thread has closed the response.
+            raise KubeUnavailable(f"a log stream broke off: {error}", status=0) from error
+        if rest:
+            yield rest.decode("utf-8", errors="replace")
+
+    def close(self) -> None:
+        """Hang up; wakes a thread that is blocked in `lines`."""
+        hang_up(self.response)
+
+    def __exit__(self, *_exception: object) -> None:
+        self.response.close()
+
+
+def hang_up(response: Any) -> None:
+    """End a response that another thread may be blocked in, by shutting its socket down.
+
+    Closing it instead can wait for the reader's lock for ever (the same workaround is in kubernetes 37.0.1,
+    `watch.Watch.stop`).
+    """
+    sock = getattr(getattr(response, "connection", None), "sock", None)
+    if sock is None:
+        return
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # the other side was quicker
+
+
+def drop(session: Any) -> None:
+    """Close the socket of an exec session (a `WSClient`).
+
+    Its own `close` leaves the socket open where the other side closed first, and waits three seconds for a farewell
+    where it did not (websocket-client 1.9.2, `WebSocket.close`).
+    """
+    session.sock.shutdown()
+
+
+def configuration(kubeconfig: Path, context: str) -> Any:
+    """The client's configuration for one context of one file; `KUBECONFIG` and `~/.kube/config` are never read.
+
+    Raises:
+        EnvironmentFailed: The file cannot be read or has no such context.
+    """
+    if not kubeconfig.is_file():
+        raise EnvironmentFailed(f"there is no kubeconfig {kubeconfig}", next_step="bring the cluster up again")
+    made = client.Configuration()
+    load: Any = config.load_kube_config  # carries no types
+    try:
+        load(
+            config_file=str(kubeconfig),
+            context=context,
+            client_configuration=made,
+            persist_config=False,
+            # The client needs certificates as files; they hold the same secret as the kubeconfig, so beside it.
+            temp_file_path=str(kubeconfig.absolute().parent),
+        )
+    except ConfigException as error:
+        raise EnvironmentFailed(
+            f"the kubeconfig {kubeconfig} cannot be used with context {context!r}: {error}",
+            next_step="name a context that is in that file",
+        ) from error
+    made.retries = False  # whoever waits asks again; silent repetition would hide how long an answer took
+    made.keep_alive = True
+    if urlsplit(made.host).hostname in _LOOPBACK:
+        made.proxy = None  # the environment's proxy cannot reach this machine's loopback
+    return made
+
+
+def refused(what: str, error: Any) -> KubeApiError:
+    """The error for the reader of a `kubernetes.client.ApiException`; only the server's own message is shown."""
+    status = int(error.status or 0)
+    message = str(error.reason or "").strip()
+    try:
+        body = json.loads(error.body or "")
+    except (TypeError, ValueError):
+        body = None
+    if isinstance(body, dict) and body.get("message"):
+        message = str(body["message"])
+    if status in (0, _TOO_MANY) or status >= _SERVER_ERROR:
+        return KubeUnavailable(f"{what}: {message or 'no answer'}", status=status)
+    return KubeApiError(f"{what}: {message} (HTTP {status})", status=status)

@@ -1,0 +1,327 @@
+"""Follows the pods of one DAG run from before it is triggered: their states, images and logs.
+
+Pods of a run are short-lived: the operator deletes its pod, the executor its own, and the log goes with them. So a
+thread watches them, and for each container that starts another one reads its log as it is written. What is kept is
+redacted first.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from harness.errors import EnvironmentFailed, WaitTimeout
+from harness.kubeapi import JsonObject, KubeApiError, KubeUnavailable, LogStream
+from harness.model import PodEvidence
+from harness.pipeline.podrecord import ContainerLog, PodRecord
+from harness.podstate import fatal_reason
+from harness.redaction import Redactor
+from harness.wait import Waiter
+
+_log = logging.getLogger(__name__)
+OnLine = Callable[[str, str, str], None]
+
+_WATCH_SECONDS: Final = 60
+_GONE: Final = 410
+_NOT_FOUND: Final = 404
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+# About a minute and a half without an answer; whoever waits for the run has its own, shorter patience.
+_MOST_FAILURES: Final = 20
+_STOP_ROUNDS, _STOP_ROUND_SECONDS = 50, 0.2
+
+
+class PodSource(Protocol):
+    """What of `KubeApi` the follower needs."""
+
+    def list_with_version(self, kind: str, namespace: str, *, labels: str) -> tuple[list[JsonObject], str]:
+        """See `KubeApi.list_with_version`."""
+
+    def watch(self, kind: str, namespace: str, *, labels: str, resource_version: str, seconds: int) -> LogStream:
+        """See `KubeApi.watch`."""
+
+    def follow_logs(self, pod: str, container: str, *, namespace: str) -> LogStream:
+        """See `KubeApi.follow_logs`."""
+
+
+class PodFollower:
+    """Follows every pod with the label `run_id=<run id>` in one namespace.
+
+    Use it as a context manager around the trigger: entering returns once the first list is in, so that no pod of
+    the run can be missed; leaving stops its threads.
+
+    Args:
+        kube: The cluster.
+        namespace: Where the run's pods are.
+        run_id: Of the run; must be of the form that pods carry unchanged (`runids.checked_run_id`).
+        redactor: Applied to every line before it is kept or passed on.
+        on_line: Called with (pod, container, line) for each line as it appears, from a thread of its own.
+        now: The time, for states that need to last before they count.
+    """
+
+    def __init__(
+        self,
+        kube: PodSource,
+        namespace: str,
+        run_id: str,
+        *,
+        redactor: Redactor,
+        on_line: OnLine = lambda _pod, _container, _line: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.namespace = namespace
+        self.run_id = run_id
+        self._kube = kube
+        self._selector = f"run_id={run_id}"
+        self._redactor = redactor
+        self._on_line = on_line
+        self._now = now
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._pods: dict[str, PodRecord] = {}
+        self._streams: set[LogStream] = set()
+        self._threads: list[threading.Thread] = []
+        self._error: Exception | None = None
+        self._failures = 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """List the run's pods, then follow them in the background.
+
+        Raises:
+            KubeApiError: The list was refused, or the API server does not answer.
+        """
+        version = self._relist()
+        self._spawn(f"pods of {self.run_id}", lambda: self._follow(version))
+
+    def stop(self) -> None:
+        """End all threads, also those that are blocked in a read; what was seen stays available."""
+        self._stopping.set()
+        for _ in range(_STOP_ROUNDS):
+            with self._lock:
+                alive = [thread for thread in self._threads if thread.is_alive()]
+                streams = list(self._streams)
+            if not alive:
+                return
+            # Again each round: a thread may just have been about to open its stream.
+            for stream in streams:
+                stream.close()
+            alive[0].join(_STOP_ROUND_SECONDS)
+        _log.warning("the threads that follow the pods of %s did not end", self.run_id)
+
+    def check(self) -> None:
+        """Raise what ended the following early, if anything did.
+
+        Raises:
+            EnvironmentFailed: The pods are not followed any more.
+        """
+        if self._error is not None:
+            raise EnvironmentFailed(
+                f"the pods of run {self.run_id} could not be followed: {self._error}",
+                next_step="see that the API server is well and that the user may list and watch pods and their logs",
+            ) from self._error
+
+    def evidence(self) -> dict[str, PodEvidence]:
+        """What was seen of each pod so far, by pod name, also of pods that are gone."""
+        with self._lock:
+            return {name: record.evidence() for name, record in sorted(self._pods.items())}
+
+    def manifests(self) -> dict[str, JsonObject]:
+        """The last object seen of each pod, by pod name; for the evidence folder, not redacted."""
+        with self._lock:
+            return {name: record.pod for name, record in self._pods.items()}
+
+    def logs(self, pod: str) -> dict[str, tuple[str, ...]]:
+        """The last lines of each container of a pod, redacted, by container name."""
+        with self._lock:
+            record = self._pods.get(pod)
+            return {} if record is None else {name: tuple(log.lines) for name, log in record.logs.items()}
+
+    def fatal(self) -> Mapping[str, str]:
+        """Why a pod could not come to work, by pod name, also for pods that were deleted since."""
+        now = self._now()
+        found = {}
+        with self._lock:
+            for name, record in self._pods.items():
+                reason = record.fault or (None if record.deleted else fatal_reason(record.pod, now=now))
+                if reason is not None:
+                    found[name] = reason
+        return found
+
+    def settle(self, waiter: Waiter, *, timeout: float = 20.0) -> bool:
+        """Wait until every pod seen has ended and its logs are in; False if that took too long.
+
+        Raises:
+            EnvironmentFailed: The pods are not followed any more.
+        """
+
+        def unsettled() -> list[str]:
+            self.check()
+            with self._lock:
+                return sorted(name for name, record in self._pods.items() if not record.settled)
+
+        try:
+            waiter.until(
+                f"the pods of run {self.run_id} to end",
+                unsettled,
+                ready=lambda names: not names,
+                describe=lambda names: ", ".join(names) or "all have ended",
+                timeout=timeout,
+                interval=0.2,
+            )
+        except WaitTimeout:
+            return False
+        return True
+
+    # What follows runs in threads.
+
+    def _spawn(self, name: str, work: Callable[[], None]) -> None:
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 - handed to whoever asks next, by `check`
+                if not self._stopping.is_set():
+                    self._error = self._error or error
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        with self._lock:
+            self._threads.append(thread)
+        thread.start()
+
+    def _follow(self, version: str) -> None:
+        current: str | None = version
+        while not self._stopping.is_set():
+            try:
+                if current is None:
+                    current = self._relist()
+                current = self._watch(current)
+                self._failures = 0
+            except KubeUnavailable as error:
+                current = None
+                self._failures += 1
+                if self._failures >= _MOST_FAILURES:
+                    raise
+                _log.debug("pods of %s: %s", self.run_id, error.message)
+                self._stopping.wait(min(_FIRST_PAUSE * 2.0**self._failures, _LONGEST_PAUSE))
+            except KubeApiError as error:
+                if error.status != _GONE:
+                    raise
+                current = None  # the version is too old to watch from
+
+    def _relist(self) -> str:
+        pods, version = self._kube.list_with_version("Pod", self.namespace, labels=self._selector)
+        present = {str(pod["metadata"]["name"]) for pod in pods}
+        for pod in pods:
+            self._seen(pod)
+        with self._lock:
+            for name, record in self._pods.items():
+                record.deleted = record.deleted or name not in present
+        return version
+
+    def _watch(self, version: str) -> str | None:
+        """Watch once; where to go on watching, or None to list again."""
+        stream = self._kube.watch(
+            "Pod", self.namespace, labels=self._selector, resource_version=version, seconds=_WATCH_SECONDS
+        )
+        with self._opened(stream):
+            try:
+                for line in stream.lines():
+                    event = _event(line)
+                    if event is None:
+                        return None
+                    kind, item = event
+                    version = str(item["metadata"]["resourceVersion"])
+                    if kind != "BOOKMARK":
+                        self._seen(item, deleted=kind == "DELETED")
+            except KubeUnavailable as error:
+                # Broken off: go on where it ended.
+                _log.debug("pods of %s: %s", self.run_id, error.message)
+                self._stopping.wait(_FIRST_PAUSE)
+        return version
+
+    def _seen(self, pod: JsonObject, *, deleted: bool = False) -> None:
+        name = str(pod["metadata"]["name"])
+        with self._lock:
+            record = self._pods.setdefault(name, PodRecord(pod))
+            record.update(pod, deleted=deleted, now=self._now())
+            fresh = record.unread()
+        for log in fresh:
+            self._spawn(f"log of {name}/{log.container}", partial(self._read, name, record, log))
+
+    def _read(self, pod: str, record: PodRecord, log: ContainerLog) -> None:
+        """Read one container's log to its end, over broken streams."""
+        pause = _FIRST_PAUSE
+        while not self._stopping.is_set():
+            try:
+                ended = self._read_once(pod, log)
+            except KubeUnavailable as error:
+                _log.debug("log of %s/%s: %s", pod, log.container, error.message)
+                ended = False
+            except KubeApiError as error:
+                # 404: the pod is gone. 400: the container is not there yet; asked again below.
+                ended = error.status == _NOT_FOUND
+            with self._lock:
+                # The stream of a container that still runs may also end; a gone pod has no log any more.
+                if (ended and record.ended(log.container)) or record.deleted:
+                    break
+            self._stopping.wait(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+        with self._lock:
+            log.complete = True
+
+    def _read_once(self, pod: str, log: ContainerLog) -> bool:
+        stream = self._kube.follow_logs(pod, log.container, namespace=self.namespace)
+        position = 0
+        with self._opened(stream):
+            for raw in stream.lines():
+                position += 1
+                line = self._redactor.text(raw)
+                with self._lock:
+                    new = log.add(position, line)
+                if new:
+                    self._on_line(pod, log.container, line)
+        return True
+
+    def _opened(self, stream: LogStream) -> _Opened:
+        return _Opened(stream, self._streams, self._lock)
+
+
+def _event(line: str) -> tuple[str, JsonObject] | None:
+    """Kind and object of a line of a watch; None where only a new list helps: an error, or half a line."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    if event.get("type") == "ERROR":
+        _log.debug("watch of pods: %s", event.get("object"))
+        return None
+    return str(event["type"]), event["object"]
+
+
+class _Opened:
+    """Keeps a stream in a set while it is open, so that it can be closed from outside."""
+
+    def __init__(self, stream: LogStream, streams: set[LogStream], lock: threading.Lock) -> None:
+        self._stream, self._streams, self._lock = stream, streams, lock
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._streams.add(self._stream)
+
+    def __exit__(self, *_exception: object) -> None:
+        with self._lock:
+            self._streams.discard(self._stream)
+        self._stream.__exit__()

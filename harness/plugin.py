@@ -1,0 +1,151 @@
+"""The pytest plug-in: options, fixtures, and the report. Nothing starts on `--collect-only`, `--help` or import.
+
+A test that needs the environment asks for the fixture `prover` (or `environment`); the first to do so brings it up,
+and the end of the session takes it down, whatever happened.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.errors import ExitCode, HarnessError
+from harness.settings import Keep, S3Backend, Settings, SupplyKind, TargetKind, resolve
+
+if TYPE_CHECKING:
+    from harness.environment import Environment
+    from harness.proof import Prover
+    from harness.session import Session
+
+_SESSION = pytest.StashKey["Session"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The settings of the harness as options; each has an environment variable `HARNESS_...` of the same meaning."""
+    group = parser.getgroup("harness", "airflow-dvc-harness: a real cluster, from nothing to a verdict")
+    for name, choices, text in (
+        ("--target", TargetKind, "where the suite runs"),
+        ("--supply", SupplyKind, "where engine, tools, images and charts come from"),
+        ("--s3", S3Backend, "what speaks S3 on a local cluster"),
+        ("--keep", Keep, "whether the cluster outlives the session"),
+    ):
+        group.addoption(name, choices=[str(choice) for choice in choices], help=text)
+    group.addoption("--cluster", metavar="NAME", help="name of the cluster (default: one per session, or the kept one)")
+    group.addoption(
+        "--airflow-chart", metavar="CHART", help="the official chart: folder, archive, URL or oci:// reference"
+    )
+    group.addoption("--values", metavar="FILE", action="append", type=Path, help="further Helm values, applied last")
+    group.addoption("--dags", metavar="FOLDER", type=Path, help="folder with the DAG under test")
+    group.addoption("--dag-id", metavar="ID", help="the DAG under test")
+    group.addoption(
+        "--patience", metavar="FACTOR", type=float, help="multiplies every deadline; above 1 on slow machines"
+    )
+    group.addoption(
+        "--registry-mirror", metavar="HOST=MIRROR", action="append", help="pull images of a registry host from a mirror"
+    )
+
+
+def _settings(config: pytest.Config) -> Settings:
+    mirrors = config.getoption("--registry-mirror")
+    values = config.getoption("--values")
+    return resolve(
+        target=config.getoption("--target"),
+        supply=config.getoption("--supply"),
+        s3=config.getoption("--s3"),
+        keep=config.getoption("--keep"),
+        cluster_name=config.getoption("--cluster"),
+        airflow_chart=config.getoption("--airflow-chart"),
+        values=tuple(values) if values else None,
+        dags=config.getoption("--dags"),
+        dag_id=config.getoption("--dag-id"),
+        patience=config.getoption("--patience"),
+        registry_mirror=dict(mirror.split("=", 1) for mirror in mirrors) if mirrors else None,
+    )
+
+
+@pytest.fixture(scope="session")
+def harness_settings(pytestconfig: pytest.Config) -> Settings:
+    """The settings of this session; override it to fix some for a suite."""
+    return _settings(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def harness_session(pytestconfig: pytest.Config, harness_settings: Settings) -> Iterator[Session]:
+    """The whole environment, up; taken down at the end of the session."""
+    from rich.console import Console  # noqa: PLC0415 - a test run that needs no cluster loads none of this
+
+    from harness.session import Session, terminated_like_interrupted  # noqa: PLC0415 - likewise
+
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    # Phases are for the person who waits, so they go past pytest's capture, as pytest's own lines do.
+    console = Console(file=sys.__stderr__)
+    session = Session(harness_settings, console)
+    pytestconfig.stash[_SESSION] = session
+    with capture.global_and_fixture_disabled(), session.phases(), terminated_like_interrupted():
+        console.print()
+        try:
+            session.environment.up()
+        except (HarnessError, KeyboardInterrupt) as error:
+            session.error = error
+            session.down()
+            if isinstance(error, HarnessError):
+                pytest.exit(f"harness: {error}", returncode=int(error.exit_code))
+            raise
+    yield session
+    with capture.global_and_fixture_disabled(), session.phases():
+        session.down()
+
+
+@pytest.fixture(scope="session")
+def environment(harness_session: Session) -> Environment:
+    """The environment, up."""
+    return harness_session.environment
+
+
+@pytest.fixture(scope="session")
+def prover(harness_session: Session) -> Prover:
+    """Runs the pipeline and judges it."""
+    from harness.proof import Prover  # noqa: PLC0415 - a test run that needs no cluster loads none of this
+
+    return Prover(harness_session.environment)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember that something failed: `--keep on-failure` needs to know."""
+    report = yield
+    session = item.config.stash.get(_SESSION, None)
+    if session is not None and report.failed:
+        session.environment.failed = True
+        error = call.excinfo.value if call.excinfo is not None else None
+        if isinstance(error, HarnessError):
+            session.error = session.error or error
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Tell an environment that failed from a verdict that is red."""
+    harness = session.config.stash.get(_SESSION, None)
+    if harness is None:
+        return
+    failed = exitstatus == pytest.ExitCode.TESTS_FAILED
+    if isinstance(harness.error, HarnessError) and exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        session.exitstatus = int(harness.error.exit_code)
+    elif failed:
+        session.exitstatus = int(ExitCode.VERDICT_RED)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+    """The report: verdict, stand-ins, timeline, evidence."""
+    session = config.stash.get(_SESSION, None)
+    if session is None:
+        return
+    terminalreporter.section("harness")
+    session.conclude(code=ExitCode(int(exitstatus)) if int(exitstatus) in set(ExitCode) else None)

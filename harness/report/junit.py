@@ -1,0 +1,39 @@
+"""What goes into the JUnit file besides the tests: name and value pairs for pytest's `record_testsuite_property`."""
+
+from __future__ import annotations
+
+from harness.redaction import Redactor
+from harness.report.model import Report
+
+
+def properties(report: Report, *, redactor: Redactor) -> list[tuple[str, str]]:
+    """The properties of the test suite, in a stable order.
+
+    `harness.run`, `.outcome`, `.seconds`, `.target`, `.supply`, `.chart`, `.airflow`, `.s3`; `.stand-in` once for
+    each; `.verdict` ("green" or "red") and `.check.<id>` ("pass" or "fail"); `.phase.<name>` in seconds, with a
+    number behind the name from its second time on; `.diagnosis` once for each.
+    """
+    facts = report.facts
+    pairs = [
+        ("run", facts.run_id),
+        ("outcome", report.outcome),
+        ("seconds", f"{report.seconds:.1f}"),
+        ("target", facts.target),
+        ("supply", facts.supply),
+        ("chart", facts.chart),
+        ("airflow", facts.airflow),
+        ("s3", facts.s3),
+    ]
+    pairs += [("stand-in", f"{part.name} for {part.replaces}: {part.because}") for part in facts.stand_ins]
+    if report.verdict is not None:
+        pairs.append(("verdict", "green" if report.verdict.green else "red"))
+        pairs += [(f"check.{check.id}", "pass" if check.passed else "fail") for check in report.verdict.checks]
+    times: dict[str, int] = {}
+    for phase in report.phases:
+        if phase.seconds is None:
+            continue
+        times[phase.name] = times.get(phase.name, 0) + 1
+        nth = f".{times[phase.name]}" if times[phase.name] > 1 else ""
+        pairs.append((f"phase.{phase.name.replace(' ', '-')}{nth}", f"{phase.seconds:.1f}"))
+    pairs += [("diagnosis", line) for line in report.diagnoses]
+    return [(f"harness.{name}", redactor.text(value)) for name, value in pairs]

@@ -1,0 +1,46 @@
+"""What the report needs to know of a verdict, so that it needs nothing of the box that makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class CheckResult(Protocol):
+    """One thing that was checked."""
+
+    @property
+    def id(self) -> str:
+        """Stable name, such as `object-present`."""
+
+    @property
+    def title(self) -> str:
+        """What was checked, for the reader."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether what was found is what was expected."""
+
+    @property
+    def expected(self) -> str:
+        """What should be there."""
+
+    @property
+    def found(self) -> str:
+        """What is there."""
+
+    @property
+    def explanation(self) -> str:
+        """What a failure means; may be empty."""
+
+
+class VerdictResult(Protocol):
+    """What the oracle says."""
+
+    @property
+    def checks(self) -> Sequence[CheckResult]:
+        """Every check, in the order in which it reads best."""
+
+    @property
+    def green(self) -> bool:
+        """Whether the pipeline did its job."""

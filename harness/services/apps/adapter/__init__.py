@@ -1,0 +1,1 @@
+"""The adapter: an admission webhook that adds to pods what only a local cluster needs, so that DAGs stay unedited."""

@@ -1,0 +1,162 @@
+"""A bare repository on the server's side: its rules, its push log, its re-seeding."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from . import post_receive
+from .settings import SettingsError
+
+DEFAULT_BRANCH: Final = "main"
+_GIT_SECONDS: Final = 120
+
+# The rules of a shared repository: history is only added to, and what comes in is checked.
+# Any commit can be asked for by its SHA and partial clones work, as on GitHub.
+_CONFIGURATION: Final = {
+    "http.receivepack": "true",
+    "receive.denyNonFastForwards": "true",
+    "receive.denyDeletes": "true",
+    "receive.fsckObjects": "true",
+    "receive.autogc": "false",
+    "gc.auto": "0",
+    "uploadpack.allowAnySHA1InWant": "true",
+    "uploadpack.allowFilter": "true",
+}
+
+
+class ReseedError(Exception):
+    """The body is not a bundle that this repository can be reset to; nothing was changed."""
+
+
+def git_program() -> str:
+    """Path of git.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    found = shutil.which("git")
+    if found is None:
+        raise SettingsError("git is not on PATH")
+    return found
+
+
+def git_environment() -> dict[str, str]:
+    """The whole environment of every git: nothing of the server's own, no configuration but the repository's."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": os.environ.get("HOME", "/"),
+        "LC_ALL": "C.UTF-8",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+    }
+
+
+@dataclass(slots=True)
+class Repository:
+    """One bare repository.
+
+    Attributes:
+        path: Its folder, `<root>/<name>.git`.
+    """
+
+    path: Path
+    _reseeding: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def name(self) -> str:
+        """Such as `mlops.git`."""
+        return self.path.name
+
+    def prepare(self) -> None:
+        """Create it if it is not there, and bring its rules and its hook up to date."""
+        if not (self.path / "HEAD").is_file():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._git("init", "--quiet", "--bare", f"--initial-branch={DEFAULT_BRANCH}", "--template=", ".")
+        for key, value in _CONFIGURATION.items():
+            self._git("config", key, value)
+        hook = self.path / "hooks" / "post-receive"
+        hook.parent.mkdir(exist_ok=True)
+        command = shlex.join([sys.executable, "-I", post_receive.__file__])
+        hook.write_text(f"#!/bin/sh\nexec {command}\n", encoding="utf-8")
+        hook.chmod(0o755)
+
+    def refs(self) -> dict[str, str]:
+        """The commit or tag object of every ref."""
+        listed = self._git("for-each-ref", "--format=%(refname) %(objectname)")
+        return dict(line.split(" ", 1) for line in listed.splitlines())
+
+    def pushes(self) -> bytes:
+        """The push log: one JSON object a line."""
+        try:
+            return (self.path / post_receive.PUSH_LOG).read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    def reseed(self, bundle: Path, *, by: str) -> dict[str, dict[str, str]]:
+        """Make the refs exactly those of a bundle, in one transaction.
+
+        Objects come in first; if anything about them or the refs is wrong, the refs stay as they were. HEAD
+        follows: to `main` if the bundle has it, else to its only branch.
+
+        Returns:
+            The refs before and after.
+
+        Raises:
+            ReseedError: It is not a complete bundle, has no branch to check out, or a ref is held by a push.
+        """
+        with self._reseeding:
+            heads = self._heads(bundle)
+            branches = [ref for ref in heads if ref.startswith("refs/heads/")]
+            default = f"refs/heads/{DEFAULT_BRANCH}"
+            if default not in heads and len(branches) != 1:
+                raise ReseedError(f"the bundle must hold {default} or exactly one branch; it holds {sorted(heads)}")
+            head = default if default in heads else branches[0]
+            before = self.refs()
+            self._checked("-c", "fetch.fsckObjects=true", "bundle", "unbundle", str(bundle))
+            changes = [f"delete {ref}" for ref in before if ref not in heads]
+            changes += [f"update {ref} {sha}" for ref, sha in heads.items()]
+            self._checked("update-ref", "--stdin", stdin="\n".join(["start", *changes, "prepare", "commit", ""]))
+            self._checked("symbolic-ref", "HEAD", head)
+            none = "0" * len(next(iter(heads.values())))
+            moved = sorted(ref for ref in before.keys() | heads.keys() if before.get(ref) != heads.get(ref))
+            post_receive.note(
+                self.path,
+                [(before.get(ref, none), heads.get(ref, none), ref) for ref in moved],
+                event="reseed",
+                pusher=by,
+            )
+            return {"before": before, "after": self.refs()}
+
+    def _heads(self, bundle: Path) -> dict[str, str]:
+        self._checked("bundle", "verify", "--quiet", str(bundle))
+        listed = self._checked("bundle", "list-heads", str(bundle))
+        heads = {ref: sha for sha, ref in (line.split(" ", 1) for line in listed.splitlines())}
+        return {ref: sha for ref, sha in heads.items() if ref.startswith("refs/")}
+
+    def _checked(self, *arguments: str, stdin: str = "") -> str:
+        """Run git on what a client sent; its refusal is the client's to know."""
+        try:
+            return self._git(*arguments, stdin=stdin)
+        except subprocess.CalledProcessError as error:
+            raise ReseedError(error.stderr.strip() or f"git {arguments[0]} failed") from error
+
+    def _git(self, *arguments: str, stdin: str = "") -> str:
+        done = subprocess.run(
+            [git_program(), *arguments],
+            cwd=self.path,
+            env=git_environment(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_GIT_SECONDS,
+        )
+        return done.stdout

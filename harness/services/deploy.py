@@ -1,0 +1,178 @@
+"""Puts the services into a cluster: secrets first, then the adapter, Git, Postgres and S3 side by side."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import SecretStr
+
+from harness.assets import package_path
+from harness.kubeapi import KubeApi
+from harness.model import Cluster, GitService, ImageName, S3Service, Services
+from harness.names import (
+    AIRFLOW_NAMESPACE,
+    GIT_CREDENTIALS_SECRET,
+    GIT_REPOSITORY,
+    GIT_URL,
+    POSTGRES_HOST,
+    S3_URL,
+    SERVICES_NAMESPACE,
+)
+from harness.services import git, s3
+from harness.services.secrets import ClusterSecrets
+from harness.settings import S3Backend
+from harness.wait import Waiter
+
+_GIT_CA = "harness-git-ca"
+_ROLLOUT_SECONDS = 180.0
+
+
+class ServicesDeployer:
+    """Deploys the services of one cluster. Applying what is there already changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        folder: Path,
+        kube: KubeApi,
+        secrets: ClusterSecrets,
+        images: Mapping[ImageName, str],
+        backend: S3Backend,
+        waiter: Waiter,
+    ) -> None:
+        self._cluster = cluster
+        self._folder = folder
+        self._kube = kube
+        self._secrets = secrets
+        self._images = images
+        self._backend = backend
+        self._waiter = waiter
+        self._templates = Environment(  # noqa: S701 - YAML, not HTML; every string goes through `tojson`
+            loader=FileSystemLoader(package_path("services", "manifests")), undefined=StrictUndefined
+        )
+
+    def services(self) -> Services:
+        """How the services are reached; they need not be up yet."""
+        ca_file = self._folder / "ca.crt"
+        ca_file.write_text(self._secrets.ca_certificate, encoding="utf-8")
+        ports = self._cluster.ports
+        return Services(
+            git=GitService(
+                inside=GIT_URL,
+                outside=f"https://127.0.0.1:{ports['git']}/{GIT_REPOSITORY}",
+                ca_file=ca_file,
+                username=git.USERNAME,
+                password=SecretStr(self._secrets.git_password),
+                admin_password=SecretStr(self._secrets.git_admin_password),
+            ),
+            s3=S3Service(
+                inside=S3_URL,
+                outside=f"http://127.0.0.1:{ports['s3']}",
+                bucket=f"dvc-{self._cluster.name}",
+                region=s3.REGION,
+                access_key=s3.ACCESS_KEY,
+                secret_key=SecretStr(self._secrets.s3_secret_key),
+                backend=s3.title(self._backend),
+            ),
+        )
+
+    def apply(self, pipeline: Mapping[str, str]) -> None:
+        """Hand everything to the API server; returns before anything runs.
+
+        Args:
+            pipeline: The pipeline's configuration, as its ConfigMap has it.
+
+        Raises:
+            EnvironmentFailed: The API server refused an object.
+        """
+        self._kube.apply(_documents((package_path("services", "manifests") / "namespaces.yaml").read_text()))
+        self._kube.apply(self._secret_manifests())
+        adapter = self._adapter_config()
+        backend: ImageName = "localstack" if self._backend is S3Backend.LOCALSTACK else "strict-s3"
+        manifest = "s3-localstack" if self._backend is S3Backend.LOCALSTACK else "s3-strict"
+        digest = hashlib.sha256(json.dumps(adapter, sort_keys=True).encode()).hexdigest()
+        ca_bundle = base64.b64encode(self._secrets.ca_certificate.encode()).decode()
+        self._kube.apply(
+            [
+                *self._render("git", image=self._images["git-server"]),
+                *self._render("postgres", image=self._images["postgres"]),
+                *self._render(manifest, image=self._images[backend]),
+                *self._render(
+                    "adapter",
+                    image=self._images["adapter"],
+                    config=json.dumps(adapter),
+                    digest=digest,
+                    ca_bundle=ca_bundle,
+                ),
+                *self._render("pipeline", pipeline=dict(pipeline), ca_certificate=self._secrets.ca_certificate),
+            ]
+        )
+
+    def wait(self, name: str) -> None:
+        """Wait until one service's pod is ready: "adapter", "git", "postgres" or "s3".
+
+        Raises:
+            WaitFailed: Its pod is in a state that cannot heal.
+            WaitTimeout: It took too long.
+        """
+        self._kube.wait_rollout("Deployment", name, SERVICES_NAMESPACE, self._waiter, timeout=_ROLLOUT_SECONDS)
+
+    def _adapter_config(self) -> dict[str, Any]:
+        return {
+            "env": {
+                "AWS_ENDPOINT_URL_S3": S3_URL,
+                "AWS_REGION": s3.REGION,
+                "AWS_DEFAULT_REGION": s3.REGION,
+                # Dummy keys of a store that lives and dies with the cluster; on AWS there are none in any pod.
+                "AWS_ACCESS_KEY_ID": s3.ACCESS_KEY,
+                "AWS_SECRET_ACCESS_KEY": self._secrets.s3_secret_key,
+            },
+            "ca_config_map": _GIT_CA,
+            "pull_policy": "IfNotPresent",
+        }
+
+    def _secret_manifests(self) -> Iterable[Mapping[str, Any]]:
+        secrets = self._secrets
+        credentials = {"USERNAME": git.USERNAME, "PASSWORD": secrets.git_password}
+        yield _secret(SERVICES_NAMESPACE, "git-tls", {"tls.crt": secrets.git_certificate, "tls.key": secrets.git_key})
+        yield _secret(
+            SERVICES_NAMESPACE,
+            "adapter-tls",
+            {"tls.crt": secrets.adapter_certificate, "tls.key": secrets.adapter_key},
+        )
+        users = {f"writer.{git.USERNAME}": secrets.git_password, f"admin.{git.ADMIN}": secrets.git_admin_password}
+        yield _secret(SERVICES_NAMESPACE, "git-users", users)
+        yield _secret(SERVICES_NAMESPACE, "postgres", {"password": secrets.postgres_password})
+        # The guide's secret, with its four keys: the old and the new names of git-sync.
+        yield _secret(
+            AIRFLOW_NAMESPACE,
+            GIT_CREDENTIALS_SECRET,
+            {f"{prefix}_{key}": value for prefix in ("GIT_SYNC", "GITSYNC") for key, value in credentials.items()},
+        )
+        connection = f"postgresql://airflow:{secrets.postgres_password}@{POSTGRES_HOST}:5432/airflow"
+        yield _secret(AIRFLOW_NAMESPACE, "airflow-metadata", {"connection": connection})
+        yield _secret(AIRFLOW_NAMESPACE, "airflow-fernet-key", {"fernet-key": secrets.fernet_key})
+        yield _secret(AIRFLOW_NAMESPACE, "airflow-api-secret-key", {"api-secret-key": secrets.api_secret_key})
+        yield _secret(AIRFLOW_NAMESPACE, "airflow-jwt-secret", {"jwt-secret": secrets.jwt_secret})
+        yield _secret(AIRFLOW_NAMESPACE, "airflow-admin", {"password": secrets.airflow_password})
+
+    def _render(self, name: str, **values: object) -> list[Mapping[str, Any]]:
+        return _documents(self._templates.get_template(f"{name}.yaml.j2").render(**values))
+
+
+def _secret(namespace: str, name: str, data: Mapping[str, str]) -> Mapping[str, Any]:
+    metadata = {"name": name, "namespace": namespace}
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": encoded}
+
+
+def _documents(text: str) -> list[Mapping[str, Any]]:
+    return [document for document in yaml.safe_load_all(text) if document]

@@ -1,0 +1,78 @@
+"""The Git server's client side: proof that it answers, and the re-seeding of its one repository."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import httpx
+
+from harness.errors import EnvironmentFailed
+from harness.model import GitService
+from harness.names import GIT_REPOSITORY
+from harness.wait import Waiter
+
+ADMIN = "harness-admin"
+USERNAME = "airflow"
+_READY_SECONDS = 120.0
+_REQUEST_SECONDS = 60.0
+
+
+class GitClient:
+    """Talks to the server as `harness-admin`, over TLS with the cluster's own authority."""
+
+    def __init__(self, service: GitService) -> None:
+        self._service = service
+        root = service.outside.removesuffix(f"/{GIT_REPOSITORY}")
+        self._http = httpx.Client(
+            base_url=root,
+            auth=(ADMIN, service.admin_password.get_secret_value()),
+            verify=ssl.create_default_context(cafile=str(service.ca_file)),
+            timeout=_REQUEST_SECONDS,
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def wait_ready(self, waiter: Waiter) -> None:
+        """Wait until the repository can be listed with the credentials that Airflow will use.
+
+        Raises:
+            WaitTimeout: It does not answer.
+            WaitFailed: It refuses the credentials.
+        """
+        credentials = (self._service.username, self._service.password.get_secret_value())
+        waiter.until(
+            "the Git server",
+            lambda: (
+                self._http.get(
+                    f"/{GIT_REPOSITORY}/info/refs", params={"service": "git-upload-pack"}, auth=credentials, timeout=5
+                ).status_code
+            ),
+            ready=lambda status: status == httpx.codes.OK,
+            failed=lambda status: "it refuses the generated credentials" if status in {401, 403} else None,
+            describe=lambda status: f"answers with status {status}",
+            timeout=_READY_SECONDS,
+            interval=0.2,
+            transient=(httpx.TransportError,),
+            next_step="harness logs git",
+        )
+
+    def reseed(self, bundle: Path) -> None:
+        """Make the repository exactly what a Git bundle holds, on the server's side, all refs at once.
+
+        Raises:
+            EnvironmentFailed: The server refused it; carries its answer.
+        """
+        with bundle.open("rb") as body:
+            answer = self._http.post(
+                f"/-/reseed/{GIT_REPOSITORY}", content=body, headers={"Content-Length": str(bundle.stat().st_size)}
+            )
+        if answer.is_error:
+            raise EnvironmentFailed(
+                f"the Git server refused to take a new repository (status {answer.status_code})",
+                evidence={"it said": answer.text[:500]},
+                next_step="harness logs git",
+            )

@@ -1,0 +1,189 @@
+"""A whole run as both front doors drive it: phases shown live, then the report, the files and the exit code."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+
+from harness.environment import Environment, Ready
+from harness.errors import ExitCode, HarnessError
+from harness.explanation import explain
+from harness.proof import Prover
+from harness.report import files
+from harness.report.live import LivePhases
+from harness.report.model import KeptCluster, Report, RunFacts
+from harness.report.protocols import VerdictResult
+from harness.report.summary import Summary
+from harness.settings import Settings
+from harness.timeline import Timeline
+
+
+class Session:
+    """One run, from the first phase to the last line.
+
+    Use it as a context manager: leaving it takes the environment down as far as the keep policy says, whatever
+    happened inside, and writes the evidence.
+    """
+
+    def __init__(self, settings: Settings, console: Console) -> None:
+        self._console = console
+        self._live: LivePhases | None = None
+        self.timeline = Timeline()
+        self.environment = Environment(settings, timeline=self.timeline, status=self._status)
+        self.verdict: VerdictResult | None = None
+        self.error: BaseException | None = None
+        self.diagnoses: tuple[str, ...] = ()
+
+    @contextmanager
+    def phases(self) -> Iterator[None]:
+        """Show phases while the block runs."""
+        environment = self.environment
+        with LivePhases(self._console, environment.usual, redactor=environment.redactor) as live:
+            self._live = live
+            self.timeline.listen(live)
+            try:
+                yield
+            finally:
+                self._live = None
+
+    def down(self) -> None:
+        """Take the environment down; a failure to do so is the run's error unless it has one already.
+
+        What explains a failure is collected first: afterwards it is gone.
+        """
+        if self.error is not None or self.environment.failed:
+            self.diagnoses = explain(self.environment, self.error)
+        try:
+            self.environment.down()
+        except HarnessError as error:
+            self.error = self.error or error
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """How the run ended: its error before its verdict, and no verdict is not a green one."""
+        if isinstance(self.error, HarnessError):
+            return self.error.exit_code
+        if isinstance(self.error, KeyboardInterrupt):
+            return ExitCode.INTERRUPTED
+        if self.error is not None:
+            return ExitCode.ENVIRONMENT_FAILED
+        if self.verdict is None:
+            return ExitCode.NOTHING_PROVEN
+        return ExitCode.GREEN if self.verdict.green else ExitCode.VERDICT_RED
+
+    def report(self, *, code: ExitCode | None = None) -> Report:
+        """Everything the reader is told."""
+        environment = self.environment
+        return Report(
+            facts=facts(environment),
+            code=self.exit_code if code is None else code,
+            seconds=self.timeline.elapsed,
+            evidence=environment.evidence,
+            phases=self.timeline.phases,
+            verdict=self.verdict,
+            diagnoses=self.diagnoses,
+            error=environment.redactor.text(str(self.error)) if self.error is not None else "",
+            kept=kept(environment),
+        )
+
+    def conclude(self, *, code: ExitCode | None = None) -> ExitCode:
+        """Write the evidence and the report; returns the exit code."""
+        report = self.report(code=code)
+        files.write(report, redactor=self.environment.redactor)
+        Summary(self._console, redactor=self.environment.redactor).report(report)
+        return report.code
+
+    def _status(self, text: str) -> None:
+        if self._live is not None:
+            self._live.status(text)
+
+
+def run_once(settings: Settings, console: Console) -> ExitCode:
+    """Up, one proven run, down, report."""
+    session = Session(settings, console)
+    with session.phases(), terminated_like_interrupted():
+        try:
+            session.environment.up()
+            session.verdict = Prover(session.environment).prove().verdict
+        except (HarnessError, KeyboardInterrupt) as error:
+            session.error = error
+            session.environment.failed = True
+        session.down()
+    return session.conclude()
+
+
+def bring_up(settings: Settings, console: Console) -> ExitCode:
+    """Up, and stay."""
+    session = Session(settings, console)
+    with session.phases(), terminated_like_interrupted():
+        try:
+            session.environment.up()
+        except (HarnessError, KeyboardInterrupt) as error:
+            session.error = error
+            session.environment.failed = True
+        session.down()
+    code = ExitCode.GREEN if session.error is None else session.exit_code
+    return session.conclude(code=code)
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that everything is taken down; only in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def raise_interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, raise_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def facts(environment: Environment) -> RunFacts:
+    """What ran where, as far as it is known by now."""
+    ready: Ready | None = environment.ready
+    if ready is None:
+        return RunFacts(
+            run_id=environment.run_id,
+            target=f"{environment.settings.target} cluster {environment.cluster_name} (not up)",
+            supply=environment.supply_note,
+            chart=environment.settings.airflow_chart or "the embedded chart",
+            airflow="not up",
+            s3=str(environment.settings.s3),
+            stand_ins=environment.stand_ins,
+        )
+    return RunFacts(
+        run_id=environment.run_id,
+        target=f"{environment.settings.target} cluster {ready.cluster.name}, {ready.cluster.kubernetes_version}",
+        supply=environment.supply_note,
+        chart=ready.release.chart,
+        airflow=ready.release.version,
+        s3=ready.services.s3.backend,
+        stand_ins=environment.stand_ins,
+    )
+
+
+def kept(environment: Environment) -> KeptCluster | None:
+    """How to reach a cluster that is kept."""
+    ready = environment.ready
+    if ready is None or not environment.keeps_cluster:
+        return None
+    name = ready.cluster.name
+    return KeptCluster(
+        name=name,
+        ui=ready.release.url,
+        username=ready.release.username,
+        password=ready.release.password,
+        enter=f"harness shell --cluster {name}",
+        inspect="harness status",
+        delete=f"harness down --cluster {name}",
+    )

@@ -1,0 +1,217 @@
+"""Images that are built here, each known by the content of everything it is made from.
+
+The key of an image is a hash over its Dockerfile, its build context, its arguments and the *image ids* of what it
+stands on. Debian packages are resolved when a base is made, so their versions are part of that base's id and of every
+key above it. An image whose key exists is never built again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import CommandFailed, SupplyError
+from harness.model import Engine
+from harness.names import LABEL_OWNER, OWNER
+from harness.process import Runner
+from harness.supply.host import HostConfiguration
+
+REPOSITORY = "airflow-dvc-harness"
+_BUILD_SECONDS = 3600
+_INSPECT_SECONDS = 60
+_KEY_LENGTH = 16
+_STEP = re.compile(r"^#\d+ \[[^]]*?(\d+/\d+)\] (.*)")
+_OUTPUT = re.compile(r"^#\d+ \d+\.\d+ (.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """An image in the engine.
+
+    Attributes:
+        tag: Its name in the engine, ending in its key.
+        id: Digest of its configuration, "sha256:...".
+        built: Whether this call built it; False when it was there.
+    """
+
+    tag: str
+    id: str
+    built: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an image is built.
+
+    Attributes:
+        name: Short name, such as "airflow".
+        dockerfile: Its Dockerfile.
+        context: The folder that its COPY instructions read.
+        parents: Images it stands on, by the build argument that names them.
+        args: Further build arguments.
+        target: Stage to stop at; None for the last.
+    """
+
+    name: str
+    dockerfile: Path
+    context: Path
+    parents: Mapping[str, BuiltImage] = field(default_factory=dict)
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Hash over everything that decides what is built."""
+        digest = hashlib.sha256()
+        parts: dict[str, object] = {
+            "dockerfile": hashlib.sha256(self.dockerfile.read_bytes()).hexdigest(),
+            "context": tree_digest(self.context),
+            "parents": {name: parent.id for name, parent in self.parents.items()},
+            "args": dict(self.args),
+            "target": self.target,
+        }
+        digest.update(json.dumps(parts, sort_keys=True).encode())
+        return digest.hexdigest()[:_KEY_LENGTH]
+
+    @property
+    def tag(self) -> str:
+        """Name in the engine."""
+        return f"{REPOSITORY}/{self.name}:{self.key}"
+
+
+def tree_digest(folder: Path) -> str:
+    """Hash over the names, executable bits and bytes of all files below a folder; caches of Python left out."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or "__pycache__" in path.parts:
+            continue
+        executable = "x" if path.stat().st_mode & 0o100 else "-"
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{executable}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+class ImageBuilder:
+    """Builds recipes with BuildKit, and bases with mmdebstrap."""
+
+    def __init__(self, *, engine: Engine, host: HostConfiguration, runner: Runner) -> None:
+        self._engine = engine
+        self._host = host
+        self._runner = runner
+
+    def find(self, tag: str) -> str | None:
+        """The id of the image of that name, or None."""
+        done = self._docker(["image", "inspect", "--format", "{{.Id}}", tag], check=False)
+        return done.strip() or None
+
+    def build(self, recipe: Recipe, *, status: Callable[[str], None] = lambda _text: None) -> BuiltImage:
+        """The image of a recipe, built if its key is new.
+
+        Raises:
+            SupplyError: The build failed; carries its last lines.
+        """
+        tag = recipe.tag
+        found = self.find(tag)
+        if found is not None:
+            return BuiltImage(tag, found, built=False)
+        self._build(recipe, ["--tag", tag], status)
+        image_id = self.find(tag)
+        if image_id is None:
+            raise SupplyError(f"the engine does not show {tag} after building it")
+        return BuiltImage(tag, image_id, built=True)
+
+    def export(self, recipe: Recipe, folder: Path) -> None:
+        """Write the files of a built recipe's last stage to a folder; what was built before is not built again.
+
+        Raises:
+            SupplyError: As for `build`.
+        """
+        self._build(recipe, ["--output", f"type=local,dest={folder}"], lambda _text: None)
+
+    def base(self, suite: str, *, status: Callable[[str], None] = lambda _text: None) -> BuiltImage:
+        """A minimal Debian root file system, in place of `debian:<suite>-slim`.
+
+        Raises:
+            SupplyError: mmdebstrap failed.
+        """
+        archives = ["main", suite, "minbase", "ca-certificates", "1"]
+        key = hashlib.sha256("\0".join(archives).encode()).hexdigest()[:_KEY_LENGTH]
+        tag = f"{REPOSITORY}/debian-{suite}:{key}"
+        found = self.find(tag)
+        if found is not None:
+            return BuiltImage(tag, found, built=False)
+        sources = [
+            f"deb {self._host.debian_mirror} {suite} main",
+            f"deb {self._host.debian_mirror} {suite}-updates main",
+        ]
+        if self._host.debian_security is not None:
+            sources.append(f"deb {self._host.debian_security} {suite}-security main")
+        with tempfile.TemporaryDirectory() as scratch:
+            archive = Path(scratch) / "root.tar"
+            command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates", suite, str(archive), *sources]
+            try:
+                self._runner.run(command, timeout=_BUILD_SECONDS, on_line=status)
+                labels = ["--change", f"LABEL {LABEL_OWNER}={OWNER}", "--change", 'CMD ["bash"]']
+                self._docker(["import", *labels, str(archive), tag], timeout=_BUILD_SECONDS)
+            except CommandFailed as error:
+                raise SupplyError(
+                    f"the Debian {suite} root file system could not be made",
+                    evidence=error.evidence,
+                    next_step="check the Debian mirror in /etc/apt (and its keyring), then run the same command again",
+                ) from error
+        image_id = self.find(tag)
+        if image_id is None:
+            raise SupplyError(f"the engine does not show {tag} after importing it")
+        return BuiltImage(tag, image_id, built=True)
+
+    def _build(self, recipe: Recipe, output: list[str], status: Callable[[str], None]) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            build_env = Path(scratch) / "build.env"
+            build_env.touch(mode=0o600)
+            build_env.write_text(self._host.build_env_file(), encoding="utf-8")
+            command = [
+                "build", "--progress", "plain", "--network", "host", "--file", str(recipe.dockerfile),
+                "--label", f"{LABEL_OWNER}={OWNER}",
+                "--secret", f"id=build.env,src={build_env}", "--secret", f"id=ca.crt,src={self._host.ca_bundle}",
+            ]  # fmt: skip
+            for name, parent in recipe.parents.items():
+                command += ["--build-arg", f"{name}={parent.tag}"]
+            for name, value in recipe.args.items():
+                command += ["--build-arg", f"{name}={value}"]
+            if recipe.target is not None:
+                command += ["--target", recipe.target]
+
+            def on_line(line: str) -> None:
+                if found := _STEP.match(line):
+                    status(f"step {found[1]}: {found[2][:60]}")
+                elif found := _OUTPUT.match(line):
+                    status(found[1][:80])
+
+            try:
+                self._docker([*command, *output, str(recipe.context)], timeout=_BUILD_SECONDS, on_line=on_line)
+            except CommandFailed as error:
+                said = "\n".join(
+                    found[1] for line in error.stderr.splitlines() if (found := _OUTPUT.match(line)) is not None
+                )
+                raise SupplyError(
+                    f"the image {recipe.name} could not be built",
+                    evidence={"Dockerfile": str(recipe.dockerfile), "it said": "\n".join(said.splitlines()[-20:])},
+                    next_step="run the same command again: what was built and downloaded is kept",
+                ) from error
+
+    def _docker(
+        self,
+        arguments: list[str],
+        *,
+        timeout: float = _INSPECT_SECONDS,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+    ) -> str:
+        environment = {**self._engine.env, "DOCKER_BUILDKIT": "1"}
+        command: list[str | Path] = [self._engine.docker, *arguments]
+        return self._runner.run(command, env=environment, timeout=timeout, check=check, on_line=on_line).stdout

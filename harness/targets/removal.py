@@ -1,0 +1,54 @@
+"""Removal by exact name, for runs that can no longer clean up after themselves."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from harness.errors import CleanupFailed, HarnessError
+from harness.model import Engine
+from harness.process import Runner
+
+_SECONDS = 120
+# What kind labels its node containers with (kind v0.33, pkg/cluster/constants: ClusterLabelKey).
+_KIND_LABEL = "io.x-k8s.kind.cluster"
+
+
+def remove_cluster(name: str, *, folder: Path, engine: Engine, runner: Runner) -> None:
+    """Remove a kind cluster's nodes, its network and its folder; no error for what is not there.
+
+    It goes by kind's own label and the exact name, without the kind program: that may be gone with the caches.
+
+    Raises:
+        CleanupFailed: Something is still there; names it.
+    """
+    problems: dict[str, str] = {}
+    nodes = _docker(engine, runner, "ps", "--all", "--quiet", "--filter", f"label={_KIND_LABEL}={name}").split()
+    for node in nodes:
+        try:
+            remove_container(node, engine=engine, runner=runner)
+        except HarnessError as error:
+            problems[f"container {node}"] = error.message
+    networks = _docker(engine, runner, "network", "ls", "--filter", f"name=^{name}$", "--format", "{{.Name}}").split()
+    if name in networks and not problems:
+        try:
+            _docker(engine, runner, "network", "rm", name)
+        except HarnessError as error:
+            problems[f"network {name}"] = error.message
+    if problems:
+        raise CleanupFailed(f"the cluster {name} is not gone", evidence=problems, next_step="harness sweep")
+    if folder.is_dir():
+        shutil.rmtree(folder)
+
+
+def remove_container(name: str, *, engine: Engine, runner: Runner) -> None:
+    """Remove one container with its volumes; no error if there is none.
+
+    Raises:
+        CommandFailed: The engine refused it.
+    """
+    _docker(engine, runner, "rm", "--force", "--volumes", name)
+
+
+def _docker(engine: Engine, runner: Runner, *arguments: str) -> str:
+    return runner.run([engine.docker, *arguments], env=engine.env, timeout=_SECONDS).stdout

@@ -1,0 +1,232 @@
+"""What the verbs of the command do besides running: look at, enter and remove what is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.assets import package_path
+from harness.diagnostics.doctor import examine, exit_code
+from harness.diagnostics.host import LocalHost
+from harness.environment import KEPT_CLUSTER
+from harness.errors import CleanupFailed, ExitCode, HarnessError, UsageError
+from harness.journal import Entry, Journal
+from harness.kubeapi import KubeApi
+from harness.model import Engine
+from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
+from harness.process import SubprocessRunner
+from harness.settings import Settings
+from harness.supply.engine import EngineFolders, EngineSupply
+from harness.targets.removal import remove_cluster, remove_container
+from harness.versions import versions
+from harness.wait import Waiter
+
+# What `harness logs` takes: namespace and label selector.
+_PARTS = {
+    "airflow": (AIRFLOW_NAMESPACE, "release=airflow"),
+    **{name: (SERVICES_NAMESPACE, f"app={name}") for name in ("git", "s3", "postgres", "adapter")},
+}
+
+
+def doctor(settings: Settings, console: Console) -> ExitCode:
+    """What this machine has and lacks, and how to mend each."""
+    findings = examine(
+        LocalHost(SubprocessRunner()), cache_dir=settings.cache_dir, package=package_path("versions.toml")
+    )
+    table = Table("", "check", "found", "needed", box=None)
+    for finding in findings:
+        table.add_row(str(finding.level), finding.name, finding.found, finding.needed)
+    console.print(table)
+    for finding in findings:
+        if finding.mend:
+            console.print(f"{finding.name}: {finding.mend}", highlight=False, markup=False)
+    return exit_code(findings)
+
+
+def cache(settings: Settings, console: Console, *, clear: bool) -> ExitCode:
+    """What the caches hold; cleared on request."""
+    console.print(f"caches are in {settings.cache_dir}", highlight=False)
+    if clear:
+        if _cluster_folders(settings):
+            raise UsageError("a kept cluster still needs the caches", next_step="harness down, then again")
+        shutil.rmtree(settings.cache_dir, ignore_errors=False) if settings.cache_dir.exists() else None
+        console.print("cleared")
+    return ExitCode.GREEN
+
+
+def print_versions(console: Console) -> ExitCode:
+    """Every pinned version."""
+    pinned = versions()
+    table = Table("part", "version", box=None)
+    for name in ("kubernetes", "etcd", "coredns", "kind", "helm", "airflow", "chart", "debian_base", "debian_node"):
+        table.add_row(name.replace("_", " "), str(getattr(pinned, name)))
+    for name, reference in pinned.images.items():
+        table.add_row(f"image {name}", reference)
+    console.print(table)
+    return ExitCode.GREEN
+
+
+def status(settings: Settings, console: Console) -> ExitCode:
+    """The clusters of the harness and their pods."""
+    folders = _cluster_folders(settings)
+    if not folders:
+        console.print("no cluster of the harness is there; `harness up` makes one")
+    for folder in folders:
+        console.print(f"{folder.name}  kubeconfig {folder / 'kubeconfig'}", style="bold", highlight=False)
+        try:
+            with KubeApi(folder / "kubeconfig", f"kind-{folder.name}", timeout=5) as kube:
+                for namespace in (SERVICES_NAMESPACE, AIRFLOW_NAMESPACE):
+                    console.print(_pods(kube, namespace))
+        except HarnessError as error:
+            console.print(f"  does not answer: {error.message}", highlight=False, markup=False)
+    return ExitCode.GREEN
+
+
+def logs(settings: Settings, part: str, console: Console) -> ExitCode:
+    """The logs of one part of a kept cluster.
+
+    Raises:
+        UsageError: There is no such cluster or part.
+    """
+    folder = _kept(settings)
+    namespace, labels = _PARTS.get(part, (AIRFLOW_NAMESPACE, ""))
+    with KubeApi(folder / "kubeconfig", f"kind-{folder.name}") as kube:
+        pods = [
+            pod
+            for pod in kube.list("Pod", namespace, labels=labels)
+            if part in _PARTS or pod["metadata"]["name"] == part
+        ]
+        if not pods:
+            raise UsageError(f"there is no pod of {part!r}", next_step=f"use {', '.join(_PARTS)}, or a pod's name")
+        for pod in pods:
+            name = pod["metadata"]["name"]
+            for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]:
+                console.print(f"--- {name}/{container['name']}", style="bold", highlight=False)
+                text = kube.pod_logs(name, container["name"], namespace=namespace, tail_lines=500)
+                console.print(text, markup=False, highlight=False)
+    return ExitCode.GREEN
+
+
+def shell(settings: Settings, console: Console) -> ExitCode:
+    """Become a shell whose kubectl and helm talk to one kept cluster; does not return."""
+    folder = _kept(settings)
+    tools = sorted((settings.cache_dir / "tools").glob("*/kubectl"), key=lambda path: path.stat().st_mtime)
+    path = os.pathsep.join([*(str(tool.parent) for tool in tools[-1:]), os.environ.get("PATH", os.defpath)])
+    console.print(f"kubectl and helm talk to {folder.name} in this shell; leave it with exit", highlight=False)
+    environment = {**os.environ, "KUBECONFIG": str(folder / "kubeconfig"), "PATH": path}
+    program = os.environ.get("SHELL", "/bin/sh")
+    os.execvpe(program, [program], environment)  # noqa: S606 - the reader asked for a shell, with the terminal to itself
+
+
+def down(settings: Settings, console: Console) -> ExitCode:
+    """Remove a kept cluster.
+
+    Raises:
+        UsageError: There is none of that name.
+        CleanupFailed: It is still there.
+    """
+    folder = _kept(settings)
+    runner = SubprocessRunner()
+    with _engine(settings, runner) as engine:
+        remove_cluster(folder.name, folder=folder, engine=engine, runner=runner)
+    console.print(f"removed {folder.name}", highlight=False)
+    return ExitCode.GREEN
+
+
+def sweep(settings: Settings, console: Console) -> ExitCode:
+    """Remove what the journals of runs that are over say was left behind; kept clusters stay.
+
+    Raises:
+        CleanupFailed: Something is still there; names it.
+    """
+    runner = SubprocessRunner()
+    problems: dict[str, str] = {}
+    swept = 0
+    journals = [Journal(path) for path in sorted((settings.state_dir / "runs").glob("*/journal.jsonl"))]
+    if any(journal.open() for journal in journals):
+        with _engine(settings, runner) as engine:
+            removers: dict[str, Callable[[Entry], None]] = {
+                "cluster": lambda entry: remove_cluster(
+                    entry.name, folder=Path(entry.detail["folder"]), engine=engine, runner=runner
+                ),
+                "container": lambda entry: remove_container(entry.name, engine=engine, runner=runner),
+            }
+            for journal in journals:
+                for entry in journal.open():
+                    if entry.kind == "cluster" and _is_kept(Path(entry.detail["folder"])):
+                        continue
+                    try:
+                        removers[entry.kind](entry)
+                    except HarnessError as error:
+                        problems[f"{entry.kind} {entry.name}"] = error.message
+                    else:
+                        journal.removed(entry)
+                        swept += 1
+                        console.print(f"removed {entry.kind} {entry.name}", highlight=False)
+    for journal in journals:
+        if not journal.open():
+            shutil.rmtree(journal.path.parent)
+    if problems:
+        raise CleanupFailed("some things could not be removed", evidence=problems, next_step="harness doctor")
+    console.print(f"swept {swept}" if swept else "nothing to sweep", highlight=False)
+    return ExitCode.GREEN
+
+
+@contextmanager
+def _engine(settings: Settings, runner: SubprocessRunner) -> Iterator[Engine]:
+    """The engine for a verb; afterwards it is stopped if it is ours and nothing needs it any more."""
+    supply = EngineSupply(
+        folders=EngineFolders(settings.state_dir / "engine", settings.cache_dir / "engine" / "data"),
+        runner=runner,
+        waiter=Waiter(patience=settings.patience),
+    )
+    engine = supply.acquire()
+    try:
+        yield engine
+    finally:
+        supply.release(keep=bool(_cluster_folders(settings)))
+
+
+def _cluster_folders(settings: Settings) -> list[Path]:
+    folder = settings.state_dir / "clusters"
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
+def _is_kept(folder: Path) -> bool:
+    """A cluster that came up whole and was left on purpose has its mark; one of a killed run has not."""
+    return (folder / "kept").exists()
+
+
+def _kept(settings: Settings) -> Path:
+    name = settings.cluster_name
+    folders = _cluster_folders(settings)
+    if name is None:
+        candidates = [folder for folder in folders if folder.name == KEPT_CLUSTER] or folders
+        if len(candidates) == 1:
+            return candidates[0]
+    found = [folder for folder in folders if folder.name == name]
+    if found:
+        return found[0]
+    known = ", ".join(folder.name for folder in folders) or "none"
+    raise UsageError(
+        f"there is no cluster {name!r} of the harness" if name else "say which cluster is meant",
+        evidence={"clusters": known},
+        next_step="name one with --cluster, or make one with `harness up`",
+    )
+
+
+def _pods(kube: KubeApi, namespace: str) -> Table:
+    table = Table("pod", "phase", "ready", "restarts", title=namespace, title_justify="left", box=None)
+    for pod in kube.list("Pod", namespace):
+        statuses = (pod.get("status") or {}).get("containerStatuses") or []
+        ready = sum(bool(status.get("ready")) for status in statuses)
+        restarts = sum(int(status.get("restartCount", 0)) for status in statuses)
+        phase = str((pod.get("status") or {}).get("phase"))
+        table.add_row(pod["metadata"]["name"], phase, f"{ready}/{len(statuses)}", str(restarts))
+    return table

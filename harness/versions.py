@@ -1,0 +1,75 @@
+"""The pinned versions of `versions.toml`, typed."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import cast, get_args
+
+from harness.errors import EnvironmentFailed
+from harness.model import ImageName
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Pinned versions.
+
+    Attributes:
+        kubernetes: Of the control plane, kubelet and kubectl, with its "v".
+        etcd: Without a "v", as kubeadm writes it (without the "-0" of its image tag).
+        coredns: With its "v".
+        pause: Of the pause image.
+        kind: With its "v".
+        helm: With its "v".
+        local_path: Of the local-path provisioner, with its "v".
+        airflow: Of Apache Airflow.
+        chart: Of the official chart.
+        debian_base: Suite of every workload image.
+        debian_node: Suite of the node image.
+        images: Image reference inside the cluster by logical name.
+    """
+
+    kubernetes: str
+    etcd: str
+    coredns: str
+    pause: str
+    kind: str
+    helm: str
+    local_path: str
+    airflow: str
+    chart: str
+    debian_base: str
+    debian_node: str
+    images: Mapping[ImageName, str]
+
+
+@cache
+def versions() -> Versions:
+    """Read `versions.toml`.
+
+    Raises:
+        EnvironmentFailed: The file lacks an image; the installation is damaged.
+    """
+    data = tomllib.loads(resources.files("harness").joinpath("versions.toml").read_text(encoding="utf-8"))
+    images = cast("dict[ImageName, str]", data["images"])
+    missing = set(get_args(ImageName)) - set(images)
+    if missing:
+        raise EnvironmentFailed(f"versions.toml names no image for {', '.join(sorted(missing))}")
+    kubernetes = data["kubernetes"]
+    return Versions(
+        kubernetes=kubernetes["version"],
+        etcd=kubernetes["etcd"],
+        coredns=kubernetes["coredns"],
+        pause=kubernetes["pause"],
+        kind=kubernetes["kind"],
+        helm=kubernetes["helm"],
+        local_path=kubernetes["local-path-provisioner"],
+        airflow=data["airflow"]["version"],
+        chart=data["airflow"]["chart"],
+        debian_base=data["debian"]["base"],
+        debian_node=data["debian"]["node"],
+        images=images,
+    )

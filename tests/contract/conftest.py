@@ -1,0 +1,31 @@
+"""Real programs for contract tests, and where they come from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+import pytest
+
+from harness.process import which
+from harness.settings import APP
+
+
+@pytest.fixture(scope="session")
+def helm_program() -> Path:
+    """A helm program: HARNESS_HELM, else the one on PATH, else the one that a supply has put into the cache."""
+    if named := os.environ.get("HARNESS_HELM"):
+        return Path(named)
+    if found := which("helm"):
+        return found
+    for cached in _cached("helm"):
+        return cached
+    pytest.skip("no helm program: set HARNESS_HELM, put helm on PATH, or run `make e2e` once, which makes one")
+
+
+def _cached(name: str) -> Iterator[Path]:
+    cache = Path(os.environ.get("HARNESS_CACHE_DIR") or platformdirs.user_cache_path(APP))
+    for pattern in (f"tools/{name}", f"tools/*/{name}", f"bin/{name}", f"bin/*/{name}"):
+        yield from sorted(path for path in cache.glob(pattern) if path.is_file() and os.access(path, os.X_OK))

@@ -1,0 +1,104 @@
+"""Reading Git repositories with the real git."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from harness.dvc import GitAccess, Repository
+from harness.errors import CommandFailed
+from harness.process import SubprocessRunner
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    run = SubprocessRunner().run
+    path = tmp_path / "remote"
+    env = {
+        **GitAccess("").env,
+        **{f"GIT_{who}_{what}": "a@x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+    }
+
+    def git(*arguments: str) -> str:
+        return run(["git", *arguments], cwd=path, env=env).stdout.strip()
+
+    path.mkdir()
+    git("init", "-q", "-b", "main")
+    (path / ".gitattributes").write_text("*.txt text eol=crlf\n")
+    (path / "ü b.txt").write_bytes(b"one\ntwo\n")
+    (path / "raw.bin").write_bytes(b"\x00\xff\r\n")
+    git("add", "-A")
+    git("commit", "-q", "-m", "first")
+    (path / "raw.bin").unlink()
+    git("commit", "-q", "-a", "-m", "second")
+    git("checkout", "-q", "-b", "side", "HEAD~1")
+    git("commit", "-q", "--allow-empty", "-m", "empty")
+    git("tag", "-a", "v1", "-m", "v1")
+    git("checkout", "-q", "main")
+    git("merge", "-q", "--no-edit", "side")
+    return path
+
+
+def read(remote: Path, into: Path) -> Repository:
+    return Repository.clone(SubprocessRunner(), GitAccess(str(remote)), into)
+
+
+def test_commits_come_parents_first_with_what_they_touch(remote: Path, tmp_path: Path) -> None:
+    repository = read(remote, tmp_path / "m")
+    tip = repository.branch("main")
+    assert tip is not None
+    commits = repository.commits([tip], without=[])
+    seen: set[str] = set()
+    for commit in commits:
+        assert set(commit.parents) <= seen
+        seen.add(commit.sha)
+    touched = {commit.subject: commit.paths for commit in commits}
+    assert touched["first"] == (".gitattributes", "raw.bin", "ü b.txt")
+    assert touched["second"] == ("raw.bin",)
+    assert touched["empty"] == ()
+    assert [commit.paths for commit in commits if commit.is_merge] == [()]
+    assert repository.commits([tip], without=[tip]) == ()
+
+
+def test_bytes_are_read_as_they_were_committed(remote: Path, tmp_path: Path) -> None:
+    repository = read(remote, tmp_path / "m")
+    first = repository.commits([repository.refs()["refs/heads/main"]], without=[])[0].sha
+    assert repository.read(first, "raw.bin") == b"\x00\xff\r\n"
+    assert repository.read(first, "ü b.txt") == b"one\ntwo\n"
+    assert repository.read(first, "nothing") is None
+    assert repository.read(first, "") is None
+    assert repository.read(repository.refs()["refs/heads/main"], "raw.bin") is None
+
+
+def test_an_annotated_tag_stands_for_its_commit(remote: Path, tmp_path: Path) -> None:
+    refs = read(remote, tmp_path / "m").refs()
+    assert refs["refs/tags/v1"] == refs["refs/heads/side"]
+
+
+def test_history_that_the_remote_no_longer_has_is_no_ancestor(remote: Path, tmp_path: Path) -> None:
+    repository = read(remote, tmp_path / "m")
+    tip, side = repository.refs()["refs/heads/main"], repository.refs()["refs/heads/side"]
+    assert repository.is_ancestor(side, tip)
+    assert not repository.is_ancestor(tip, side)
+    assert not repository.is_ancestor("f" * 40, tip)
+    assert repository.commits([side], without=["f" * 40]) == repository.commits([side], without=[])
+
+
+def test_a_remote_that_is_not_there_is_an_environment_error(tmp_path: Path) -> None:
+    with pytest.raises(CommandFailed):
+        read(tmp_path / "nowhere", tmp_path / "m")
+
+
+def test_credentials_are_answered_by_the_helper_and_are_in_no_argument(tmp_path: Path) -> None:
+    password = "p@ss: %word'\"$x"
+    access = GitAccess("https://127.0.0.1:1/x.git", "airflow", SecretStr(password))
+    completed = SubprocessRunner().run(
+        ["git", "credential", "fill"], env=access.env, cwd=tmp_path, stdin="protocol=https\nhost=127.0.0.1:1\n\n"
+    )
+    answer: dict[str, Any] = dict(line.split("=", 1) for line in completed.stdout.splitlines())
+    assert (answer["username"], answer["password"]) == ("airflow", password)
+    assert password not in " ".join(completed.argv)
+    assert all(password not in value for name, value in access.env.items() if name.startswith("GIT_"))

@@ -1,0 +1,101 @@
+"""The task program as its image runs it: real Git over HTTP with passwords, real DVC, a real S3 server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import boto3
+import httpx
+import pytest
+from mypy_boto3_s3 import S3Client
+
+from harness.wait import Waiter
+
+# importlib mode gives test folders no package: what the tests share is found here.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from pipeline_stage import BUCKET, WORKER_IMAGE, GitOverHttp, Stage, seed
+
+
+@pytest.fixture(scope="session")
+def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An S3 server of its own on a loopback port."""
+    folder = tmp_path_factory.mktemp("s3")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "SERVICES": "s3",
+        "DOCKER_HOST": f"unix://{folder}/none.sock",
+    }
+    with (folder / "log").open("w") as log:
+        argv = [sys.executable, "-W", "ignore", "-m", "ministack"]
+        server = subprocess.Popen(argv, env=env, cwd=folder, stdout=log, stderr=log)
+    try:
+        Waiter().until(
+            "the S3 server",
+            lambda: server.poll() is None and httpx.get(f"{url}/_ministack/health").status_code,
+            ready=lambda status: status == 200,
+            failed=lambda status: (folder / "log").read_text() if status is False else None,
+            timeout=60,
+            interval=0.2,
+            transient=(httpx.TransportError,),
+        )
+        yield url
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def stage(tmp_path: Path, s3_url: str) -> Iterator[Stage]:
+    """A freshly seeded stage."""
+    bare = tmp_path / "server" / "mlops.git"
+    handler = type("Handler", (GitOverHttp,), {"root": bare.parent})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/mlops.git"
+        env = {
+            "PATH": os.pathsep.join((str(WORKER_IMAGE / "bin"), str(Path(sys.executable).parent), os.environ["PATH"])),
+            "PYTHONPATH": str(WORKER_IMAGE),
+            "PYTHONWARNINGS": "ignore",
+            "HOME": str(tmp_path / "home"),
+            "GIT_CONFIG_SYSTEM": str(WORKER_IMAGE / "gitconfig"),
+            "DVC_NO_ANALYTICS": "1",
+            "DVC_SITE_CACHE_DIR": str(tmp_path / "site"),
+            "SHARED_DIR": str(tmp_path / "shared"),
+            "GIT_REPO": url,
+            "AWS_ENDPOINT_URL_S3": s3_url,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test-secret",
+        }
+        s3: S3Client = boto3.client(
+            "s3",
+            endpoint_url=s3_url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test-secret",
+        )
+        s3.create_bucket(Bucket=BUCKET)
+        stage = Stage(tmp_path, bare, url, f"{tmp_path.name}/store", s3, env)
+        (tmp_path / "home").mkdir()
+        seed(stage)
+        yield stage
+        server.shutdown()
+        thread.join()
+    s3.close()

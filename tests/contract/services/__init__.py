@@ -1,0 +1,1 @@
+"""Contract tests of the programs that run inside the cluster."""

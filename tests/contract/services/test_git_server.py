@@ -1,0 +1,304 @@
+"""The Git server of the cluster against real git over TLS."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harness.errors import CommandFailed
+
+from .conftest import ADMIN, READER, WRITER, Authority, Git, GitServer, Start, User, run_all
+
+
+@pytest.fixture
+def http(git_server: GitServer) -> Iterator[httpx.Client]:
+    context = ssl.create_default_context(cafile=str(git_server.ca))
+    with httpx.Client(base_url=git_server.address, verify=context, trust_env=False, timeout=20) as client:
+        yield client
+
+
+def test_a_push_is_what_the_next_clone_gets(git: Git, git_server: GitServer, seeded: Path, tmp_path: Path) -> None:
+    git("clone", "--quiet", git_server.url, tmp_path / "again", user=READER)
+    assert (tmp_path / "again" / "README").read_text() == "one\n"
+    assert git("branch", "--show-current", cwd=tmp_path / "again").stdout == "main\n"
+
+
+def test_a_shallow_clone_can_push(git: Git, git_server: GitServer, seeded: Path, tmp_path: Path) -> None:
+    git.commit(seeded, "README", b"two\n")
+    git("push", "--quiet", "origin", "HEAD:main", cwd=seeded)
+    shallow = tmp_path / "shallow"
+    git("clone", "--quiet", "--depth", "1", git_server.url, shallow)
+    assert git("rev-list", "--count", "HEAD", cwd=shallow).stdout == "1\n"
+    tip = git.commit(shallow, "more", b"three\n")
+    git("push", "--quiet", cwd=shallow)
+    assert git("ls-remote", git_server.url, "main").stdout.startswith(tip)
+
+
+@pytest.mark.parametrize("protocol", ["0", "1", "2"])
+def test_every_protocol_version_is_spoken(git: Git, git_server: GitServer, seeded: Path, protocol: str) -> None:
+    listed = git("-c", f"protocol.version={protocol}", "ls-remote", git_server.url, "refs/heads/main")
+    assert listed.stdout.endswith("refs/heads/main\n")
+
+
+def test_a_push_behind_the_tip_is_rejected(git: Git, git_server: GitServer, seeded: Path, tmp_path: Path) -> None:
+    git("clone", "--quiet", git_server.url, tmp_path / "other")
+    git.commit(seeded, "a", b"a")
+    git("push", "--quiet", "origin", "HEAD:main", cwd=seeded)
+    git.commit(tmp_path / "other", "b", b"b")
+    with pytest.raises(CommandFailed) as refused:
+        git("push", "origin", "main", cwd=tmp_path / "other")
+    assert "[rejected]" in refused.value.stderr
+
+
+def test_force_pushes_and_deletions_are_refused(git: Git, git_server: GitServer, seeded: Path) -> None:
+    tip = git("rev-parse", "HEAD", cwd=seeded).stdout.strip()
+    git("commit", "--quiet", "--amend", "--message", "Another story", cwd=seeded)
+    forced = git("push", "--force", "origin", "HEAD:main", cwd=seeded, check=False)
+    deleted = git("push", "origin", ":main", cwd=seeded, check=False)
+    assert forced.code != 0
+    assert "denying non-fast-forward" in forced.stderr
+    assert deleted.code != 0
+    assert "deletion prohibited" in deleted.stderr
+    assert git("ls-remote", git_server.url, "main").stdout.split()[0] == tip
+
+
+def test_a_wrong_token_fails_authentication(git: Git, git_server: GitServer, tmp_path: Path) -> None:
+    failed = git("clone", git_server.url, tmp_path / "x", user=(WRITER[0], "wrong"), check=False)
+    assert failed.code == 128
+    assert "Authentication failed" in failed.stderr
+
+
+def test_no_token_asks_for_one(git: Git, git_server: GitServer, http: httpx.Client, tmp_path: Path) -> None:
+    failed = git("clone", git_server.url, tmp_path / "x", user=None, check=False)
+    assert "could not read Username" in failed.stderr
+    answer = http.get("/mlops.git/info/refs?service=git-upload-pack")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"].startswith('Basic realm="')
+
+
+def test_a_reader_may_fetch_but_not_push(git: Git, git_server: GitServer, seeded: Path, http: httpx.Client) -> None:
+    git("fetch", "--quiet", "origin", cwd=seeded, user=READER)
+    git.commit(seeded, "b", b"b")
+    failed = git("push", "origin", "HEAD:main", cwd=seeded, user=READER, check=False)
+    assert failed.code == 128
+    assert "403" in failed.stderr
+    direct = http.post("/mlops.git/git-receive-pack", auth=READER, content=b"0000")
+    assert direct.status_code == 403
+
+
+def test_an_unknown_repository_is_not_found(git: Git, git_server: GitServer, tmp_path: Path) -> None:
+    failed = git("clone", f"{git_server.address}/other.git", tmp_path / "x", check=False)
+    assert "not found" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    "path", ["/mlops.git/HEAD", "/mlops.git/config", "/..%2fusers/x", "/mlops.git/../mlops.git/HEAD"]
+)
+def test_files_of_the_repository_are_not_served(http: httpx.Client, path: str) -> None:
+    assert http.get(path, auth=ADMIN).status_code == 404
+
+
+def test_a_push_above_the_post_buffer_arrives_whole(
+    git: Git, git_server: GitServer, seeded: Path, tmp_path: Path
+) -> None:
+    content = os.urandom(5 * 1024 * 1024)
+    git.commit(seeded, "big.bin", content)
+    git("push", "--quiet", "origin", "HEAD:main", cwd=seeded)
+    git("clone", "--quiet", git_server.url, tmp_path / "again")
+    assert (tmp_path / "again" / "big.bin").read_bytes() == content
+
+
+def test_a_push_cut_off_in_a_chunk_is_broken_off_and_changes_nothing(
+    git: Git, git_server: GitServer, seeded: Path
+) -> None:
+    before = git("ls-remote", git_server.url).stdout
+    token = base64.b64encode(":".join(WRITER).encode()).decode()
+    request = (
+        "POST /mlops.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        f"Content-Type: application/x-git-receive-pack-request\r\nAuthorization: Basic {token}\r\n\r\n"
+        "ffff\r\n0000"
+    )
+    context = ssl.create_default_context(cafile=str(git_server.ca))
+    with (
+        socket.create_connection(("127.0.0.1", git_server.port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+    ):
+        connection.sendall(request.encode())
+        connection.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(partial(connection.recv, 4096), b""))
+    assert not answer.endswith(b"0\r\n\r\n")
+    assert git("ls-remote", git_server.url).stdout == before
+
+
+def test_gzip_request_bodies_are_understood(http: httpx.Client, seeded: Path) -> None:
+    # What git sends for ls-remote in protocol version 2 (gitprotocol-v2(5)), compressed as it does above 1,024 bytes.
+    answer = http.post(
+        "/mlops.git/git-upload-pack",
+        auth=READER,
+        content=gzip.compress(b"0014command=ls-refs\n00010000"),
+        headers={
+            "Content-Encoding": "gzip",
+            "Content-Type": "application/x-git-upload-pack-request",
+            "Git-Protocol": "version=2",
+        },
+    )
+    assert answer.status_code == 200
+    assert b"refs/heads/main" in answer.content
+
+
+def test_parallel_clones_are_all_served(git: Git, git_server: GitServer, seeded: Path, tmp_path: Path) -> None:
+    assert run_all([partial(git, "clone", "--quiet", git_server.url, tmp_path / f"c{n}") for n in range(6)]) == []
+
+
+def test_of_two_pushes_at_once_one_wins(git: Git, git_server: GitServer, seeded: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        git("clone", "--quiet", git_server.url, tmp_path / name)
+        git.commit(tmp_path / name, name, name.encode())
+    errors = run_all([partial(git, "push", "origin", "main", cwd=tmp_path / name) for name in ("a", "b")])
+    assert len(errors) == 1
+
+
+def bundle_of(git: Git, folder: Path, *refs: str) -> bytes:
+    path = folder.parent / "seed.bundle"
+    git("bundle", "create", "--quiet", path, *refs, cwd=folder)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def fresh(git: Git, tmp_path: Path) -> Path:
+    """A repository that has nothing to do with the server's."""
+    folder = tmp_path / "fresh"
+    git("init", "--quiet", "--initial-branch", "main", folder)
+    git.commit(folder, "seed", b"seed\n")
+    git("tag", "v1", cwd=folder)
+    return folder
+
+
+def test_reseeding_replaces_all_refs(
+    git: Git, git_server: GitServer, seeded: Path, fresh: Path, http: httpx.Client
+) -> None:
+    git("push", "--quiet", "origin", "HEAD:refs/heads/leftover", cwd=seeded)
+    answer = http.post("/-/reseed/mlops.git", auth=ADMIN, content=bundle_of(git, fresh, "main", "v1"))
+    tip = git("rev-parse", "main", cwd=fresh).stdout.strip()
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["after"] == {"refs/heads/main": tip, "refs/tags/v1": tip}
+    assert git("ls-remote", git_server.url).stdout.split() == [tip, "HEAD", tip, "refs/heads/main", tip, "refs/tags/v1"]
+
+
+@pytest.mark.parametrize("user", [WRITER, READER])
+def test_only_the_admin_may_reseed(git: Git, fresh: Path, http: httpx.Client, user: User) -> None:
+    answer = http.post("/-/reseed/mlops.git", auth=user, content=bundle_of(git, fresh, "main"))
+    assert answer.status_code == 403
+
+
+def test_a_bundle_that_is_none_changes_nothing(
+    git: Git, git_server: GitServer, seeded: Path, http: httpx.Client
+) -> None:
+    before = git("ls-remote", git_server.url).stdout
+    answer = http.post("/-/reseed/mlops.git", auth=ADMIN, content=b"not a bundle")
+    assert answer.status_code == 422
+    assert "bundle" in answer.text
+    assert git("ls-remote", git_server.url).stdout == before
+
+
+def test_an_incomplete_bundle_changes_nothing(
+    git: Git, git_server: GitServer, seeded: Path, fresh: Path, http: httpx.Client
+) -> None:
+    git.commit(fresh, "seed", b"more\n")
+    before = git("ls-remote", git_server.url).stdout
+    answer = http.post("/-/reseed/mlops.git", auth=ADMIN, content=bundle_of(git, fresh, "main", "^main~1"))
+    assert answer.status_code == 422
+    assert git("ls-remote", git_server.url).stdout == before
+
+
+def test_reseeding_an_unknown_repository_is_not_found(http: httpx.Client) -> None:
+    assert http.post("/-/reseed/other.git", auth=ADMIN, content=b"").status_code == 404
+
+
+def test_the_push_log_tells_who_moved_which_ref(
+    git: Git, git_server: GitServer, seeded: Path, fresh: Path, http: httpx.Client
+) -> None:
+    first = git("rev-parse", "HEAD", cwd=seeded).stdout.strip()
+    second = git.commit(seeded, "README", b"two\n")
+    git("push", "--quiet", "origin", "HEAD:main", cwd=seeded)
+    http.post("/-/reseed/mlops.git", auth=ADMIN, content=bundle_of(git, fresh, "main"))
+    entries = [json.loads(line) for line in http.get("/-/pushes", auth=ADMIN).text.splitlines()]
+    seed = git("rev-parse", "main", cwd=fresh).stdout.strip()
+    assert [(e["event"], e["ref"], e["before"], e["after"], e["pusher"]) for e in entries] == [
+        ("push", "refs/heads/main", "0" * 40, first, "airflow"),
+        ("push", "refs/heads/main", first, second, "airflow"),
+        ("reseed", "refs/heads/main", second, seed, "harness-admin"),
+    ]
+
+
+def test_the_push_log_is_the_admins_alone(http: httpx.Client) -> None:
+    assert http.get("/-/pushes", auth=WRITER).status_code == 403
+
+
+def test_health_needs_no_credentials(http: httpx.Client) -> None:
+    assert http.get("/healthz").status_code == 200
+
+
+def test_a_changed_users_secret_counts_at_once(git_server: GitServer, http: httpx.Client) -> None:
+    (git_server.users / "writer.airflow").write_text("new-token")
+    path = "/mlops.git/info/refs?service=git-upload-pack"
+    assert http.get(path, auth=WRITER).status_code == 401
+    assert http.get(path, auth=("airflow", "new-token")).status_code == 200
+
+
+def test_each_request_is_one_log_line_without_credentials(
+    git: Git, git_server: GitServer, seeded: Path, http: httpx.Client, wait: Callable[..., object]
+) -> None:
+    http.get("/mlops.git/info/refs?service=git-upload-pack", auth=READER)
+    wait("the log line", lambda: '"user": "viewer"' in git_server.program.output)
+    line = next(entry for entry in git_server.log() if entry.get("user") == "viewer")
+    assert line["request"] == "GET /mlops.git/info/refs?service=git-upload-pack"
+    assert line["status"] == 200
+    for name, token in (WRITER, READER, ADMIN):
+        assert token not in git_server.program.output
+        assert base64.b64encode(f"{name}:{token}".encode()).decode() not in git_server.program.output
+
+
+def test_sigterm_stops_it_cleanly(git_server: GitServer) -> None:
+    assert git_server.program.stop() == 0
+
+
+def test_the_repository_outlives_a_restart(
+    git: Git, git_server: GitServer, seeded: Path, start: Start, wait: Callable[..., object]
+) -> None:
+    git_server.program.stop()
+    again = start(
+        "git_server",
+        {
+            "GIT_SERVER_LISTEN": f"127.0.0.1:{git_server.port}",
+            "GIT_SERVER_ROOT": str(git_server.root),
+            "GIT_SERVER_USERS": str(git_server.users),
+            "GIT_SERVER_TLS": str(git_server.ca.parent),
+        },
+    )
+    wait("the server", lambda: "serving" in again.output)
+    assert git("ls-remote", git_server.url, "main").stdout.endswith("refs/heads/main\n")
+
+
+@pytest.mark.parametrize("missing", ["tls.key", "users"])
+def test_a_missing_secret_is_said_at_the_start(
+    start: Start, authority: Authority, tmp_path: Path, missing: str
+) -> None:
+    users = tmp_path / "users"
+    users.mkdir()
+    if missing != "users":
+        (users / "admin.harness-admin").write_text("x")
+    tls = tmp_path if missing == "tls.key" else authority.folder
+    program = start("git_server", {"GIT_SERVER_USERS": str(users), "GIT_SERVER_TLS": str(tls)})
+    assert program.ended() == 2
+    assert "secret" in program.output

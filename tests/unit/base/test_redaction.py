@@ -1,0 +1,173 @@
+"""No learned secret survives, in no usual form, in no surrounding."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+import urllib.parse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.redaction import MASK, Redactor
+
+_characters = st.characters(codec="utf-8")
+secrets = st.text(_characters, min_size=8, max_size=60).filter(lambda secret: secret not in MASK)
+# What a generator of passwords and tokens makes: nothing in it is an ordinary word.
+tokens = st.text(
+    st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~!$&'()*+,;=:/?#@% "),
+    min_size=12,
+    max_size=60,
+)
+surroundings = st.text(_characters, max_size=40)
+
+
+def redactor(*known: str) -> Redactor:
+    made = Redactor()
+    made.learn(*known)
+    return made
+
+
+@given(secrets, surroundings, surroundings)
+def test_no_secret_survives_as_it_is(secret: str, before: str, after: str) -> None:
+    assert secret not in redactor(secret).text(before + secret + after)
+
+
+@given(tokens, st.binary(max_size=20), st.binary(max_size=20))
+def test_no_secret_survives_in_base64_at_any_alignment(secret: str, before: bytes, after: bytes) -> None:
+    whole = before + secret.encode() + after
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        encoded = encode(whole).decode()
+        for text in (encoded, encoded.rstrip("=")):
+            shown = redactor(secret).text(f"data: {text}")
+            # What is left at either end of the mask is less than a character of the secret and its neighbours.
+            left = shown.removeprefix("data: ").split(MASK)
+            assert len(left) == 2
+            assert len("".join(left)) <= 4 * (len(before) + len(after)) // 3 + 8
+
+
+@given(tokens, st.binary(max_size=100), st.binary(max_size=100))
+def test_no_secret_survives_in_base64_that_is_wrapped(secret: str, before: bytes, after: bytes) -> None:
+    encoded = base64.encodebytes(before + secret.encode() + after).decode()
+    shown = redactor(secret).text(encoded)
+    assert MASK in shown
+
+
+@given(tokens, surroundings, surroundings, st.sampled_from(["", "/", "/:@!$&'()*+,;="]))
+def test_no_secret_survives_in_url_encoding(secret: str, before: str, after: str, safe: str) -> None:
+    forms = [urllib.parse.quote(secret, safe=safe), urllib.parse.quote_plus(secret, safe=safe)]
+    forms += [re.sub("%..", lambda found: found.group().lower(), form) for form in forms]
+    for form in forms:
+        assert form not in redactor(secret).text(before + form + after)
+
+
+@given(tokens, surroundings, surroundings)
+def test_no_secret_survives_in_hex(secret: str, before: str, after: str) -> None:
+    for form in (secret.encode().hex(), secret.encode().hex().upper()):
+        assert form not in redactor(secret).text(before + form + after)
+
+
+@given(secrets)
+def test_no_secret_survives_in_json(secret: str) -> None:
+    for ensure_ascii in (True, False):
+        shown = redactor(secret).text(json.dumps({"a": secret}, ensure_ascii=ensure_ascii))
+        assert shown == f'{{"a": "{MASK}"}}'
+
+
+@given(st.lists(tokens, min_size=2, max_size=4), surroundings)
+def test_of_several_secrets_none_survives(known: list[str], between: str) -> None:
+    shown = redactor(*known).text(between.join(known))
+    assert not [secret for secret in known if secret in shown]
+
+
+@given(tokens, surroundings)
+def test_redacting_twice_changes_nothing(secret: str, around: str) -> None:
+    once = redactor(secret).text(around + secret + around)
+    assert redactor(secret).text(once) == once
+
+
+@given(st.text(st.sampled_from("abc def.\n"), max_size=200))
+def test_ordinary_text_is_left_alone(text: str) -> None:
+    assert redactor("s3cr3t-s3cr3t").text(text) == text
+
+
+def test_a_secret_inside_another_leaves_no_rest_of_the_longer_one() -> None:
+    shown = redactor("hunter22", "hunter22-and-more").text("a hunter22-and-more b hunter22")
+    assert shown == f"a {MASK} b {MASK}"
+
+
+def test_each_line_of_a_key_file_is_masked_by_itself() -> None:
+    pem = "-----BEGIN X-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASCBKcwggSjAgEAAoIBAQC7\n-----END X-----\n"
+    shown = redactor(pem).text("log: EFAASCBKcwggSjAgEAAoIBAQC7 end")
+    assert shown == f"log: {MASK} end"
+
+
+@pytest.mark.parametrize("secret", ["", "short", "1234567", "redacted", "[redacte"])
+def test_a_value_that_cannot_be_told_from_words_is_refused(secret: str) -> None:
+    with pytest.raises(ValueError, match="cannot be redacted"):
+        Redactor().learn(secret)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("key AKIAIOSFODNN7EXAMPLE.", f"key {MASK}."),
+        ("session LSIAQAAAAAAVNCBMPNSG ok", f"session {MASK} ok"),
+        ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NSJ9.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1g end", f"jwt {MASK} end"),
+        ("fatal: https://airflow:p%40ss@git.harness.svc/mlops.git", f"fatal: https://{MASK}@git.harness.svc/mlops.git"),
+        ("postgresql://u:pw@postgres:5432/db", f"postgresql://{MASK}@postgres:5432/db"),
+        ("remote https://tokenonly@git.example/x.git", f"remote https://{MASK}@git.example/x.git"),
+        ("token ghp_abcdefghijklmnopqrstuvwxyz0123456789", f"token {MASK}"),
+        ("Authorization: Bearer abc.def", f"Authorization: Bearer {MASK}"),
+        ('{"authorization": "Basic dXNlcjpwYXNz"}', f'{{"authorization": "Basic {MASK}"}}'),
+        ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG", f"aws_secret_access_key = {MASK}"),
+        ('"AWS_SESSION_TOKEN": "FQoGZXIvYXdzE"', f'"AWS_SESSION_TOKEN": "{MASK}"'),
+        ("token: k8s-aws-v1.aHR0cHM6Ly9zdHMuYW1hem9uYXdz", f"token: {MASK}"),
+        ("a\n-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\nb", f"a\n{MASK}\nb"),
+        ("a -----BEGIN RSA PRIVATE KEY-----\\nMIIabc\\nxyz", f"a {MASK}"),
+    ],
+)
+def test_a_shape_that_is_secret_anywhere_is_masked_unlearned(text: str, shown: str) -> None:
+    assert Redactor().text(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ssh://git@git.example/x.git",
+        "http://s3.harness.svc.cluster.local:4566/bucket",
+        "sha256:1f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a7988",
+        "s3://bucket/store/files/md5/59/4c0d5e1f",
+        "Airflow <airflow@example.invalid>",
+    ],
+)
+def test_what_a_reader_needs_is_left_alone(text: str) -> None:
+    assert Redactor().text(text) == text
+
+
+def test_learning_while_others_redact_is_safe() -> None:
+    made = Redactor()
+    problems: list[BaseException] = []
+
+    def learn(number: int) -> None:
+        try:
+            for n in range(15):
+                made.learn(f"secret-{number}-{n}-value")
+                made.text(f"x secret-{number}-{n}-value y")
+        except BaseException as error:  # noqa: BLE001 - shown below
+            problems.append(error)
+
+    threads = [threading.Thread(target=learn, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert made.text("secret-0-0-value secret-3-14-value") == f"{MASK} {MASK}"
+
+
+def test_a_redactor_does_not_show_what_it_hides() -> None:
+    assert "s3cr3t" not in repr(redactor("s3cr3t-s3cr3t"))

@@ -1,0 +1,157 @@
+"""Every setting, resolved once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from harness.errors import ExitCode, UsageError
+from harness.settings import Keep, S3Backend, Settings, SupplyKind, resolve
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder without a pyproject.toml, and an environment without settings."""
+    for name in os.environ:
+        if name.upper().startswith("HARNESS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def pyproject(folder: Path, text: str) -> None:
+    (folder / "pyproject.toml").write_text(text)
+
+
+def test_the_defaults_are_the_guides_pipeline_on_kind() -> None:
+    settings = resolve()
+    assert (settings.target, settings.supply, settings.s3, settings.keep) == (
+        "kind",
+        SupplyKind.AUTO,
+        S3Backend.LOCALSTACK,
+        Keep.NEVER,
+    )
+    assert settings.policy.branch == "main"
+    assert settings.policy.authors == ("airflow@example.invalid",)
+
+
+def test_a_flag_beats_the_environment_beats_the_project_beats_the_default(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert resolve().keep is Keep.NEVER
+    pyproject(folder, '[tool.harness]\nkeep = "on-failure"\n')
+    assert resolve().keep is Keep.ON_FAILURE
+    monkeypatch.setenv("HARNESS_KEEP", "always")
+    assert resolve().keep is Keep.ALWAYS
+    assert resolve(keep="never").keep is Keep.NEVER
+
+
+def test_a_flag_that_was_not_given_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_PATIENCE", "2.5")
+    assert resolve(patience=None).patience == 2.5
+
+
+def test_the_parts_of_the_policy_may_come_from_different_places(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyproject(folder, "[tool.harness.policy]\nbranch = 'data'\ncommits = 2\n")
+    monkeypatch.setenv("HARNESS_POLICY__COMMITS", "3")
+    policy = resolve(policy={"new_rows": None}).policy
+    assert (policy.branch, policy.commits, policy.new_rows) == ("data", 3, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[tool.harness]\nkep = 'always'\n", "[tool.harness.policy]\nbranches = ['main']\n"],
+)
+def test_an_unknown_key_in_the_project_is_a_usage_error_that_names_it(folder: Path, text: str) -> None:
+    pyproject(folder, text)
+    with pytest.raises(UsageError, match=r"kep|branches") as caught:
+        resolve()
+    assert caught.value.exit_code is ExitCode.USAGE
+
+
+def test_an_unknown_flag_is_a_usage_error_that_names_it() -> None:
+    with pytest.raises(UsageError, match="kep"):
+        resolve(kep="always")
+
+
+@pytest.mark.parametrize("name", ["HARNESS_KEP", "HARNESS_POLICIES__BRANCH", "harness_kep"])
+def test_an_unknown_variable_is_a_usage_error_that_names_it(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "always")
+    with pytest.raises(UsageError, match=name.upper()):
+        resolve()
+
+
+def test_other_variables_are_nobodys_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEP", "always")
+    monkeypatch.setenv("MY_HARNESS_KEEP", "always")
+    assert resolve().keep is Keep.NEVER
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("keep", "sometimes"),
+        ("patience", 0),
+        ("patience", 21),
+        ("cache_limit_gb", 1),
+        ("cluster_name", "Upper"),
+        ("cluster_name", "-dash"),
+        ("cluster_name", ""),
+        ("cluster_name", "x" * 41),
+        ("tracked_file", "/etc/passwd"),
+        ("tracked_file", "../outside.csv"),
+        ("tracked_file", ""),
+        ("policy", {"commits": 0}),
+    ],
+)
+def test_a_bad_value_is_a_usage_error_that_names_the_setting(flag: str, value: object) -> None:
+    with pytest.raises(UsageError, match=flag):
+        resolve(**{flag: value})
+
+
+def test_every_bad_setting_is_named_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(keep="sometimes", patience=0)
+    assert {"keep", "patience"} <= set(caught.value.evidence)
+
+
+def test_a_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_VALUES", '["a.yaml", "b.yaml"]')
+    assert resolve().values == (Path("a.yaml"), Path("b.yaml"))
+
+
+def test_a_list_in_the_environment_that_is_not_json_is_a_usage_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_VALUES", "a.yaml")
+    with pytest.raises(UsageError, match="JSON") as caught:
+        resolve()
+    assert "values" in str(caught.value)
+
+
+def test_a_damaged_pyproject_is_a_usage_error(folder: Path) -> None:
+    pyproject(folder, "[tool.harness\n")
+    with pytest.raises(UsageError, match="not valid TOML"):
+        resolve()
+
+
+def test_a_pyproject_without_our_table_changes_nothing(folder: Path) -> None:
+    pyproject(folder, "[tool.other]\nkeep = 'always'\n")
+    assert resolve().keep is Keep.NEVER
+
+
+def test_folders_are_absolute_so_that_a_change_of_folder_moves_nothing(folder: Path) -> None:
+    settings = resolve(evidence_dir=Path("out"), cache_dir=Path("~/cache"))
+    assert settings.evidence_dir == folder / "out"
+    assert settings.cache_dir == Path.home() / "cache"
+
+
+def test_settings_are_frozen() -> None:
+    settings = resolve()
+    with pytest.raises(ValidationError):
+        settings.keep = Keep.ALWAYS  # type: ignore[misc]
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []

@@ -1,0 +1,244 @@
+"""Causes are recognised from the words that the real parts say."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.diagnostics.catalogue import CATALOGUE, UNKNOWN
+from harness.diagnostics.causes import Cause, Sign, said
+from harness.diagnostics.diagnose import diagnose
+from harness.diagnostics.evidence import Evidence, Source
+from harness.errors import (
+    CommandFailed,
+    CommandTimeout,
+    EngineError,
+    EnvironmentFailed,
+    HarnessError,
+    UsageError,
+    WaitFailed,
+    WaitTimeout,
+)
+
+Make = Callable[..., dict[str, Any]]
+
+PUSH = "task push_data"
+
+
+def rows(table: str, *keys: str) -> list[tuple[str, ...]]:
+    """The rows of one table of real evidence."""
+    said_by_real_parts = tomllib.loads((Path(__file__).parent / "said.toml").read_text(encoding="utf-8"))
+    return [tuple(row[key] for key in keys) for row in said_by_real_parts[table]]
+
+
+LOGS = rows("log", "code", "where", "text")
+WAITING = rows("waiting", "code", "reason", "message")
+UNSCHEDULED = rows("unscheduled", "code", "message")
+EVENTS = rows("event", "code", "reason", "message")
+ERRORS: list[tuple[str, BaseException]] = [
+    ("ENGINE_GONE", EngineError("no container engine answers, and installing one needs root")),
+    (
+        "ENGINE_GONE",
+        CommandFailed(
+            argv=["docker", "ps"],
+            code=1,
+            stdout="",
+            stderr="Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+        ),
+    ),
+    ("CAPABILITY_WITHHELD", CommandFailed(argv=["docker", "run"], code=126, stdout="",
+        stderr="OCI runtime create failed: unable to apply caps: operation not permitted")),
+    ("PORT_TAKEN", CommandFailed(argv=["kind", "create"], code=1, stdout="",
+        stderr="Bind for 127.0.0.1:40123 failed: port is already allocated")),
+    (
+        "HELM_TIMEOUT",
+        EnvironmentFailed(
+            "Helm could not install airflow 1.22.0", evidence={"it said": "Error: timed out waiting for the condition"}
+        ),
+    ),
+    ("HELM_TIMEOUT", CommandTimeout(argv=["helm", "upgrade"], seconds=330, output="")),
+    ("HELM_LOCKED", CommandFailed(argv=["helm", "upgrade"], code=1, stdout="",
+        stderr="Error: UPGRADE FAILED: another operation (install/upgrade/rollback) is in progress")),
+    ("DAG_IMPORT", WaitFailed(what="DAG 'd'", reason="d.py does not import: SyntaxError: invalid syntax")),
+    ("DAG_MISSING", UsageError("Airflow knows no DAG 'dataset_pipelin'")),
+    ("DAG_MISSING", WaitFailed(what="DAG 'd' of commit 1f2e",
+        reason="its files were parsed and define dataset_pipeline instead")),
+    (
+        "PROVIDER_MISSING",
+        EnvironmentFailed(
+            "the environment lacks provider apache-airflow-providers-amazon, which d.py imports",
+            evidence={"import error": "ModuleNotFoundError: No module named 'airflow.providers.amazon'"},
+        ),
+    ),
+    ("CLUSTER_GONE", EnvironmentFailed("list Pod: the API server at https://127.0.0.1:6443 does not answer: refused")),
+    (
+        "IMAGE_PULL",
+        WaitFailed(
+            what="Deployment airflow/airflow-scheduler",
+            reason='pod airflow/s-1, container scheduler: ImagePullBackOff: Back-off pulling image "x" (see)',
+        ),
+    ),
+]  # fmt: skip
+
+
+def best(evidence: Evidence) -> str:
+    return diagnose(evidence)[0].code
+
+
+@pytest.mark.parametrize(("code", "where", "text"), LOGS)
+def test_what_a_log_says_names_the_cause_and_the_place(code: str, where: str, text: str) -> None:
+    noise = "2026-01-31T12:00:00Z INFO all is well\n"
+    found = diagnose(Evidence(logs={"pod airflow/other, container base": noise, where: noise + text + "\n" + noise}))
+    assert (found[0].code, found[0].where) == (code, where)
+
+
+@pytest.mark.parametrize(("code", "reason", "message"), WAITING)
+def test_what_a_container_waits_for_names_the_cause_and_the_container(
+    make_pod: Make, code: str, reason: str, message: str
+) -> None:
+    found = diagnose(Evidence(pods=[make_pod(state={"waiting": {"reason": reason, "message": message}})]))
+    assert (found[0].code, found[0].where) == (code, "pod airflow/dvc-push-x1, container base")
+    assert message[:40] in found[0].what
+
+
+@pytest.mark.parametrize(("code", "message"), UNSCHEDULED)
+def test_what_the_scheduler_says_names_the_cause(make_pod: Make, code: str, message: str) -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    assert best(Evidence(pods=[make_pod(state={"waiting": {}}, conditions=[condition])])) == code
+
+
+@pytest.mark.parametrize(("code", "reason", "message"), EVENTS)
+def test_what_an_event_says_names_the_cause(make_event: Make, code: str, reason: str, message: str) -> None:
+    assert best(Evidence(events=[make_event(reason, message)])) == code
+
+
+@pytest.mark.parametrize(("code", "error"), ERRORS)
+def test_what_ended_the_run_names_the_cause(code: str, error: HarnessError) -> None:
+    assert best(Evidence(error=error)) == code
+
+
+def test_a_container_killed_for_its_memory_is_named(make_pod: Make) -> None:
+    killed = make_pod(state={"terminated": {"reason": "OOMKilled", "exitCode": 137}}, phase="Failed")
+    assert best(Evidence(pods=[killed])) == "OUT_OF_MEMORY"
+
+
+def test_an_evicted_pod_is_named_by_what_the_node_lacked(make_pod: Make) -> None:
+    disk = make_pod(phase="Failed", reason="Evicted", message="The node was low on resource: ephemeral-storage.")
+    memory = make_pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
+    assert best(Evidence(pods=[disk])) == "DISK_FULL"
+    assert best(Evidence(pods=[memory])) == "OUT_OF_MEMORY"
+
+
+def test_a_claim_that_a_pod_waits_for_is_named(make_pod: Make) -> None:
+    claim = {"metadata": {"name": "shared", "namespace": "airflow"}, "status": {"phase": "Pending"}}
+    pod = make_pod(state={"waiting": {}})
+    pod["spec"]["volumes"] = [{"name": "v", "persistentVolumeClaim": {"claimName": "shared"}}]
+    assert best(Evidence(pods=[pod], claims=[claim])) == "CLAIM_PENDING"
+    assert best(Evidence(claims=[claim])) == UNKNOWN
+
+
+def test_every_code_is_recognised_by_some_evidence_here() -> None:
+    tables = (LOGS, WAITING, UNSCHEDULED, EVENTS, ERRORS)
+    shown = {row[0] for table in tables for row in table}
+    assert {cause.code for cause in CATALOGUE} - shown == set()
+
+
+def test_every_cause_says_what_happened_and_what_to_do() -> None:
+    for cause in CATALOGUE:
+        assert cause.signs, cause.code
+        assert cause.what, cause.code
+        assert cause.do, cause.code
+        assert "|" not in cause.what + cause.do, cause.code
+
+
+def test_a_diagnosis_is_one_line_what_where_do_this() -> None:
+    (found, *_rest) = diagnose(Evidence(logs={PUSH: "ERROR: unexpected error - Unable to locate credentials\nmore"}))
+    line = str(found)
+    assert "\n" not in line
+    what, where, do = line.split(" | ")
+    assert what.startswith("S3_CREDENTIALS: ")
+    assert what.endswith("Unable to locate credentials")
+    assert where == PUSH
+    assert do == found.do
+
+
+def test_a_cause_goes_before_the_symptoms_that_follow_from_it(make_pod: Make) -> None:
+    timeout = EnvironmentFailed("Helm could not install", evidence={"it said": "timed out waiting for the condition"})
+    pod = make_pod(state={"waiting": {"reason": "CrashLoopBackOff"}}, last={"reason": "OOMKilled", "exitCode": 137})
+    codes = [found.code for found in diagnose(Evidence(error=timeout, pods=[pod]))]
+    assert codes == ["OUT_OF_MEMORY", "HELM_TIMEOUT", "CRASH_LOOP"]
+
+
+def test_what_ended_the_run_goes_before_what_merely_stands_in_a_log() -> None:
+    error = WaitFailed(what="run r", reason="the run ended 'failed'")
+    error.evidence["log of push_data"] = "fatal: Authentication failed for 'https://x/'"
+    logs = {"task pull_data": "An error occurred (NoSuchBucket) when calling"}
+    assert [found.code for found in diagnose(Evidence(error=error, logs=logs))] == ["GIT_AUTH", "S3_BUCKET_MISSING"]
+
+
+def test_evidence_of_an_error_is_placed_where_it_comes_from() -> None:
+    error = WaitFailed(what="run r", reason="the run ended 'failed'")
+    error.evidence["log of push_data"] = "fatal: Authentication failed for 'https://x/'"
+    assert diagnose(Evidence(error=error))[0].where == "log of push_data"
+
+
+def test_causes_of_an_error_are_looked_into() -> None:
+    inner = CommandFailed(argv=["docker"], code=1, stdout="", stderr="write /x: no space left on device")
+    outer = EnvironmentFailed("the node image could not be made")
+    outer.__cause__ = inner
+    assert best(Evidence(error=outer)) == "DISK_FULL"
+    assert best(Evidence(error=BaseExceptionGroup("both", [ValueError("x"), outer]))) == "DISK_FULL"
+
+
+def test_errors_that_cause_each_other_end() -> None:
+    first, second = ValueError("a"), ValueError("b")
+    first.__cause__, second.__cause__ = second, first
+    assert best(Evidence(error=first)) == UNKNOWN
+
+
+def test_warnings_of_a_pod_that_came_to_work_are_history(make_pod: Make, make_event: Make) -> None:
+    event = make_event("FailedScheduling", "0/1 nodes are available: 1 Insufficient cpu.")
+    assert best(Evidence(events=[event])) == "UNSCHEDULABLE"
+    assert best(Evidence(events=[event], pods=[make_pod(phase="Running")])) == UNKNOWN
+
+
+def test_normal_events_and_past_troubles_of_ready_containers_say_nothing(make_pod: Make, make_event: Make) -> None:
+    normal = {**make_event("Failed", "Failed to pull image"), "type": "Normal"}
+    healed = make_pod(phase="Running", last={"reason": "OOMKilled", "exitCode": 137}, restarts=1)
+    assert best(Evidence(events=[normal], pods=[healed])) == UNKNOWN
+
+
+def test_the_unknown_says_so_and_passes_on_the_errors_own_advice() -> None:
+    (found,) = diagnose(Evidence(error=WaitTimeout(what="the moon", seconds=3, last_state="half")))
+    assert found.code == UNKNOWN
+    assert "the moon" in found.what
+    advised = EnvironmentFailed("odd", next_step="do that")
+    assert diagnose(Evidence(error=advised))[0].do == "do that"
+
+
+def test_nothing_at_all_is_still_one_line() -> None:
+    (found,) = diagnose(Evidence())
+    assert found.code == UNKNOWN
+    assert found.do
+
+
+def test_a_new_cause_is_one_row() -> None:
+    mine = Cause(code="COFFEE", what="no coffee", do="make some", signs=(said(r"out of beans"),))
+    evidence = Evidence(logs={"kitchen": "OUT OF BEANS"})
+    assert diagnose(evidence, catalogue=(*CATALOGUE, mine))[0].code == "COFFEE"
+    assert diagnose(evidence, catalogue=(replace(mine, symptom=True),))[0].source is Source.LOG
+
+
+def test_a_sign_that_fits_everything_is_refused() -> None:
+    with pytest.raises(ValueError, match="pattern or a reason"):
+        Sign(where="git-sync")
+
+
+def test_long_words_are_shortened() -> None:
+    (found, *_) = diagnose(Evidence(logs={PUSH: "Unable to locate credentials " + "x" * 1000}))
+    assert len(found.what) < 400

@@ -1,0 +1,287 @@
+"""What the doctor finds on machines of all kinds."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.diagnostics.doctor import (
+    CAPABILITIES,
+    GB,
+    GIB,
+    Finding,
+    Level,
+    check_ca_bundle,
+    check_capabilities,
+    check_cgroups,
+    check_clock,
+    check_disk,
+    check_engine,
+    check_git,
+    check_inotify,
+    check_memory,
+    check_ports,
+    check_processors,
+    check_python,
+    examine,
+    exit_code,
+)
+from harness.diagnostics.host import Answer, Host, LocalHost
+from harness.errors import ExitCode
+from harness.process import SubprocessRunner
+
+ALL_CAPABILITIES = (1 << len(CAPABILITIES)) - 1
+NOW = 1_800_000_000.0
+PACKAGE = Path("/site-packages/harness/__init__.py")
+CACHE = Path("/cache")
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
+
+
+def capabilities(mask: int) -> str:
+    return f"Name:\tpython\nCapEff:\t0000000000000000\nCapBnd:\t{mask:016x}\nCapAmb:\t0000000000000000\n"
+
+
+@dataclass(frozen=True)
+class FakeHost:
+    """A machine on which all is well."""
+
+    files: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "/proc/meminfo": "MemTotal: 24000000 kB\nMemAvailable: 20000000 kB\n",
+            "/proc/sys/fs/inotify/max_user_instances": "512\n",
+            "/proc/sys/fs/inotify/max_user_watches": "524288\n",
+            "/sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory hugetlb pids rdma\n",
+            "/proc/self/status": capabilities(ALL_CAPABILITIES),
+            "/proc/sys/kernel/cap_last_cap": "40\n",
+            "/etc/ssl/certs/ca-certificates.crt": CERTIFICATE * 3,
+        }
+    )
+    answers: Mapping[str, Answer] = field(
+        default_factory=lambda: {
+            "git --version": Answer(0, "git version 2.39.5"),
+            "docker version": Answer(0, "28.1.0"),
+            "docker info": Answer(0, "2027-01-15T08:00:00.123456789Z"),
+        }
+    )
+    programs: frozenset[str] = frozenset({"git", "docker", "apt-get"})
+    free: int = 100 * GB
+    refused: Mapping[int, str] = field(default_factory=dict)
+    modified_at: float | None = NOW - 1000
+    now: float = NOW
+    environ: Mapping[str, str] = field(default_factory=dict)
+    is_root: bool = False
+    cpus: int = 2
+    python: tuple[int, int] = (3, 11)
+
+    def read(self, path: str) -> str | None:
+        return self.files.get(path)
+
+    def run(self, argv: Sequence[str]) -> Answer:
+        return self.answers.get(" ".join(argv[:2]), Answer(None, f"cannot run {argv[0]}: it does not exist"))
+
+    def has(self, program: str) -> bool:
+        return program in self.programs
+
+    def free_bytes(self, folder: Path) -> int:
+        return self.free
+
+    def bind_loopback(self, ports: Sequence[int]) -> dict[int, str]:
+        return dict(self.refused)
+
+    def modified(self, path: Path) -> float | None:
+        return self.modified_at
+
+    def with_files(self, **files: str | None) -> FakeHost:
+        """With other files, by the last part of their name; None takes one away."""
+        changed = {
+            path: text if (text := files.get(path.rsplit("/", 1)[-1].replace(".", "_"), old)) is not None else None
+            for path, old in self.files.items()
+        }
+        return replace(self, files={path: text for path, text in changed.items() if text is not None})
+
+
+WELL = FakeHost()
+
+
+def test_a_good_machine_has_twelve_good_findings_and_exit_code_zero() -> None:
+    findings = examine(WELL, cache_dir=CACHE, package=PACKAGE)
+    assert [finding for finding in findings if finding.level is not Level.OK or finding.mend] == []
+    assert len({finding.name for finding in findings}) == len(findings) == 12
+    assert exit_code(findings) is ExitCode.GREEN
+
+
+def test_a_warning_stops_nothing_and_a_failure_does() -> None:
+    warning, failure = (Finding("x", level, "a", "b", "c") for level in (Level.WARN, Level.FAIL))
+    assert exit_code([warning]) is ExitCode.GREEN
+    assert exit_code([warning, failure]) is ExitCode.ENVIRONMENT_FAILED
+
+
+LIMITED = replace(
+    WELL, files={**WELL.files, "/sys/fs/cgroup/memory.max": str(3 * GIB), "/sys/fs/cgroup/memory.current": "0"}
+)
+LIMITED_V1 = replace(
+    WELL,
+    files={
+        **WELL.files,
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes": str(5 * GIB),
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes": str(4 * GIB),
+    },
+)
+V1 = "#subsys_name\thierarchy\tnum_cgroups\tenabled\n" + "".join(
+    f"{name}\t3\t1\t1\n" for name in ("cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer")
+)
+
+
+def v1_host(table: str) -> FakeHost:
+    host = WELL.with_files(cgroup_controllers=None)
+    return replace(host, files={**host.files, "/proc/cgroups": table})
+
+
+def without(host: FakeHost, command: str) -> FakeHost:
+    return replace(host, answers={name: answer for name, answer in host.answers.items() if name != command})
+
+
+NO_ENGINE = without(WELL, "docker version")
+CHECKS: list[tuple[str, Callable[[Host], Finding], Host, Level, str]] = [
+    ("an old Python", check_python, replace(WELL, python=(3, 10)), Level.FAIL, "3.10"),
+    ("a newer Python", check_python, replace(WELL, python=(3, 14)), Level.OK, "3.14"),
+    ("no Git", check_git, without(WELL, "git --version"), Level.FAIL, "none"),
+    (
+        "an old Git",
+        check_git,
+        replace(WELL, answers={"git --version": Answer(0, "git version 2.20.1")}),
+        Level.FAIL,
+        "2.20.1",
+    ),
+    ("an engine", check_engine, WELL, Level.OK, "Docker 28.1.0 answers"),
+    ("no engine, root on Debian", check_engine, replace(NO_ENGINE, is_root=True), Level.OK, "one of our own"),
+    ("no engine, not root", check_engine, NO_ENGINE, Level.FAIL, "none answers"),
+    (
+        "no engine, root elsewhere",
+        check_engine,
+        replace(NO_ENGINE, is_root=True, programs=frozenset({"git"})),
+        Level.FAIL,
+        "none answers",
+    ),
+    (
+        "an engine that is not ours to use",
+        check_engine,
+        replace(WELL, answers={"docker version": Answer(1, "permission denied while trying to connect")}),
+        Level.FAIL,
+        "permission denied",
+    ),
+    ("one processor", check_processors, replace(WELL, cpus=1), Level.WARN, "1"),
+    ("enough memory", check_memory, WELL, Level.OK, "19.1 GiB"),
+    ("little memory", check_memory, WELL.with_files(meminfo="MemAvailable: 3600000 kB\n"), Level.WARN, "3.4 GiB"),
+    ("too little memory", check_memory, WELL.with_files(meminfo="MemAvailable: 1000000 kB\n"), Level.FAIL, "1.0 GiB"),
+    ("memory limited by cgroup v2", check_memory, LIMITED, Level.WARN, "3.0 GiB"),
+    ("memory limited by cgroup v1", check_memory, LIMITED_V1, Level.FAIL, "1.0 GiB"),
+    ("no limit by cgroup v2", check_memory, replace(LIMITED, files={**WELL.files, "/sys/fs/cgroup/memory.max": "max"}),
+     Level.OK, "19.1 GiB"),
+    ("memory that cannot be told", check_memory, WELL.with_files(meminfo=None), Level.WARN, "cannot be told"),
+    ("free loopback ports", check_ports, WELL, Level.OK, "free port"),
+    ("no loopback", check_ports, replace(WELL, refused={0: "Cannot assign requested address"}), Level.FAIL, "Cannot"),
+    ("few inotify instances", check_inotify, WELL.with_files(max_user_instances="128\n"), Level.WARN, "128"),
+    ("no inotify limits to read", check_inotify, WELL.with_files(max_user_instances=None), Level.OK, "unknown"),
+    ("cgroup v2", check_cgroups, WELL, Level.OK, "v2"),
+    ("v2 without pids", check_cgroups, WELL.with_files(cgroup_controllers="cpuset cpu memory"), Level.FAIL, "pids"),
+    ("cgroup v1", check_cgroups, v1_host(V1), Level.OK, "v1"),
+    ("cgroup v1 without memory", check_cgroups, v1_host(V1.replace("memory\t3\t1\t1", "memory\t3\t1\t0")), Level.FAIL,
+     "memory"),
+    ("no cgroups", check_cgroups, WELL.with_files(cgroup_controllers=None), Level.FAIL, "none"),
+    ("all capabilities", check_capabilities, WELL, Level.OK, "all 41"),
+    (
+        "CAP_SYS_RESOURCE withheld",
+        check_capabilities,
+        WELL.with_files(status=capabilities(0x000001FFFEFFFFFF)),
+        Level.WARN,
+        "withheld: CAP_SYS_RESOURCE",
+    ),
+    (
+        "an ordinary container",
+        check_capabilities,
+        WELL.with_files(status=capabilities(0x00000000A80425FB)),
+        Level.FAIL,
+        "CAP_SYS_ADMIN",
+    ),
+    (
+        "an older kernel with fewer capabilities",
+        check_capabilities,
+        WELL.with_files(status=capabilities((1 << 38) - 1), cap_last_cap="37\n"),
+        Level.OK,
+        "all 38",
+    ),
+    ("capabilities untold", check_capabilities, WELL.with_files(status=None), Level.WARN, "cannot be told"),
+    ("a CA bundle", check_ca_bundle, WELL, Level.OK, "3 certificates"),
+    ("no CA bundle", check_ca_bundle, WELL.with_files(**{"ca-certificates_crt": None}), Level.FAIL, "no certificate"),
+    (
+        "a CA bundle that a variable names and that is not there",
+        check_ca_bundle,
+        replace(WELL, environ={"SSL_CERT_FILE": "/nowhere.pem"}),
+        Level.FAIL,
+        "/nowhere.pem (SSL_CERT_FILE)",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("check", "host", "level", "found"), [row[1:] for row in CHECKS], ids=[row[0] for row in CHECKS]
+)
+def test_what_is_found_is_shown_and_weighed(
+    check: Callable[[Host], Finding], host: Host, level: Level, found: str
+) -> None:
+    finding = check(host)
+    assert (finding.level, found in finding.found) == (level, True), finding
+    assert bool(finding.mend) is (level is not Level.OK), "what is not well comes with how to mend it"
+
+
+@pytest.mark.parametrize(("free", "level"), [(100 * GB, Level.OK), (20 * GB, Level.WARN), (5 * GB, Level.FAIL)])
+def test_disk_is_shown_in_numbers_with_its_folder(free: int, level: Level) -> None:
+    finding = check_disk(replace(WELL, free=free), CACHE)
+    assert finding.level is level
+    assert finding.found == f"{free / GB:.1f} GB free under /cache"
+
+
+@pytest.mark.parametrize(
+    ("host", "level", "found"),
+    [
+        (WELL, Level.OK, "2027-01-15T08:00:00"),
+        (replace(WELL, modified_at=NOW + 3600), Level.FAIL, "before this installation"),
+        (replace(WELL, now=NOW + 90), Level.WARN, "-90 s off"),
+        (without(WELL, "docker info"), Level.OK, "2027"),
+        (replace(WELL, answers={"docker info": Answer(0, "<no value>")}), Level.OK, "2027"),
+        (replace(WELL, modified_at=None), Level.OK, "2027"),
+    ],
+)
+def test_a_clock_that_cannot_be_right_is_found_out(host: FakeHost, level: Level, found: str) -> None:
+    finding = check_clock(host, PACKAGE)
+    assert (finding.level, found in finding.found) == (level, True), finding
+
+
+def test_this_machine_can_be_examined(tmp_path: Path) -> None:
+    host = LocalHost(SubprocessRunner())
+    findings = examine(host, cache_dir=tmp_path / "not" / "yet", package=Path(harness.__file__))
+    assert all(finding.found and finding.needed for finding in findings)
+    levels = {finding.name: finding.level for finding in findings}
+    assert levels["Python"] is Level.OK
+    assert levels["loopback ports"] is Level.OK
+
+
+def test_a_port_that_is_taken_is_refused_with_the_reason() -> None:
+    host = LocalHost(SubprocessRunner())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = taken.getsockname()[1]
+        assert host.bind_loopback([port, 0]) == {port: "Address already in use"}
+
+
+def test_a_program_that_is_missing_or_fails_is_an_answer_not_an_error() -> None:
+    host = LocalHost(SubprocessRunner())
+    assert host.run(["no-such-program"]).code is None
+    assert host.run(["sh", "-c", "echo why >&2; exit 3"]) == Answer(3, "why")

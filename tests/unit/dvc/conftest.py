@@ -1,0 +1,107 @@
+"""A run on which everything agrees, as facts by hand; tests change one fact at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.dvc import Address, Commit, Digest, Evidence, Expectation, Reproduction, Snapshot
+from harness.dvc.table import TableComparison
+from harness.model import DagRunOutcome, PodEvidence, Seeded, TaskOutcome
+from harness.settings import Policy
+
+Facts = tuple[Expectation, Evidence]
+
+BUCKET, PREFIX, TRACKED = "bucket", "runs/r1", "datasets/penguins.csv"
+SEED, NEW = "a" * 40, "b" * 40
+OLD_BYTES, NEW_BYTES = b"id,mass\r\n1,20\r\n", b"id,mass\r\n1,20\r\n2,30\r\n"
+CONFIG = f"[core]\n    remote = store\n['remote \"store\"']\n    url = s3://{BUCKET}/{PREFIX}\n".encode()
+IMAGE = f"sha256:{'1' * 64}"
+TASKS = ("pull_data", "modify_data", "push_data")
+AUTHOR = "airflow@example.invalid"
+
+
+def digest_of(data: bytes) -> Digest:
+    unix = data.replace(b"\r\n", b"\n")
+    return Digest(len(data), hashlib.md5(data).hexdigest(), hashlib.md5(unix).hexdigest())  # noqa: S324
+
+
+def address_of(data: bytes, *, legacy: bool) -> Address:
+    md5 = digest_of(data).named(legacy=legacy)
+    return Address(BUCKET, f"{PREFIX}/{'' if legacy else 'files/md5/'}{md5[:2]}/{md5[2:]}")
+
+
+def pointer_of(data: bytes, *, legacy: bool) -> bytes:
+    digest = digest_of(data)
+    kind = "" if legacy else "  hash: md5\n"
+    return f"outs:\n- md5: {digest.named(legacy=legacy)}\n  size: {digest.size}\n{kind}  path: penguins.csv\n".encode()
+
+
+def commit(sha: str, *parents: str, email: str = AUTHOR, paths: tuple[str, ...] = (f"{TRACKED}.dvc",)) -> Commit:
+    return Commit(sha, parents, "Airflow", email, f"commit {sha[0]}", paths)
+
+
+def facts(*, changes: bool = True, old_legacy: bool = False, new_legacy: bool = False, **policy: Any) -> Facts:
+    old_address, new_address = address_of(OLD_BYTES, legacy=old_legacy), address_of(NEW_BYTES, legacy=new_legacy)
+    old, new = digest_of(OLD_BYTES), digest_of(NEW_BYTES)
+    expectation = Expectation(
+        policy=Policy(**policy),
+        seeded=Seeded(sha=SEED, branch="main", prefix=PREFIX, dags_path="dags"),
+        bucket=BUCKET,
+        tracked_file=TRACKED,
+        executor_shas=frozenset({SEED}),
+        image_ids=frozenset({IMAGE}),
+        tasks=TASKS,
+        pod_tasks=TASKS,
+        changes=changes,
+    )
+    before = Snapshot(
+        tip=SEED,
+        refs={"refs/heads/main": SEED},
+        pointer=pointer_of(OLD_BYTES, legacy=old_legacy),
+        config=CONFIG,
+        listing={old_address.key: old.size},
+        digests={old_address: old},
+    )
+    pointer = pointer_of(NEW_BYTES, legacy=new_legacy) if changes else before.pointer
+    pods = [
+        PodEvidence(f"{task}-executor", task, "executor", "Succeeded", "apache/airflow:3.3.2", IMAGE, SEED)
+        for task in TASKS
+    ] + [
+        PodEvidence(f"{task}-task", task, "task", "Succeeded", "worker:2", f"docker.io/worker@{IMAGE}")
+        for task in TASKS
+    ]
+    evidence = Evidence(
+        before=before,
+        tip=NEW if changes else SEED,
+        grew=True,
+        commits=(commit(NEW, SEED),) if changes else (),
+        astray=(),
+        commit=NEW if changes else SEED,
+        pointers={f"{TRACKED}.dvc": pointer},
+        tip_pointer=pointer,
+        config=CONFIG,
+        rivals=(),
+        listing={**before.listing, **({new_address.key: new.size} if changes else {})},
+        digests={old_address: old, **({new_address: new} if changes else {})},
+        manifests={},
+        sightings={},
+        deleted=frozenset(),
+        table=TableComparison(1, 2, None, None) if changes else None,
+        table_problem="",
+        reproduction=Reproduction(0, "", {TRACKED: new if changes else old}),
+        same_code=frozenset(),
+        outcome=DagRunOutcome(
+            "dataset_pipeline", "r1", "success", {task: TaskOutcome(task, "success", 1, 1.0) for task in TASKS}
+        ),
+        pods=tuple(pods),
+    )
+    return expectation, evidence
+
+
+@pytest.fixture(scope="session")
+def green_facts() -> Callable[..., Facts]:
+    return facts

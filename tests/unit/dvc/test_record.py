@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from harness.dvc import Evidence, Expectation, ImageFacts, Reproduction, RunFacts, judge, verdict_schema, write_verdict
+from harness.model import StandIn
+from harness.redaction import Redactor
+
+GreenFacts = Callable[..., tuple[Expectation, Evidence]]
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+FACTS = RunFacts(
+    run_id="r1",
+    dag_id="dataset_pipeline",
+    target="kind",
+    supply="packages",
+    s3_backend="localstack 4.14.0",
+    airflow="3.3.2",
+    kubernetes="v1.34.4",
+    chart="airflow 1.22.0 (official)",
+    values_digest="0" * 64,
+    images={"worker": ImageFacts("airflow-dvc-worker:2.0.0", f"sha256:{'1' * 64}")},
+    seed_sha="a" * 40,
+    branch="main",
+    remote="s3://bucket/runs/r1",
+    stand_ins=(StandIn("git-sync stand-in", "git-sync v4.4.2", "no registry"),),
+    started=START,
+    finished=START + timedelta(seconds=35.5),
+)
+
+
+@pytest.mark.parametrize("changes", [True, False])
+def test_the_file_follows_its_schema(changes: bool, green_facts: GreenFacts, tmp_path: Path) -> None:  # noqa: FBT001
+    path = tmp_path / "evidence" / "verdict.json"
+    write_verdict(path, judge(*green_facts(changes=changes)), FACTS, Redactor())
+    document = json.loads(path.read_text())
+    schema = verdict_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(document, schema, format_checker=jsonschema.FormatChecker())
+    assert document["green"] is True
+    assert document["run"]["seconds"] == 35.5
+    assert document["code"]["commit_sha"] == ("b" * 40 if changes else None)
+    assert [entry.name for entry in path.parent.iterdir()] == ["verdict.json"]
+
+
+def test_a_red_verdict_follows_the_schema_too(green_facts: GreenFacts, tmp_path: Path) -> None:
+    expectation, evidence = green_facts()
+    write_verdict(tmp_path / "v.json", judge(expectation, replace(evidence, grew=False, commits=())), FACTS, Redactor())
+    document = json.loads((tmp_path / "v.json").read_text())
+    jsonschema.validate(document, verdict_schema())
+    assert document["green"] is False
+    assert document["headline"].startswith("red: history.grew: ")
+
+
+def test_no_secret_reaches_the_file(green_facts: GreenFacts, tmp_path: Path) -> None:
+    expectation, evidence = green_facts()
+    redactor = Redactor()
+    redactor.learn("correct horse battery")
+    leaky = replace(evidence, reproduction=Reproduction(1, 'denied: "correct horse battery"', {}))
+    write_verdict(tmp_path / "v.json", judge(expectation, leaky), FACTS, redactor)
+    assert "correct horse battery" not in (tmp_path / "v.json").read_text()
+
+
+def test_a_time_without_a_zone_is_refused(green_facts: GreenFacts, tmp_path: Path) -> None:
+    naive = replace(FACTS, started=START.replace(tzinfo=None), finished=START.replace(tzinfo=None))
+    verdict = judge(*green_facts())
+    with pytest.raises(ValueError, match="time zone"):
+        write_verdict(tmp_path / "v.json", verdict, naive, Redactor())

@@ -1,0 +1,358 @@
+"""Following a run's pods, against an API server of this process whose streams the test feeds."""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import pytest
+
+from harness.errors import EnvironmentFailed
+from harness.kubeapi import KubeApiError, KubeUnavailable
+from harness.pipeline.pods import PodFollower
+from harness.redaction import Redactor
+from harness.wait import Waiter
+
+SHA = "c" * 40
+WAITER = Waiter()
+_END, _BREAK = "end", "break"
+
+
+class Stream:
+    """A stream whose lines are put in by the test; like the real one, closing it wakes its reader."""
+
+    def __init__(self, *lines: str, open_end: bool = False) -> None:
+        self.items: queue.Queue[str] = queue.Queue()
+        for line in lines:
+            self.items.put(line)
+        if not open_end:
+            self.items.put(_END)
+        self.closed = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.closed += 1
+
+    def close(self) -> None:
+        self.items.put(_BREAK)
+
+    def lines(self) -> Iterator[str]:
+        while (item := self.items.get(timeout=20)) != _END:
+            if item == _BREAK:
+                raise KubeUnavailable("a log stream broke off", status=0)
+            yield item
+
+
+class Cluster:
+    """The parts of `KubeApi` that a follower uses. Unscripted watches stay open and silent."""
+
+    def __init__(self) -> None:
+        self.listed: list[dict[str, Any]] = []
+        self.watches: queue.Queue[Stream | Exception] = queue.Queue()
+        self.logs: dict[tuple[str, str], queue.Queue[Stream | Exception]] = {}
+        self.versions: list[str] = []
+        self.lists = 0
+        self.selectors: set[str] = set()
+
+    def list_with_version(self, kind: str, namespace: str, *, labels: str) -> tuple[list[dict[str, Any]], str]:
+        self.lists += 1
+        self.selectors.add(labels)
+        return self.listed, f"list-{self.lists}"
+
+    def watch(self, kind: str, namespace: str, *, labels: str, resource_version: str, seconds: int) -> Any:
+        self.versions.append(resource_version)
+        self.selectors.add(labels)
+        return self._next(self.watches)
+
+    def follow_logs(self, pod: str, container: str, *, namespace: str) -> Any:
+        return self._next(self.logs.setdefault((pod, container), queue.Queue()))
+
+    def script_log(self, pod: str, container: str, *answers: Stream | Exception) -> None:
+        self.logs[(pod, container)] = queue.Queue()
+        for answer in answers:
+            self.logs[(pod, container)].put(answer)
+
+    @staticmethod
+    def _next(scripted: queue.Queue[Stream | Exception]) -> Stream:
+        try:
+            answer = scripted.get_nowait()
+        except queue.Empty:
+            return Stream(open_end=True)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def pod(
+    name: str,
+    phase: str,
+    *,
+    version: str = "1",
+    labels: dict[str, str] | None = None,
+    inits: dict[str, dict[str, Any]] | None = None,
+    containers: dict[str, dict[str, Any]] | None = None,
+    image_id: str = "sha256:base",
+    **metadata: Any,
+) -> dict[str, Any]:
+    def statuses(states: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{"name": key, "state": state, "imageID": image_id} for key, state in states.items()]
+
+    states = {"base": {"running": {}}} if containers is None else containers
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "airflow",
+            "resourceVersion": version,
+            "labels": {"task_id": "pull_data", "run_id": "r1", **(labels or {})},
+            **metadata,
+        },
+        "spec": {"containers": [{"name": "sidecar", "image": "other:1"}, {"name": "base", "image": "worker:1"}]},
+        "status": {
+            "phase": phase,
+            "initContainerStatuses": statuses(inits or {}),
+            "containerStatuses": statuses(states),
+        },
+    }
+
+
+def event(kind: str, item: dict[str, Any]) -> str:
+    return json.dumps({"type": kind, "object": item})
+
+
+DONE = {"base": {"terminated": {"exitCode": 0}}}
+TASK = {"kubernetes_pod_operator": "True"}
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+def follower(cluster: Cluster, **options: Any) -> PodFollower:
+    return PodFollower(cluster, "airflow", "r1", redactor=options.pop("redactor", Redactor()), **options)
+
+
+def reach(what: str, condition: Any) -> None:
+    WAITER.until(what, condition, ready=bool, timeout=10, interval=0.01)
+
+
+def test_only_pods_of_the_run_are_asked_for(cluster: Cluster) -> None:
+    with follower(cluster):
+        reach("the watch", lambda: cluster.versions)
+    assert cluster.selectors == {"run_id=r1"}
+
+
+def test_pods_that_were_there_first_and_pods_that_come_are_both_kept(cluster: Cluster) -> None:
+    cluster.listed = [pod("first", "Running", labels=TASK)]
+    cluster.watches.put(Stream(event("ADDED", pod("second", "Pending", containers={})), open_end=True))
+    with follower(cluster) as following:
+        reach("both pods", lambda: len(following.evidence()) == 2)
+        found = following.evidence()
+    assert [(p.name, p.role, p.phase, p.task_id) for p in found.values()] == [
+        ("first", "task", "Running", "pull_data"),
+        ("second", "executor", "Pending", "pull_data"),
+    ]
+
+
+def test_image_and_image_id_are_those_of_the_container_that_does_the_work(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Running")]
+    with follower(cluster) as following:
+        found = following.evidence()["p"]
+    assert (found.image, found.image_id) == ("worker:1", "sha256:base")
+
+
+def test_an_image_id_once_seen_is_not_lost_again(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Running")]
+    cluster.watches.put(Stream(event("MODIFIED", pod("p", "Failed", image_id="")), open_end=True))
+    with follower(cluster) as following:
+        reach("the change", lambda: following.evidence()["p"].phase == "Failed")
+        assert following.evidence()["p"].image_id == "sha256:base"
+
+
+def test_the_task_id_of_the_annotation_comes_before_the_label_that_may_be_cut(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Running", annotations={"task_id": "the.whole.id"})]
+    with follower(cluster) as following:
+        assert following.evidence()["p"].task_id == "the.whole.id"
+
+
+def test_a_log_is_kept_after_its_pod_is_gone(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Running", labels=TASK)]
+    log, watch = Stream("one", open_end=True), Stream(open_end=True)
+    cluster.script_log("p", "base", log, KubeApiError("not found", status=404))
+    cluster.watches.put(watch)
+    with follower(cluster) as following:
+        reach("the first line", lambda: following.logs("p").get("base") == ("one",))
+        log.items.put("two")
+        log.items.put(_END)
+        watch.items.put(event("DELETED", pod("p", "Succeeded", version="2", containers=DONE, labels=TASK)))
+        assert following.settle(WAITER)
+        assert following.logs("p") == {"base": ("one", "two")}
+        assert following.evidence()["p"].phase == "Succeeded"
+
+
+def test_each_line_is_passed_on_once_and_redacted_even_if_the_stream_breaks_and_is_read_again(cluster: Cluster) -> None:
+    redactor = Redactor()
+    redactor.learn("top-secret-value")
+    broken = Stream("one", "two top-secret-value", open_end=True)
+    broken.items.put(_BREAK)
+    cluster.listed = [pod("p", "Succeeded", containers=DONE)]
+    cluster.script_log("p", "base", broken, Stream("one", "two top-secret-value", "three"))
+    heard: list[tuple[str, str, str]] = []
+    with follower(cluster, redactor=redactor, on_line=lambda *line: heard.append(line)) as following:
+        assert following.settle(WAITER)
+        lines = following.logs("p")["base"]
+    assert lines == ("one", "two [redacted]", "three")
+    assert heard == [("p", "base", line) for line in lines]
+
+
+def test_a_container_whose_log_is_not_there_yet_is_asked_again(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Succeeded", containers=DONE)]
+    cluster.script_log("p", "base", KubeApiError("PodInitializing", status=400), Stream("here"))
+    with follower(cluster) as following:
+        assert following.settle(WAITER)
+        assert following.logs("p")["base"] == ("here",)
+
+
+def test_a_log_that_is_gone_for_good_does_not_hold_up_the_end(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Succeeded", containers=DONE)]
+    cluster.script_log("p", "base", KubeApiError("not found", status=404))
+    with follower(cluster) as following:
+        assert following.settle(WAITER)
+        following.check()
+
+
+def test_the_commit_that_git_sync_checked_out_is_evidence_of_the_executors_pod(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Running", inits={"git-sync-init": {"terminated": {"exitCode": 0}}})]
+    cluster.script_log("p", "git-sync-init", Stream(json.dumps({"msg": "updated successfully", "remote": SHA})))
+    with follower(cluster) as following:
+        reach("the commit", lambda: following.evidence()["p"].synced_sha)
+        assert following.evidence()["p"].synced_sha == SHA
+
+
+def test_a_commit_that_the_tasks_own_output_claims_is_not_evidence(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Succeeded", containers=DONE)]
+    cluster.script_log("p", "base", Stream(json.dumps({"msg": "updated successfully", "remote": SHA})))
+    with follower(cluster) as following:
+        assert following.settle(WAITER)
+        assert following.evidence()["p"].synced_sha is None
+
+
+def test_a_watch_that_ends_goes_on_from_the_last_version_seen(cluster: Cluster) -> None:
+    bookmark = {"metadata": {"resourceVersion": "9"}}
+    cluster.watches.put(Stream(event("ADDED", pod("p", "Running", version="7")), event("BOOKMARK", bookmark)))
+    with follower(cluster):
+        reach("the second watch", lambda: len(cluster.versions) == 2)
+    assert cluster.versions == ["list-1", "9"]
+    assert cluster.lists == 1
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Stream(json.dumps({"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}})),
+        KubeApiError("too old resource version", status=410),
+        KubeUnavailable("busy", status=503),
+        Stream('{"type": "ADD'),
+    ],
+    ids=["410 in the stream", "410 at once", "503", "half a line"],
+)
+def test_a_watch_that_cannot_go_on_begins_with_a_new_list(cluster: Cluster, trouble: Stream | Exception) -> None:
+    cluster.watches.put(trouble)
+    with follower(cluster) as following:
+        reach("the second list", lambda: cluster.lists == 2)
+        following.check()
+
+
+def test_a_pod_that_vanished_between_two_lists_has_ended(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Running", containers={})]
+    watch = Stream(open_end=True)
+    cluster.watches.put(watch)
+    with follower(cluster) as following:
+        cluster.listed = []
+        watch.items.put(json.dumps({"type": "ERROR", "object": {"code": 410}}))
+        assert following.settle(WAITER)
+
+
+def test_a_fatal_state_stays_known_when_its_pod_is_gone(cluster: Cluster) -> None:
+    failing = {"base": {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}}
+    cluster.listed = [pod("p", "Pending", containers=failing)]
+    cluster.watches.put(Stream(event("DELETED", pod("p", "Pending", containers={})), open_end=True))
+    with follower(cluster) as following:
+        reach("the deletion", lambda: following.settle(WAITER))
+        assert "no such image" in following.fatal()["p"]
+
+
+def test_an_unschedulable_pod_becomes_fatal_by_time_alone(cluster: Cluster) -> None:
+    clock = [datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)]
+    waiting = pod("p", "Pending", containers={})
+    waiting["status"]["conditions"] = [
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "Insufficient cpu",
+            "lastTransitionTime": clock[0].isoformat(),
+        }
+    ]
+    cluster.listed = [waiting]
+    with follower(cluster, now=lambda: clock[0]) as following:
+        assert not following.fatal()
+        clock[0] = clock[0].replace(minute=1)
+        assert "Insufficient cpu" in following.fatal()["p"]
+
+
+def test_a_refusal_is_raised_to_whoever_asks_next(cluster: Cluster) -> None:
+    cluster.watches.put(KubeApiError("pods is forbidden", status=403))
+    with follower(cluster) as following:
+        reach("the error", lambda: _raises(following))
+        with pytest.raises(EnvironmentFailed, match="pods is forbidden"):
+            following.settle(WAITER)
+
+
+def _raises(following: PodFollower) -> bool:
+    try:
+        following.check()
+    except EnvironmentFailed:
+        return True
+    return False
+
+
+def test_a_listener_that_fails_is_not_swallowed(cluster: Cluster) -> None:
+    def fail(*_line: str) -> None:
+        raise RuntimeError("the terminal is gone")
+
+    cluster.listed = [pod("p", "Succeeded", containers=DONE)]
+    cluster.script_log("p", "base", Stream("one"))
+    with follower(cluster, on_line=fail) as following:
+        reach("the error", lambda: _raises(following))
+
+
+def test_stopping_ends_threads_that_are_blocked_in_a_read(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Running")]
+    before = set(threading.enumerate())
+    following = follower(cluster)
+    following.start()
+    reach("watch and log", lambda: cluster.versions and ("p", "base") in cluster.logs)
+    following.stop()
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_pod_that_still_runs_is_not_settled(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Running")]
+    with follower(cluster) as following:
+        assert not following.settle(WAITER, timeout=0.1)
+
+
+def test_a_first_list_that_is_refused_is_raised_at_once() -> None:
+    class Refusing(Cluster):
+        def list_with_version(self, kind: str, namespace: str, *, labels: str) -> tuple[list[dict[str, Any]], str]:
+            raise KubeApiError("pods is forbidden", status=403)
+
+    with pytest.raises(KubeApiError, match="forbidden"), follower(Refusing()):
+        pass

@@ -1,0 +1,156 @@
+"""The report on the terminal."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.errors import ExitCode
+from harness.redaction import MASK, Redactor
+from harness.report.console import ReportConsole
+from harness.report.model import KeptCluster, Report, duration
+from harness.report.summary import Summary
+
+PASSWORD = "the-airflow-password"
+
+
+class Utf8(io.StringIO):
+    encoding = "utf-8"
+
+
+def shown(report: Report, *, terminal: bool = False, redactor: Redactor | None = None) -> str:
+    stream = Utf8()
+    console = Console(file=stream, force_terminal=terminal, width=120, color_system=None)
+    Summary(console, redactor=redactor).report(report)
+    return stream.getvalue()
+
+
+def last_line(text: str) -> str:
+    return text.rstrip().splitlines()[-1]
+
+
+def test_the_last_line_says_how_it_ended_how_long_it_took_and_where_the_evidence_is(report: Report) -> None:
+    assert last_line(shown(report)) == f"GREEN in 1 min 40 s, evidence in {report.evidence}"
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        (ExitCode.VERDICT_RED, "RED"),
+        (ExitCode.INTERRUPTED, "INTERRUPTED"),
+        (ExitCode.ENVIRONMENT_FAILED, "ENVIRONMENT FAILED"),
+        (ExitCode.USAGE, "USAGE ERROR"),
+        (ExitCode.NOTHING_PROVEN, "NOTHING PROVEN"),
+    ],
+)
+def test_every_end_has_a_word_of_its_own(report: Report, code: ExitCode, word: str) -> None:
+    assert last_line(shown(replace(report, code=code, verdict=None))).startswith(f"{word} in ")
+
+
+def test_a_red_verdict_counts_what_failed(red_report: Report) -> None:
+    assert last_line(shown(red_report)).startswith("RED (1 of 2 checks failed) in ")
+
+
+def test_the_header_names_target_supply_chart_versions_and_stand_ins(report: Report) -> None:
+    text = shown(report)
+    for _name, value in report.facts.rows():
+        assert value in text
+    assert "git-sync stand-in for git-sync v4.4.2: its image needs a registry" in text
+
+
+def test_without_stand_ins_the_header_says_that_all_is_real(report: Report) -> None:
+    text = shown(replace(report, facts=replace(report.facts, stand_ins=())))
+    assert "none: every part is the real one" in text
+
+
+def test_each_check_shows_expected_found_and_whether_it_passed(red_report: Report) -> None:
+    lines = shown(red_report).splitlines()
+    (passed,) = [line for line in lines if "the object is in the bucket" in line]
+    (failed,) = [line for line in lines if "one new commit" in line]
+    assert passed.split("  ")[-1].strip() == "pass"
+    assert "1 commit" in failed
+    assert "2 commits" in failed
+    assert failed.rstrip().endswith("FAIL")
+    assert "commit.one: the run committed twice" in lines
+
+
+def test_text_from_outside_is_not_read_as_markup(red_report: Report) -> None:
+    assert "2 commits <b>[red]" in shown(red_report)
+
+
+def test_overlapping_phases_can_be_seen(report: Report) -> None:
+    lines = shown(report).splitlines()
+    cluster, git = (next(line for line in lines if line.startswith(name)) for name in ("kind cluster ", "git "))
+    first, last = (cluster.index("━"), cluster.rindex("━"))
+    assert first < git.index("━") < last
+    assert "16 s" in cluster
+    assert git.rstrip().endswith("4 s reused")
+
+
+def test_diagnoses_stand_before_the_last_line(red_report: Report) -> None:
+    lines = shown(red_report).rstrip().splitlines()
+    assert "GIT_CONFLICT: a rival pushed first | task push_data | rebase" in lines[-4:]
+
+
+def test_what_is_kept_comes_with_its_address_and_the_commands(report: Report, kept: KeptCluster) -> None:
+    text = shown(replace(report, kept=kept))
+    for part in (kept.name, kept.ui, kept.enter, kept.inspect, kept.delete):
+        assert part in text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_login_is_shown_on_a_terminal_only(report: Report, kept: KeptCluster, terminal: bool) -> None:  # noqa: FBT001 - a pytest parameter
+    redactor = Redactor()
+    redactor.learn(PASSWORD)
+    text = shown(replace(report, kept=kept), terminal=terminal, redactor=redactor)
+    assert (f"admin / {PASSWORD}" in text) is terminal
+
+
+def test_every_other_text_is_redacted(red_report: Report) -> None:
+    redactor = Redactor()
+    redactor.learn("correct-horse-battery")
+    leaky = replace(
+        red_report,
+        error="clone of correct-horse-battery",
+        diagnoses=("X | correct-horse-battery | y",),
+        evidence=Path("/correct-horse-battery"),
+    )
+    text = shown(leaky, redactor=redactor)
+    assert "correct-horse" not in text
+    assert text.count(MASK) == 3
+
+
+def test_paths_and_commands_are_never_cut_in_two(report: Report, kept: KeptCluster) -> None:
+    long = replace(kept, enter="harness shell " + "x" * 200)
+    assert long.enter in shown(replace(report, kept=long))
+
+
+def test_a_reader_who_went_away_does_not_end_the_run(report: Report) -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str, /) -> int:
+            raise BrokenPipeError
+
+    console = ReportConsole(file=Gone(), width=100)
+    Summary(console).report(report)
+    assert console.quiet
+
+
+def test_ascii_streams_get_the_whole_report(red_report: Report) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    Summary(Console(file=stream, width=120)).report(red_report)
+    stream.flush()
+    assert b"====" in raw.getvalue()
+    assert b"RED (1 of 2" in raw.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (0.44, "0.4 s"), (1, "1 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s")],
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,133 @@
+"""What the adapter adds to a pod, and what it leaves alone."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from harness.services.apps.adapter.patch import ANNOTATION, Configuration, ConfigurationError, patch_for
+
+Pod = dict[str, Any]
+CONFIGURATION = Configuration(
+    env={"AWS_ENDPOINT_URL_S3": "http://s3:4566", "AWS_REGION": "us-east-1"},
+    ca_config_map="harness-git-ca",
+    ca_path="/etc/harness/ca.crt",
+    pull_policy="IfNotPresent",
+)
+
+
+def pod(*containers: dict[str, Any], **spec: Any) -> Pod:
+    return {"metadata": {"name": "p"}, "spec": {"containers": list(containers) or [{"name": "base"}], **spec}}
+
+
+def patched(before: Pod, configuration: Configuration = CONFIGURATION) -> Pod:
+    """The pod after its patch, applied as RFC 6902 says."""
+    after = copy.deepcopy(before)
+    for operation in patch_for(before, configuration).operations:
+        *way, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+        target: Any = after
+        for step in way:
+            target = target[int(step)] if isinstance(target, list) else target[step]
+        if isinstance(target, list):
+            assert operation["op"] == "add"
+            assert last == "-"
+            target.append(operation["value"])
+        else:
+            assert operation["op"] == "add" or last in target
+            target[last] = operation["value"]
+    return after
+
+
+def env_of(container: dict[str, Any]) -> dict[str, Any]:
+    names = [entry["name"] for entry in container["env"]]
+    assert len(names) == len(set(names)), "a variable was added twice"
+    return {entry["name"]: entry.get("value") for entry in container["env"]}
+
+
+WANTED = {"AWS_ENDPOINT_URL_S3": "http://s3:4566", "AWS_REGION": "us-east-1", "GIT_SSL_CAINFO": "/etc/harness/ca.crt"}
+
+
+@pytest.mark.parametrize("missing", [{}, {"env": [], "volumeMounts": []}, {"env": None, "volumeMounts": None}])
+def test_a_bare_container_gets_everything(missing: dict[str, Any]) -> None:
+    after = patched(pod({"name": "base", **missing}))
+    container = after["spec"]["containers"][0]
+    assert env_of(container) == WANTED
+    assert container["imagePullPolicy"] == "IfNotPresent"
+    mount = container["volumeMounts"][0]
+    assert (mount["mountPath"], mount["subPath"]) == ("/etc/harness/ca.crt", "ca.crt")
+    assert after["spec"]["volumes"] == [{"name": mount["name"], "configMap": {"name": "harness-git-ca"}}]
+
+
+def test_lists_that_are_there_keep_their_entries() -> None:
+    after = patched(
+        pod(
+            {"name": "base", "env": [{"name": "A", "value": "1"}], "volumeMounts": [{"name": "v", "mountPath": "/v"}]},
+            volumes=[{"name": "v", "emptyDir": {}}],
+        )
+    )
+    container = after["spec"]["containers"][0]
+    assert env_of(container) == {"A": "1", **WANTED}
+    assert [mount["name"] for mount in container["volumeMounts"]] == ["v", "harness-git-ca"]
+    assert [volume["name"] for volume in after["spec"]["volumes"]] == ["v", "harness-git-ca"]
+
+
+def test_every_container_and_init_container_is_adapted() -> None:
+    after = patched(pod({"name": "a"}, {"name": "b"}, initContainers=[{"name": "i"}]))
+    containers = after["spec"]["containers"] + after["spec"]["initContainers"]
+    assert [env_of(container) for container in containers] == [WANTED] * 3
+    assert len(after["spec"]["volumes"]) == 1
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"name": "AWS_REGION", "value": "eu-west-1"},
+        {"name": "AWS_REGION", "value": ""},
+        {"name": "AWS_REGION", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}},
+    ],
+)
+def test_what_a_container_sets_itself_is_kept_and_said(own: dict[str, Any]) -> None:
+    before = pod({"name": "base", "env": [own]})
+    assert patched(before)["spec"]["containers"][0]["env"][0] == own
+    assert patch_for(before, CONFIGURATION).kept == ["base: env AWS_REGION"]
+
+
+def test_an_adapted_pod_needs_nothing_more() -> None:
+    again = patch_for(patched(pod({"name": "a"}, initContainers=[{"name": "i"}])), CONFIGURATION)
+    assert (again.operations, again.added) == ([], [])
+
+
+def test_a_container_that_came_later_is_adapted_and_noted_too() -> None:
+    once = patched(pod({"name": "a"}))
+    once["spec"]["containers"].append({"name": "sidecar"})
+    twice = patched(once)
+    assert env_of(twice["spec"]["containers"][1]) == WANTED
+    noted = json.loads(twice["metadata"]["annotations"][ANNOTATION])
+    assert {entry.partition(":")[0] for entry in noted} == {"a", "sidecar"}
+
+
+def test_the_annotation_lists_what_was_added_without_values() -> None:
+    secret = Configuration(env={"AWS_SECRET_ACCESS_KEY": "s3cr3t"})
+    after = patched({**pod(), "metadata": {"annotations": {"other": "x"}}}, secret)
+    assert json.loads(after["metadata"]["annotations"][ANNOTATION]) == ["base: env AWS_SECRET_ACCESS_KEY"]
+    assert after["metadata"]["annotations"]["other"] == "x"
+    assert "s3cr3t" not in after["metadata"]["annotations"][ANNOTATION]
+
+
+def test_images_are_mapped_by_their_exact_name() -> None:
+    mapping = Configuration(images={"postgres:17": "local/postgres:17"})
+    after = patched(pod({"name": "a", "image": "postgres:17"}, {"name": "b", "image": "x/postgres:17"}), mapping)
+    assert [container["image"] for container in after["spec"]["containers"]] == ["local/postgres:17", "x/postgres:17"]
+
+
+def test_an_empty_configuration_adds_nothing() -> None:
+    assert patch_for(pod(), Configuration()).operations == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"unknown": 1}', "{"])
+def test_a_wrong_configuration_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError):
+        Configuration.parse(text)
