@@ -6,7 +6,7 @@ and the end of the session takes it down, whatever happened.
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +21,23 @@ if TYPE_CHECKING:
     from harness.proof import Prover
     from harness.session import Session
 
+_STDERR = "harness-stderr"
 _SESSION = pytest.StashKey["Session"]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+class _Stderr:
+    """The standard error of the process, taken before pytest captures it.
+
+    Phases are for the person who waits: they must be seen while the tests run, captured or not.
+    """
+
+    def __init__(self) -> None:
+        self.stream = os.fdopen(os.dup(2), "w", encoding="utf-8", buffering=1)
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """The settings of the harness as options; each has an environment variable `HARNESS_...` of the same meaning."""
+    pluginmanager.register(_Stderr(), _STDERR)
     group = parser.getgroup("harness", "airflow-dvc-harness: a real cluster, from nothing to a verdict")
     for name, choices, text in (
         ("--target", TargetKind, "where the suite runs"),
@@ -76,28 +88,28 @@ def harness_settings(pytestconfig: pytest.Config) -> Settings:
 @pytest.fixture(scope="session")
 def harness_session(pytestconfig: pytest.Config, harness_settings: Settings) -> Iterator[Session]:
     """The whole environment, up; taken down at the end of the session."""
-    from rich.console import Console  # noqa: PLC0415 - a test run that needs no cluster loads none of this
-
+    from harness.report.console import ReportConsole  # noqa: PLC0415 - a test run without a cluster loads none of this
     from harness.session import Session, terminated_like_interrupted  # noqa: PLC0415 - likewise
 
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    # Phases are for the person who waits, so they go past pytest's capture, as pytest's own lines do.
-    console = Console(file=sys.__stderr__)
+    stderr = pytestconfig.pluginmanager.get_plugin(_STDERR)
+    if not isinstance(stderr, _Stderr):
+        raise pytest.UsageError("the harness plug-in was loaded in part; do not unregister parts of it")
+    # Plain lines, also on a terminal: a live display and pytest's own would overwrite each other.
+    console = ReportConsole(file=stderr.stream, force_terminal=False, soft_wrap=True)
     session = Session(harness_settings, console)
     pytestconfig.stash[_SESSION] = session
-    with capture.global_and_fixture_disabled(), session.phases(), terminated_like_interrupted():
+    with session.phases(), terminated_like_interrupted():
         console.print()
         try:
             session.environment.up()
+            yield session
         except (HarnessError, KeyboardInterrupt) as error:
             session.error = error
-            session.down()
             if isinstance(error, HarnessError):
                 pytest.exit(f"harness: {error}", returncode=int(error.exit_code))
             raise
-    yield session
-    with capture.global_and_fixture_disabled(), session.phases():
-        session.down()
+        finally:
+            session.down()
 
 
 @pytest.fixture(scope="session")

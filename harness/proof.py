@@ -64,7 +64,7 @@ class Prover:
         conf: Mapping[str, Any] | None = None,
         changes: bool = True,
         with_logical_date: bool = True,
-        before_trigger: Callable[[], None] = lambda: None,
+        before_trigger: Callable[[], object] = lambda: None,
     ) -> Proof:
         """Run the DAG once and judge it.
 
@@ -105,6 +105,30 @@ class Prover:
         if not verdict.green:
             environment.failed = True
         return Proof(run, verdict, expectation, before, evidence, file)
+
+    def push_foreign_dag_change(self) -> str:
+        """Commit a change to the DAG folder as somebody else, straight to the branch; returns the new tip.
+
+        Raises:
+            EnvironmentFailed: The Git server refused it.
+        """
+        environment, services = self._environment, self._ready.services
+        branch = environment.settings.policy.branch
+        env = self._access().env
+        with tempfile.TemporaryDirectory(prefix="harness-foreign-") as scratch:
+            clone = Path(scratch) / "clone"
+            run = environment.runner.run
+            run(["git", "clone", "--quiet", "--depth", "1", "--branch", branch, services.git.outside, clone], env=env)
+            (clone / "dags" / "FOREIGN.md").write_text("A change that is not under test.\n", encoding="utf-8")
+            git = ["git", "-C", str(clone), "-c", "user.name=Somebody", "-c", "user.email=somebody@example.invalid"]
+            run([*git, "add", "--all"], env=env)
+            run([*git, "commit", "--quiet", "--message", "Change the DAG folder"], env=env)
+            run([*git, "push", "--quiet", "origin", branch], env=env)
+            return run([*git, "rev-parse", "HEAD"], env=env).stdout.strip()
+
+    def _access(self) -> dvc.GitAccess:
+        git = self._ready.services.git
+        return dvc.GitAccess(url=git.outside, username=git.username, password=git.password, ca_file=git.ca_file)
 
     def _start_from(self, *, reseed: bool) -> Seeded:
         if reseed or self._seeded is None:
@@ -171,16 +195,10 @@ class Prover:
                 "there is no dvc beside this Python, and the verdict needs one for its clean clone",
                 next_step="install airflow-dvc-harness[dvc]",
             )
-        access = dvc.GitAccess(
-            url=services.git.outside,
-            username=services.git.username,
-            password=services.git.password,
-            ca_file=services.git.ca_file,
-        )
         return dvc.Gatherer(
             expectation=expectation,
             runner=self._environment.runner,
-            access=access,
+            access=self._access(),
             store=dvc.BotoStore(s3.connect(services.s3)),
             dvc=dvc.Dvc(program=program, s3=services.s3, redactor=self._environment.redactor),
             workspace=workspace,

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from threading import Event
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_any, stop_when_event_set
@@ -57,7 +58,7 @@ _SAID: tuple[tuple[Trouble, re.Pattern[str]], ...] = tuple(
         ),
         (
             Trouble.AUTH,
-            r"unauthorized|no basic auth|authentication required|access denied|\bdenied\b|401|403 Forbidden",
+            r"unauthorized|no basic auth|authentication required|access denied|\bdenied\b|\b401\b|403 Forbidden",
         ),
         (Trouble.MISSING, r"manifest unknown|not found|manifest for .* not found|name unknown|no matching manifest"),
         (Trouble.CUT, r"unexpected EOF|connection reset|short read|http2: .*closed"),
@@ -164,7 +165,7 @@ class Puller:
                     finished.add(line[:12])
                     self.status(f"{reference.path}: {len(finished)} of {len(started)} layers")
 
-        command = [self.engine.docker, "pull", reference.to_pull]
+        command: list[str | Path] = [self.engine.docker, "pull", reference.to_pull]
         try:
             self.runner.run(command, env=self.engine.env, timeout=_PULL_SECONDS, on_line=on_line)
         except CommandFailed as error:

@@ -11,7 +11,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Lock
 
 from filelock import FileLock
 
@@ -120,7 +119,6 @@ class RegistryImages:
     cache_dir: Path
     mirrors: Mapping[str, str] = field(default_factory=dict)
     status: Callable[[str], None] = lambda _text: None
-    _lock: Lock = field(default_factory=Lock)
 
     def ensure(self, reference: Reference, *, name: str) -> PulledImage:
         """The image under that name, pulled if it is not there.
@@ -190,10 +188,12 @@ class RegistryImages:
         if before is not None and before.id != image_id:
             self.status(f"{name} in the engine now names {image_id[:19]}; it named {before.id[:19]}")
         self.tag(source.to_pull, name)
-        Ledger(self.cache_dir / PULLED_FILE).write(**{name: image_id})
+        if before is None or before.id != image_id:
+            # What was there before under that name is somebody else's; the cache must not evict it.
+            Ledger(self.cache_dir / PULLED_FILE).write(**{name: image_id})
 
     def _docker(self, *arguments: str, check: bool = True) -> str:
-        command = [self.engine.docker, *arguments]
+        command: list[str | Path] = [self.engine.docker, *arguments]
         return self.runner.run(command, env=self.engine.env, timeout=_INSPECT_SECONDS, check=check).stdout
 
 

@@ -4,7 +4,6 @@ Exit codes, as git-sync's: 0 after one sync (GITSYNC_ONE_TIME), 1 wrong settings
 flags (which the stand-in does not take), 143 after SIGTERM: as process 1, git-sync answers with 128 plus the signal's
 number (pkg/pid1).
 """
-# ruff: noqa: PTH - see sync.py
 
 from __future__ import annotations
 

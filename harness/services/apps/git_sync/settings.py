@@ -106,7 +106,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         submodules=env.text("recursive", "GITSYNC_SUBMODULES", "GIT_SYNC_SUBMODULES"),
         gc=env.text("always", "GITSYNC_GIT_GC", "GIT_SYNC_GIT_GC"),
         root=root,
-        link=os.path.join(root, link),  # noqa: PTH118 - pathlib costs every start several milliseconds
+        link=os.path.join(root, link),
         period=_period(env),
         sync_timeout=_sync_timeout(env),
         one_time=env.boolean(False, "GITSYNC_ONE_TIME", "GIT_SYNC_ONE_TIME"),
@@ -118,7 +118,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         add_user=env.boolean(False, "GITSYNC_ADD_USER", "GIT_SYNC_ADD_USER"),
         group_write=env.boolean(False, "GITSYNC_GROUP_WRITE", "GIT_SYNC_GROUP_WRITE"),
         http_bind=env.text("", "GITSYNC_HTTP_BIND", "GIT_SYNC_HTTP_BIND"),
-        touch_file=os.path.join(root, touch_file) if touch_file else "",  # noqa: PTH118 - see above
+        touch_file=os.path.join(root, touch_file) if touch_file else "",
         git=env.text("git", "GITSYNC_GIT", "GIT_SYNC_GIT"),
         git_config=tuple(parse_git_config(env.text("", "GITSYNC_GIT_CONFIG", "GIT_SYNC_GIT_CONFIG"))),
         ignored=(*env.unread(), *(name for name in _FOREIGN if variables.get(name))),

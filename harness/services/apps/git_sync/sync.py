@@ -2,7 +2,6 @@
 
 The layout is git-sync v4's: `<root>/.git`, `<root>/.worktrees/<commit>` and a relative symlink to the latter.
 """
-# ruff: noqa: PTH - pathlib's import costs every start of an executor pod several milliseconds
 
 from __future__ import annotations
 

@@ -1,0 +1,214 @@
+"""The *registry* supply: pinned images pulled from their registries, pinned programs from PATH or their projects.
+
+What no registry publishes (the worker, the Git server, the adapter, the strict S3) is built from the very Dockerfiles
+of the packages supply, on the pulled `debian:trixie-slim`. All images then have the names in the engine that they have
+in the cluster; the target loads those that a node lacks in one batch (`missing_images`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from harness.assets import asset, package_path
+from harness.model import Engine, ImageName, Toolchain
+from harness.process import Runner
+from harness.supply.downloads import ToolSupply, default_client
+from harness.supply.images import REPOSITORY, BuiltImage, ImageBuilder, Recipe
+from harness.supply.pins import Pins, PulledName, Reference, ToolName, checked_mirrors, pins
+from harness.supply.pulling import Puller
+from harness.supply.registry_images import PulledImage, RegistryImages
+from harness.timeline import Timeline
+from harness.versions import Versions
+from harness.wait import SYSTEM_CLOCK, Clock
+
+# Registries count connections; more pulls at once do not get more bandwidth.
+_PARALLEL = 4
+# The slowest first.
+_PINS: Mapping[ImageName, PulledName] = {
+    "airflow": "airflow",
+    "localstack": "localstack",
+    "postgres": "postgres",
+    "git-sync": "git-sync",
+}
+_BUILT: tuple[ImageName, ...] = ("worker", "strict-s3", "git-server", "adapter")
+
+
+@dataclass(slots=True)
+class RegistrySupply:
+    """Pulls, downloads and builds what a run needs.
+
+    Attributes:
+        engine: Where images are pulled to, built and kept.
+        builder: Builds images.
+        runner: Runs programs.
+        timeline: Told of each step.
+        cache_dir: Digests on record, programs and their downloads.
+        versions: Names in the cluster.
+        mirrors: Registry host to mirror (`--registry-mirror`).
+        status: Told what is going on.
+        client: For downloads; None for one with the machine's proxies and authorities.
+        clock: Time for the pauses between retries.
+        tool_path: Where programs are looked for; None for PATH.
+        pinned: What is pulled and downloaded.
+    """
+
+    engine: Engine
+    builder: ImageBuilder
+    runner: Runner
+    timeline: Timeline
+    cache_dir: Path
+    versions: Versions
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    status: Callable[[str], None] = lambda _text: None
+    client: httpx.Client | None = None
+    clock: Clock = SYSTEM_CLOCK
+    tool_path: str | None = None
+    pinned: Pins = field(default_factory=pins)
+
+    @property
+    def unpinned(self) -> tuple[Reference, ...]:
+        """Images without a published digest: trusted at the first pull, to be named to the user at each use."""
+        return tuple(reference for reference in self.pinned.images.values() if reference.digest is None)
+
+    def toolchain(self, *, strict_s3: bool) -> Toolchain:
+        """Everything for a cluster, had from registries where it is not here yet.
+
+        Args:
+            strict_s3: Whether the strict S3 backend is wanted besides LocalStack.
+
+        Raises:
+            SupplyError: A part could not be had. Pulls under way end first; nothing is tried again after that.
+            UsageError: A mirror is not a host.
+        """
+        puller = Puller(engine=self.engine, runner=self.runner, status=self.status, clock=self.clock)
+        images = RegistryImages(
+            engine=self.engine,
+            runner=self.runner,
+            puller=puller,
+            cache_dir=self.cache_dir,
+            mirrors=checked_mirrors(self.mirrors),
+            status=self.status,
+        )
+        with ThreadPoolExecutor(max_workers=_PARALLEL, thread_name_prefix="supply") as pool:
+            try:
+                return self._toolchain(pool, images, strict_s3=strict_s3)
+            except BaseException:
+                puller.stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _toolchain(self, pool: ThreadPoolExecutor, images: RegistryImages, *, strict_s3: bool) -> Toolchain:
+        tools = pool.submit(self._tools)
+        # The base first: what is built waits for it.
+        base = pool.submit(self._pull, images, "base", f"{REPOSITORY}/registry-base:{self.versions.debian_base}")
+        node = pool.submit(self._pull, images, "node", _short(self.pinned.images["node"]))
+        pulled: dict[ImageName, Future[PulledImage]] = {
+            name: pool.submit(self._pull, images, _PINS[name], self.versions.images[name]) for name in _PINS
+        }
+        under_way: list[Future[Any]] = [node, *pulled.values(), tools]
+        trixie = BuiltImage(base.result().name, base.result().id, built=base.result().pulled)
+        wanted = [name for name in _BUILT if strict_s3 or name != "strict-s3"]
+        built: dict[ImageName, BuiltImage] = {}
+        for name in wanted:
+            # A failed pull is told of at once, not after the next build.
+            for future in under_way:
+                if future.done():
+                    future.result()
+            built[name] = self._build(name, trixie, images)
+        # The first failure is the one to tell of; waiting in order could hide it behind a long pull.
+        for future in wait(under_way, return_when=FIRST_EXCEPTION).done:
+            future.result()
+        images.tag(trixie.tag, self.versions.images["path-helper"])
+        programs = tools.result()
+        digests: dict[ImageName, tuple[str, ...]] = {name: future.result().digests for name, future in pulled.items()}
+        digests |= {name: (image.id,) for name, image in built.items()}
+        digests["path-helper"] = (trixie.id,)
+        return Toolchain(
+            supply="registry",
+            engine=self.engine,
+            kind=programs["kind"],
+            helm=programs["helm"],
+            kubectl=programs["kubectl"],
+            node_image=node.result().name,
+            images={name: self.versions.images[name] for name in digests},
+            image_digests=digests,
+            preloaded=frozenset(),
+            stand_ins=(),
+            kubernetes_version=self.pinned.kubernetes,
+        )
+
+    def _pull(self, images: RegistryImages, pin: PulledName, name: str) -> PulledImage:
+        with self.timeline.phase(f"pull {pin}") as note:
+            image = images.ensure(self.pinned.images[pin], name=name)
+            words = ["pulled" if image.pulled else "reused"]
+            if image.retries:
+                words.append(f"{image.retries} retries")
+            if not image.published:
+                words.append("no published digest: the one of the first pull")
+            note(", ".join(words))
+        return image
+
+    def _build(self, name: ImageName, base: BuiltImage, images: RegistryImages) -> BuiltImage:
+        recipe = _recipe(name, base)
+        found = self.builder.find(recipe.tag)
+        if found is not None:
+            image = BuiltImage(recipe.tag, found, built=False)
+        else:
+            with self.timeline.phase(f"image {name}") as note:
+                image = self.builder.build(recipe, status=self.status)
+                note("built")
+        images.tag(image.tag, self.versions.images[name])
+        return image
+
+    def _tools(self) -> dict[ToolName, Path]:
+        client = self.client or default_client()
+        try:
+            supply = ToolSupply(
+                runner=self.runner,
+                cache_dir=self.cache_dir,
+                client=client,
+                status=self.status,
+                clock=self.clock,
+                path=self.tool_path,
+            )
+            with self.timeline.phase("kind, helm, kubectl"):
+                return {name: supply.get(pin) for name, pin in self.pinned.tools.items()}
+        finally:
+            if self.client is None:
+                client.close()
+
+
+def missing_images(toolchain: Toolchain, present: Iterable[str]) -> tuple[str, ...]:
+    """References that a node still needs, in order, for one `kind load docker-image A B C`.
+
+    Args:
+        toolchain: What is wanted.
+        present: References that the node lists (`crictl images`), short or in full.
+    """
+    there = {_full(name) for name in (*present, *toolchain.preloaded)}
+    return tuple(name for name in toolchain.images.values() if _full(name) not in there)
+
+
+def _full(name: str) -> str:
+    return str(replace(Reference.parse(name), digest=None))
+
+
+def _short(reference: Reference) -> str:
+    """As people and kind write it: without Docker Hub's host, without the digest."""
+    return str(replace(reference, digest=None)).removeprefix("docker.io/").removeprefix("library/")
+
+
+def _recipe(name: ImageName, base: BuiltImage) -> Recipe:
+    """The Dockerfile of the packages supply, on another base."""
+    images = package_path("supply", "images")
+    if name in {"git-server", "adapter"}:
+        context = package_path("services", "apps")
+        return Recipe("services", images / "services" / "Dockerfile", context, {"BASE": base}, target=name)
+    folder = asset("worker-image") if name == "worker" else images / name
+    return Recipe(name, folder / "Dockerfile", folder, {"BASE": base})
