@@ -156,3 +156,7 @@ def cache(
 def main() -> None:
     """Entry point of the `harness` command."""
     app()
+
+
+if __name__ == "__main__":
+    main()

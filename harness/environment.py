@@ -23,6 +23,7 @@ from harness.airflow.chart import Chart, contract, resolve_chart
 from harness.airflow.chart_values import check_values
 from harness.airflow.release import ReleaseInstaller, ReleasePlan
 from harness.assets import asset
+from harness.dvc import Verdict
 from harness.errors import EnvironmentFailed, HarnessError, WaitAbandoned
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
@@ -90,6 +91,7 @@ class Environment:
         self.usual = UsualTimes(settings.state_dir / "usual-times.json")
         self.status = status
         self.failed = False
+        self.verdicts: list[Verdict] = []
         # What is there so far; whoever explains a failure needs it before everything is ready.
         self.toolchain: Toolchain | None = None
         self.cluster: Cluster | None = None

@@ -55,7 +55,6 @@ class Prover:
         self._environment = environment
         self._ready: Ready = environment.ready or environment.up()
         self._seeded: Seeded | None = None
-        self._proofs = 0
 
     def prove(
         self,
@@ -97,13 +96,12 @@ class Prover:
                 evidence = gatherer.evidence(before, outcome=run.outcome, pods=run.pods.values())
                 verdict = dvc.judge(expectation, evidence)
         self._seeded = seeded
-        self._proofs += 1
-        name = "verdict.json" if self._proofs == 1 else f"verdict-{self._proofs}.json"
+        environment.verdicts.append(verdict)
+        number = len(environment.verdicts)
+        name = "verdict.json" if number == 1 else f"verdict-{number}.json"
         file = environment.evidence / name
         facts = self._facts(run, seeded, started)
         dvc.write_verdict(file, verdict, facts, environment.redactor)
-        if not verdict.green:
-            environment.failed = True
         return Proof(run, verdict, expectation, before, evidence, file)
 
     def push_foreign_dag_change(self) -> str:

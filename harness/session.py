@@ -35,7 +35,6 @@ class Session:
         self._live: LivePhases | None = None
         self.timeline = Timeline()
         self.environment = Environment(settings, timeline=self.timeline, status=self._status)
-        self.verdict: VerdictResult | None = None
         self.error: BaseException | None = None
         self.diagnoses: tuple[str, ...] = ()
 
@@ -62,6 +61,11 @@ class Session:
             self.environment.down()
         except HarnessError as error:
             self.error = self.error or error
+
+    @property
+    def verdict(self) -> VerdictResult | None:
+        """Of the first run, which starts from nothing; a suite judges further runs in tests of their own."""
+        return self.environment.verdicts[0] if self.environment.verdicts else None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -109,7 +113,7 @@ def run_once(settings: Settings, console: Console) -> ExitCode:
     with session.phases(), terminated_like_interrupted():
         try:
             session.environment.up()
-            session.verdict = Prover(session.environment).prove().verdict
+            session.environment.failed = not Prover(session.environment).prove().verdict.green
         except (HarnessError, KeyboardInterrupt) as error:
             session.error = error
             session.environment.failed = True

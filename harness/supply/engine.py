@@ -233,7 +233,8 @@ class EngineSupply:
         if withheld(self._proc_status.read_text(encoding="utf-8")):
             shim = folders.state / "runc-without-withheld-capabilities"
             source = package_path("supply", "runtime_shim.py").read_text(encoding="utf-8")
-            shim.write_text(f"#!{sys.executable} -IS\n{source}", encoding="utf-8")
+            # Not the interpreter of a virtual environment: the engine may outlive it.
+            shim.write_text(f"#!{Path(sys.executable).resolve()} -IS\n{source}", encoding="utf-8")
             shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
             configuration |= {"default-runtime": "harness", "runtimes": {"harness": {"path": str(shim)}}}
         return configuration

@@ -1,0 +1,1 @@
+"""Contract tests of the registry supply, against a real registry and a real engine."""

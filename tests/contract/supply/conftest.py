@@ -81,7 +81,7 @@ def start_registry(
 ) -> Iterator[Callable[[bool], Registry]]:
     started: list[Registry] = []
 
-    def start(with_login: bool) -> Registry:
+    def start(with_login: bool) -> Registry:  # noqa: FBT001 - one switch
         folder = tmp_path_factory.mktemp("registry")
         port = _free_port()
         config: dict[str, object] = {
@@ -189,16 +189,17 @@ def engineer(engine: Engine, runner: SubprocessRunner) -> Iterator[Engineer]:
 
 
 class Proxy:
-    """Stands in front of a registry. Each request is first shown to `misbehave`.
+    """Stands in front of a registry and shows each request, with the size of its answer, to `misbehave` first.
 
-    `misbehave` gets the request's method, path and number of earlier requests for manifests or blobs of that kind, and
-    answers "" (forward it), "429" or "cut" (half of the body, then the connection is closed).
+    `misbehave` says "" (forward it), "429", or "cut" (half of the body, then the connection is closed).
     """
 
     def __init__(self, target: Registry) -> None:
         self.target = target
-        self.misbehave: Callable[[str, str], str] = lambda _method, _path: ""
+        self.misbehave: Callable[[str, str, int], str] = lambda _method, _path, _size: ""
+        self.rewrite: Callable[[str], str] = lambda path: path
         self.requests: list[tuple[str, str]] = []
+        self.cuts = 0
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -224,34 +225,30 @@ class Proxy:
 
     def serve(self, handler: BaseHTTPRequestHandler) -> None:
         self.requests.append((handler.command, handler.path))
-        what = self.misbehave(handler.command, handler.path)
-        if what == "429":
-            body = b'{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}'
-            handler.send_response(429)
-            handler.send_header("Retry-After", "1")
-            handler.send_header("Content-Type", "application/json")
-            handler.send_header("Content-Length", str(len(body)))
-            handler.end_headers()
-            handler.wfile.write(body)
-            return
         connection = http.client.HTTPConnection("127.0.0.1", self.target.port, timeout=30)
         headers = {name: value for name, value in handler.headers.items() if name.lower() != "host"}
-        connection.request(handler.command, handler.path, headers=headers)
+        connection.request(handler.command, self.rewrite(handler.path), headers=headers)
         answer = connection.getresponse()
-        body = answer.read()
+        status, sent, body = answer.status, answer.getheaders(), answer.read()
         connection.close()
-        handler.send_response(answer.status)
-        for name, value in answer.getheaders():
+        what = self.misbehave(handler.command, handler.path, len(body))
+        if what == "429":
+            status, body = 429, b'{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}'
+            sent = [("Retry-After", "1"), ("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        handler.send_response(status)
+        for name, value in sent:
             if name.lower() not in {"connection", "transfer-encoding", "date", "server"}:
                 handler.send_header(name, value)
         handler.end_headers()
         if what == "cut":
-            handler.wfile.write(body[: len(body) // 2])
-            handler.wfile.flush()
+            self.cuts += 1
+            body = body[: len(body) // 2]
             handler.close_connection = True
+        if handler.command == "GET":
+            handler.wfile.write(body)
+        handler.wfile.flush()
+        if what == "cut":
             handler.connection.shutdown(socket.SHUT_RDWR)
-            return
-        handler.wfile.write(body)
 
     def stop(self) -> None:
         self.server.shutdown()

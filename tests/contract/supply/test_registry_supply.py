@@ -1,0 +1,156 @@
+"""The supply as a whole, and the choice of a supply, against a real registry."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harness.errors import SupplyError
+from harness.model import Engine, ImageName
+from harness.names import LABEL_OWNER, OWNER
+from harness.process import SubprocessRunner
+from harness.settings import SupplyKind
+from harness.supply.cache import Cache
+from harness.supply.choose import RegistryProbe, choose
+from harness.supply.host import HostConfiguration
+from harness.supply.images import REPOSITORY, BuiltImage, ImageBuilder, Recipe
+from harness.supply.pins import PulledName, Reference, pins
+from harness.supply.registry import RegistrySupply, missing_images
+from harness.timeline import Timeline
+from harness.versions import versions
+
+from .conftest import Engineer, Registry
+
+
+class TinyBuilder(ImageBuilder):
+    """Builds nothing: the Dockerfiles need package registries. What it is asked for is what counts here."""
+
+    def __init__(self, engineer: Engineer) -> None:
+        host = HostConfiguration("", None, Path("ca.crt"), {})
+        super().__init__(engine=engineer.engine, host=host, runner=engineer.runner)
+        self.engineer = engineer
+        self.recipes: dict[str, Recipe] = {}
+
+    def build(self, recipe: Recipe, *, status: Callable[[str], None] = lambda _text: None) -> BuiltImage:
+        self.recipes[recipe.target or recipe.name] = recipe
+        self.engineer.make(recipe.tag)
+        return BuiltImage(recipe.tag, self.find(recipe.tag) or "", built=True)
+
+
+@pytest.fixture
+def supply(
+    engine: Engine, runner: SubprocessRunner, engineer: Engineer, registry: Registry, tmp_path: Path
+) -> RegistrySupply:
+    """Every pinned image is a tiny one in the local registry, which is the mirror of the registries that are named."""
+    token = secrets.token_hex(4)
+    images: dict[PulledName, Reference] = {}
+    for name in pins().images:
+        pushed = engineer.push(registry.host, f"hub/{token}/{name}")
+        host = "registry.k8s.io" if name == "git-sync" else "docker.io"
+        digest = None if name == "airflow" else pushed.digest
+        images[name] = Reference(host, f"{token}/{name}", pushed.tag, digest)
+        engineer.names.update({f"{token}/{name}:1", f"{registry.host}/hub/{token}/{name}:1"})
+    names: dict[ImageName, str] = {name: f"harness-test-{token}/{name}:1" for name in versions().images}
+    engineer.names.update({*names.values(), f"{REPOSITORY}/registry-base:{token}"})
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, version in {"kind": "v0.33.0", "helm": "v3.20.1+g1", "kubectl": "v1.34.4"}.items():
+        (programs / name).write_text(f"#!/bin/sh\necho {name} {version} go1.24.0\n")
+        (programs / name).chmod(0o755)
+    return RegistrySupply(
+        engine=engine,
+        builder=TinyBuilder(engineer),
+        runner=runner,
+        timeline=Timeline(),
+        cache_dir=tmp_path / "cache",
+        versions=replace(versions(), images=names, debian_base=token),
+        mirrors={"docker.io": f"{registry.host}/hub", "registry.k8s.io": f"{registry.host}/hub"},
+        tool_path=str(programs),
+        pinned=replace(pins(), images=images),
+    )
+
+
+def test_a_toolchain_has_every_image_under_its_name_in_the_cluster(supply: RegistrySupply, engineer: Engineer) -> None:
+    toolchain = supply.toolchain(strict_s3=False)
+    assert set(toolchain.images) == set(supply.versions.images) - {"strict-s3"}
+    assert all(engineer.has(name) for name in (*toolchain.images.values(), toolchain.node_image))
+    assert toolchain.image_digests["postgres"][0] == supply.pinned.images["postgres"].digest
+    assert toolchain.stand_ins == ()
+    assert missing_images(toolchain, ()) == tuple(toolchain.images.values())
+    assert missing_images(toolchain, [f"docker.io/{name}" for name in toolchain.images.values()]) == ()
+    assert [str(reference) for reference in supply.unpinned] == [str(supply.pinned.images["airflow"])]
+
+
+def test_what_no_registry_has_is_built_on_the_pulled_base(supply: RegistrySupply) -> None:
+    supply.toolchain(strict_s3=True)
+    assert isinstance(supply.builder, TinyBuilder)
+    assert set(supply.builder.recipes) == {"worker", "strict-s3", "git-server", "adapter"}
+    bases = {recipe.parents["BASE"].tag for recipe in supply.builder.recipes.values()}
+    assert bases == {f"{REPOSITORY}/registry-base:{supply.versions.debian_base}"}
+
+
+def test_one_image_that_cannot_be_had_fails_the_supply_and_is_named(supply: RegistrySupply) -> None:
+    wrong = replace(supply.pinned.images["localstack"], digest="sha256:" + "a" * 64)
+    supply.pinned = replace(supply.pinned, images={**supply.pinned.images, "localstack": wrong})
+    with pytest.raises(SupplyError, match="localstack"):
+        supply.toolchain(strict_s3=False)
+
+
+def test_a_registry_that_answers_is_chosen_also_when_it_asks_for_a_login(
+    start_registry: Callable[[bool], Registry],
+) -> None:
+    closed = start_registry(True)
+    choice = choose(
+        SupplyKind.AUTO, RegistryProbe({"docker.io": closed.host}, hosts=("docker.io",)), minutes=lambda _: 7
+    )
+    assert choice.kind is SupplyKind.REGISTRY
+
+
+def test_a_registry_that_is_gone_leads_to_packages_and_is_named(start_registry: Callable[[bool], Registry]) -> None:
+    gone = start_registry(False)
+    gone.stop()
+    choice = choose(
+        SupplyKind.AUTO, RegistryProbe({"docker.io": gone.host}, hosts=("docker.io",)), minutes=lambda _: 20
+    )
+    assert choice.kind is SupplyKind.PACKAGES
+    assert gone.host in choice.why
+
+
+def test_a_silent_registry_costs_no_more_than_the_time_limit() -> None:
+    def silent(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("silent", request=request)
+
+    probe = RegistryProbe(hosts=("docker.io", "registry.k8s.io"), seconds=0.2, transport=httpx.MockTransport(silent))
+    assert set(probe().values()) == {"no answer within 0 s"}
+
+
+def test_the_cache_counts_and_evicts_only_what_is_ours(
+    engine: Engine, runner: SubprocessRunner, engineer: Engineer, tmp_path: Path
+) -> None:
+    token = secrets.token_hex(4)
+    old, kept, foreign = f"{REPOSITORY}/{token}-old:1", f"{REPOSITORY}/{token}-kept:1", f"{token}-foreign:1"
+    for name in (old, kept, foreign):
+        changes = (f"LABEL {LABEL_OWNER}={OWNER}",) if name != foreign else ()
+        engineer.make(name, size=2_000_000, changes=changes)
+    now = datetime(2001, 1, 1, tzinfo=UTC)
+    Cache(replace(engine, ours=False), runner, tmp_path, now=lambda: now).touch([old])
+    cache = Cache(replace(engine, ours=False), runner, tmp_path, now=lambda: now + timedelta(days=1))
+    cache.touch([kept])
+    usage = cache.usage()
+    mine = [name for image in usage.images for name in image.names if token in name]
+    assert mine == [old, kept]
+    # Everything else that is ours in this engine belongs to others than this test.
+    others = frozenset(name for image in usage.images for name in (*image.names, image.id) if token not in name)
+    ids = {image.id for image in usage.images if any(token in name for name in image.names)}
+    result = cache.evict((usage.total - 1) / 1e9, keep=(others - ids) | {kept})
+    assert result.removed == (old,)
+    assert result.after < result.before
+    assert not engineer.has(old)
+    assert engineer.has(kept)
+    assert engineer.has(foreign)
