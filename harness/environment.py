@@ -35,15 +35,11 @@ from harness.redaction import Redactor
 from harness.services import git, s3
 from harness.services.deploy import ServicesDeployer
 from harness.services.secrets import ClusterSecrets
-from harness.settings import Keep, S3Backend, Settings
+from harness.settings import Keep, Settings
 from harness.supply.engine import EngineFolders, EngineSupply
-from harness.supply.host import read_host
-from harness.supply.images import ImageBuilder
-from harness.supply.node import NodeImageMaker
-from harness.supply.packages import PackagesSupply
+from harness.supply.provision import provision
 from harness.targets.kind import KindTarget
 from harness.timeline import Timeline, UsualTimes
-from harness.versions import versions
 from harness.wait import Waiter
 
 KEPT_CLUSTER = "harness-kept"
@@ -234,15 +230,19 @@ class Environment:
         with ThreadPoolExecutor(max_workers=4, thread_name_prefix="up") as pool:
             store: Future[None] = pool.submit(self._bring_s3, services, seed)
             repository: Future[None] = pool.submit(self._bring_git, services, seed)
-            parts = (store, repository)
+            parts: tuple[Future[None], ...] = (store, repository)
             for part in parts:
                 part.add_done_callback(self._give_up_on_failure)
             try:
                 with self.timeline.phase("adapter"):
                     deployer.wait("adapter")
                 repository.result()
+                inside = pool.submit(self._prove_from_a_pod, deployer, services, store)
+                inside.add_done_callback(self._give_up_on_failure)
+                parts = (*parts, inside)
                 release = self._install(toolchain, cluster, kube, plan, secrets)
-                store.result()
+                for part in parts:
+                    part.result()
             except HarnessError as error:
                 self._gave_up.set()
                 # Of several failures the first cause is the one to show: what gave up because of it is not.
@@ -262,20 +262,17 @@ class Environment:
         return error if isinstance(error, HarnessError) and not isinstance(error, WaitAbandoned) else None
 
     def _toolchain(self, engine: Engine) -> Toolchain:
-        supply = PackagesSupply(
-            engine=engine,
-            builder=ImageBuilder(engine=engine, host=read_host(), runner=self.runner),
-            node_maker=NodeImageMaker(engine=engine, runner=self.runner, journal=self.journal),
+        provided = provision(
+            self.settings,
+            engine,
             runner=self.runner,
             timeline=self.timeline,
-            tools_dir=self.settings.cache_dir / "tools",
-            versions=versions(),
+            journal=self.journal,
             status=self.status,
         )
-        toolchain = supply.toolchain(strict_s3=self.settings.s3 is S3Backend.STRICT)
-        self.stand_ins = toolchain.stand_ins
-        self.supply_note = toolchain.supply
-        return toolchain
+        self.stand_ins = provided.toolchain.stand_ins
+        self.supply_note = f"{provided.choice.kind} ({provided.choice.why})"
+        return provided.toolchain
 
     def _chart(self, helm: Path | None) -> Chart:
         home = self.settings.cache_dir / "helm"
@@ -339,6 +336,11 @@ class Environment:
         with self.timeline.phase("S3, seeded"):
             s3.prove(services.s3, waiter=self.waiter)
             self._put_objects(seed, services)
+
+    def _prove_from_a_pod(self, deployer: ServicesDeployer, services: Services, store: Future[None]) -> None:
+        store.result()
+        with self.timeline.phase("Git and S3 from a pod"):
+            deployer.prove_from_a_pod(services.s3.bucket)
 
     def _push_seed(self, seed: Seed, services: Services) -> None:
         client = git.GitClient(services.git)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import secrets as random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
 from harness.assets import package_path
-from harness.kubeapi import KubeApi
+from harness.kubeapi import JsonObject, KubeApi, KubeUnavailable
 from harness.model import Cluster, GitService, ImageName, S3Service, Services
 from harness.names import (
     AIRFLOW_NAMESPACE,
@@ -25,6 +26,7 @@ from harness.names import (
     S3_URL,
     SERVICES_NAMESPACE,
 )
+from harness.podstate import fatal_reason
 from harness.services import git, s3
 from harness.services.secrets import ClusterSecrets
 from harness.settings import S3Backend
@@ -32,6 +34,7 @@ from harness.wait import Waiter
 
 _GIT_CA = "harness-git-ca"
 _ROLLOUT_SECONDS = 180.0
+_PROBE_SECONDS = 90.0
 
 
 class ServicesDeployer:
@@ -125,6 +128,37 @@ class ServicesDeployer:
         """
         self._kube.wait_rollout("Deployment", name, SERVICES_NAMESPACE, self._waiter, timeout=_ROLLOUT_SECONDS)
 
+    def prove_from_a_pod(self, bucket: str) -> None:
+        """Prove Git and S3 from a pod that is made like the DAG's: image, account, credentials, adapter.
+
+        Raises:
+            WaitFailed: The pod failed, with its own words, or cannot come to run.
+            WaitTimeout: It took too long.
+        """
+        name = f"harness-probe-{random.token_hex(4)}"
+        program = package_path("services", "probe", "probe.py").read_text(encoding="utf-8")
+        self._kube.apply(self._render("probe", name=name, program=program, image=self._images["worker"], bucket=bucket))
+
+        def failed(pod: JsonObject) -> str | None:
+            if (pod.get("status") or {}).get("phase") == "Failed":
+                said = self._kube.pod_logs(name, "probe", namespace=AIRFLOW_NAMESPACE).strip()
+                return said.splitlines()[-1] if said else "the pod failed without a word"
+            return fatal_reason(pod)
+
+        try:
+            self._waiter.until(
+                "Git and S3 from inside a pod",
+                lambda: self._kube.get("Pod", name, AIRFLOW_NAMESPACE) or {},
+                ready=lambda pod: (pod.get("status") or {}).get("phase") == "Succeeded",
+                failed=failed,
+                describe=lambda pod: f"pod {name} is {(pod.get('status') or {}).get('phase', 'not there')}",
+                timeout=_PROBE_SECONDS,
+                transient=(KubeUnavailable,),
+                next_step=f"harness logs {name}",
+            )
+        finally:
+            self._kube.delete("Pod", name, AIRFLOW_NAMESPACE)
+
     def _adapter_config(self) -> dict[str, Any]:
         return {
             "env": {
@@ -164,8 +198,8 @@ class ServicesDeployer:
         yield _secret(AIRFLOW_NAMESPACE, "airflow-jwt-secret", {"jwt-secret": secrets.jwt_secret})
         yield _secret(AIRFLOW_NAMESPACE, "airflow-admin", {"password": secrets.airflow_password})
 
-    def _render(self, name: str, **values: object) -> list[Mapping[str, Any]]:
-        return _documents(self._templates.get_template(f"{name}.yaml.j2").render(**values))
+    def _render(self, template: str, /, **values: object) -> list[Mapping[str, Any]]:
+        return _documents(self._templates.get_template(f"{template}.yaml.j2").render(**values))
 
 
 def _secret(namespace: str, name: str, data: Mapping[str, str]) -> Mapping[str, Any]:

@@ -28,7 +28,8 @@ _VERSION_COMMANDS: dict[ToolName, tuple[str, ...]] = {
     "helm": ("version", "--short"),
     "kubectl": ("version", "--client"),
 }
-_VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+# Not the "go1.24.0" that follows in what kind says.
+_VERSION = re.compile(r"(?<![\w.])v?(\d+)\.(\d+)\.(\d+)")
 _ATTEMPTS = 5
 _LONGEST_RETRY_AFTER = 120.0
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)

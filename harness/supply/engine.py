@@ -17,7 +17,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +25,7 @@ from harness.assets import package_path
 from harness.errors import CommandFailed, CommandTimeout, EngineError, HarnessError
 from harness.model import Engine
 from harness.process import Runner
+from harness.supply.firewall import FilterState, clean_filter, filter_state
 from harness.supply.runtime_shim import withheld
 from harness.wait import Waiter
 
@@ -181,6 +182,7 @@ class EngineSupply:
         self._status("starting a container engine of our own")
         folders = self._folders
         folders.data.mkdir(parents=True, exist_ok=True, mode=0o711)
+        self._filter_file.write_text(json.dumps(asdict(filter_state(self._runner))))
         configuration = folders.state / "daemon.json"
         configuration.write_text(json.dumps(self._configuration(), indent=1))
         log = folders.state / "dockerd.log"
@@ -239,7 +241,18 @@ class EngineSupply:
             configuration |= {"default-runtime": "harness", "runtimes": {"harness": {"path": str(shim)}}}
         return configuration
 
+    @property
+    def _filter_file(self) -> Path:
+        """How the packet filter was before our engine started."""
+        return self._folders.state / "packet-filter.json"
+
     def _stop(self) -> None:
+        self._stop_daemon()
+        if self._filter_file.exists():
+            clean_filter(self._runner, FilterState(**json.loads(self._filter_file.read_text())))
+            self._filter_file.unlink()
+
+    def _stop_daemon(self) -> None:
         pid_file = self._folders.pid_file
         if not pid_file.exists():
             return

@@ -31,13 +31,13 @@ class HostConfiguration:
     """This machine's package configuration.
 
     Attributes:
-        debian_mirror: Root URL of the Debian archive in use.
+        debian_mirror: Root URL of the Debian archive in use; None if this machine uses none.
         debian_security: Root URL of its security archive; None if this machine uses none.
         ca_bundle: Certificate authorities in use.
         build_env: Variables for image builds.
     """
 
-    debian_mirror: str
+    debian_mirror: str | None
     debian_security: str | None
     ca_bundle: Path
     build_env: Mapping[str, str]
@@ -52,7 +52,7 @@ def read_host(*, root: Path = Path("/"), environ: Mapping[str, str] | None = Non
     """Read the configuration of the machine whose files are under `root`.
 
     Raises:
-        SupplyError: No Debian mirror is configured, or there is no CA bundle.
+        SupplyError: There is no CA bundle.
     """
     env = os.environ if environ is None else environ
     ca_bundle = next((Path(env[name]) for name in _CA_VARIABLES if env.get(name)), _SYSTEM_CA)
@@ -68,13 +68,7 @@ def read_host(*, root: Path = Path("/"), environ: Mapping[str, str] | None = Non
         **_python_index(root, env),
         **{name: env[name] for name in _PASSED_ON if env.get(name)},
     }
-    mirror = _apt_uri(root, "/debian")
-    if mirror is None:
-        raise SupplyError(
-            "no Debian mirror is configured in /etc/apt/sources.list or /etc/apt/sources.list.d",
-            next_step="the packages supply needs apt sources that name .../debian; or use --supply registry",
-        )
-    return HostConfiguration(mirror, _apt_uri(root, "/debian-security"), ca_bundle, build_env)
+    return HostConfiguration(_apt_uri(root, "/debian"), _apt_uri(root, "/debian-security"), ca_bundle, build_env)
 
 
 def _apt_uri(root: Path, ending: str) -> str | None:

@@ -103,9 +103,12 @@ class ImageBuilder:
         self._engine = engine
         self._host = host
         self._runner = runner
+        # What this run stands on: never evicted while it runs, and the last to be evicted afterwards.
+        self.used: set[str] = set()
 
     def find(self, tag: str) -> str | None:
         """The id of the image of that name, or None."""
+        self.used.add(tag)
         done = self._docker(["image", "inspect", "--format", "{{.Id}}", tag], check=False)
         return done.strip() or None
 
@@ -137,8 +140,14 @@ class ImageBuilder:
         """A minimal Debian root file system, in place of `debian:<suite>-slim`.
 
         Raises:
-            SupplyError: mmdebstrap failed.
+            SupplyError: This machine uses no Debian mirror, or mmdebstrap failed.
         """
+        mirror = self._host.debian_mirror
+        if mirror is None:
+            raise SupplyError(
+                "no Debian mirror is configured in /etc/apt/sources.list or /etc/apt/sources.list.d",
+                next_step="the packages supply needs apt sources that name .../debian; or use --supply registry",
+            )
         archives = ["main", suite, "minbase", "ca-certificates", "1"]
         key = hashlib.sha256("\0".join(archives).encode()).hexdigest()[:_KEY_LENGTH]
         tag = f"{REPOSITORY}/debian-{suite}:{key}"
@@ -146,8 +155,8 @@ class ImageBuilder:
         if found is not None:
             return BuiltImage(tag, found, built=False)
         sources = [
-            f"deb {self._host.debian_mirror} {suite} main",
-            f"deb {self._host.debian_mirror} {suite}-updates main",
+            f"deb {mirror} {suite} main",
+            f"deb {mirror} {suite}-updates main",
         ]
         if self._host.debian_security is not None:
             sources.append(f"deb {self._host.debian_security} {suite}-security main")

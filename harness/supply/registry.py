@@ -7,6 +7,7 @@ in the cluster; the target loads those that a node lacks in one batch (`missing_
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -193,6 +194,22 @@ def missing_images(toolchain: Toolchain, present: Iterable[str]) -> tuple[str, .
     """
     there = {_full(name) for name in (*present, *toolchain.preloaded)}
     return tuple(name for name in toolchain.images.values() if _full(name) not in there)
+
+
+def node_images(listing: str) -> dict[str, tuple[str, ...]]:
+    """What a node has: digests that a pod's status may show, by reference in full.
+
+    A loaded image has another manifest there than in its registry, so these digests go into `image_digests` too.
+
+    Args:
+        listing: What `crictl images --output json` prints in the node (fields id, repoTags, repoDigests:
+            https://github.com/kubernetes/cri-api/blob/v0.34.0/pkg/apis/runtime/v1/api.proto, message Image).
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for image in json.loads(listing).get("images") or ():
+        digests = [image["id"], *(entry.partition("@")[2] for entry in image.get("repoDigests") or ())]
+        found |= {_full(tag): tuple(dict.fromkeys(digests)) for tag in image.get("repoTags") or ()}
+    return found
 
 
 def _full(name: str) -> str:

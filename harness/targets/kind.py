@@ -25,11 +25,13 @@ from harness.journal import Entry, Journal
 from harness.model import Cluster, Toolchain
 from harness.names import NODE_PORTS
 from harness.process import Runner
+from harness.targets.inotify import raise_limits
 from harness.targets.ports import reserved_ports
 from harness.versions import versions
 
 _CREATE_SECONDS = 300
 _DELETE_SECONDS = 120
+_LOAD_SECONDS = 900
 _PORT_TAKEN = re.compile(r"address already in use|port is already allocated")
 _PORT_ATTEMPTS = 3
 
@@ -46,6 +48,7 @@ class RunnerKindCluster(KindCluster):  # type: ignore[misc] # pytest-kind is unt
         self.kind_path = toolchain.kind
         self.kubectl_path = toolchain.kubectl
         self._runner = runner
+        self._docker = [str(toolchain.engine.docker)]
         self._env = {
             **toolchain.engine.env,
             # kind runs whatever `docker` it finds first: that must be the client which the engine was proven with.
@@ -72,9 +75,17 @@ class RunnerKindCluster(KindCluster):  # type: ignore[misc] # pytest-kind is unt
         self.kubeconfig_path.touch(0o600)
         self._kind(*arguments, timeout=_CREATE_SECONDS)
 
-    def load_docker_image(self, docker_image: str) -> None:
-        """Load one image from the engine into the node."""
-        self._kind("load", "docker-image", "--name", self.name, docker_image, timeout=_CREATE_SECONDS)
+    def load_docker_image(self, docker_image: str, *more: str) -> None:
+        """Load images from the engine into the node, in one archive."""
+        self._kind("load", "docker-image", "--name", self.name, docker_image, *more, timeout=_LOAD_SECONDS)
+
+    def images(self) -> tuple[str, ...]:
+        """References of the images in the node."""
+        return tuple(self._inside("ctr", "--namespace", "k8s.io", "images", "ls", "--quiet").split())
+
+    def _inside(self, *arguments: str) -> str:
+        command = [*self._docker, "exec", f"{self.name}-control-plane", *arguments]
+        return self._runner.run(command, env=self._env, timeout=60).stdout
 
     def kubectl(self, *args: str, **_kwargs: object) -> str:
         """Run kubectl against this cluster and return what it prints."""
@@ -126,10 +137,12 @@ class KindTarget:
             EnvironmentFailed: It cannot be made; nothing of ours is left behind.
         """
         cluster = self._seam()
+        if raised := raise_limits():
+            self._status(f"raised inotify limits: {raised}")
         with self._locked():
-            if cluster.exists():
-                return self._reuse(cluster)
-            return self._create(cluster)
+            up = self._reuse(cluster) if cluster.exists() else self._create(cluster)
+            self._load_images(cluster)
+        return up
 
     def down(self) -> None:
         """Remove the cluster, its network and its folder."""
@@ -181,6 +194,19 @@ class KindTarget:
         for entry in self._entries:
             self._journal.removed(entry)
         self._entries.clear()
+
+    def _load_images(self, cluster: RunnerKindCluster) -> None:
+        """Load what the node image does not hold, all in one go; with the packages supply there is nothing to do."""
+        toolchain = self._toolchain
+        wanted = [name for name in toolchain.images.values() if name not in toolchain.preloaded]
+        if not wanted:
+            return
+        present = cluster.images()
+        # containerd lists full names; "postgres:17" is "docker.io/library/postgres:17" there.
+        missing = [name for name in wanted if not any(found.endswith(f"/{name}") or found == name for found in present)]
+        if missing:
+            self._status(f"loading {len(missing)} images into the node")
+            cluster.load_docker_image(*missing)
 
     def _create_on_free_ports(self, cluster: RunnerKindCluster) -> dict[str, int]:
         """Create; on the rare loss of a port between its release and the engine's taking it, try other ports."""

@@ -136,6 +136,7 @@ class Engineer:
     engine: Engine
     runner: SubprocessRunner
     names: set[str] = field(default_factory=set)
+    ids: set[str] = field(default_factory=set)
 
     def docker(self, *arguments: str, check: bool = True, stdin: str | bytes | None = None) -> str:
         command: list[str | Path] = [self.engine.docker, *arguments]
@@ -162,23 +163,23 @@ class Engineer:
             tar.addfile(entry, io.BytesIO(os.urandom(size)))
         self.names.add(name)
         options = [part for change in (f"LABEL {LABEL_OWNER}-test=1", *changes) for part in ("--change", change)]
-        self.docker("import", *options, "-", name, stdin=archive.getvalue())
+        self.ids.add(self.docker("import", *options, "-", name, stdin=archive.getvalue()).strip())
 
     def has(self, name: str) -> bool:
         return bool(self.docker("image", "inspect", "--format", "{{.Id}}", name, check=False).strip())
 
     def clean(self) -> None:
-        """Remove every image of ours, by its exact id and only by names that these tests gave."""
-        listed = self.docker("image", "ls", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}")
+        """Remove what these tests made, by exact names; digest names only of repositories on a test's own port."""
+        for name in self.names:
+            self.docker("image", "rm", name, check=False)
+        local = {name.rpartition(":")[0] for name in self.names if name.startswith("127.0.0.1:")}
+        listed = self.docker("image", "ls", "--digests", "--format", "{{.Repository}} {{.Digest}}")
         for line in listed.splitlines():
-            repository, tag, digest = line.split()
-            ours = f"{repository}:{tag}" in self.names or any(
-                name.rpartition(":")[0] == repository for name in self.names
-            )
-            if ours and tag != "<none>":
-                self.docker("image", "rm", f"{repository}:{tag}", check=False)
-            if ours and digest != "<none>":
+            repository, digest = line.split()
+            if repository in local and digest != "<none>":
                 self.docker("image", "rm", f"{repository}@{digest}", check=False)
+        for image in self.ids:
+            self.docker("image", "rm", image, check=False)
 
 
 @pytest.fixture

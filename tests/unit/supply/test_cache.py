@@ -1,0 +1,178 @@
+"""What counts as ours, and what may go."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from harness.errors import CommandFailed, EnvironmentFailed
+from harness.model import Engine
+from harness.process import Completed
+from harness.supply.cache import Cache, _bytes
+from harness.supply.registry_images import PULLED_FILE, Ledger
+
+_MB = 10**6
+
+
+@dataclass
+class Image:
+    names: list[str]
+    labelled: bool = False
+    unique: int = 100
+    containers: int = 0
+    created: str = "2026-01-01 00:00:00 +0000 UTC"
+
+
+@dataclass
+class Docker:
+    """An engine with these images (sizes in MB) and a build cache of 500 MB."""
+
+    images: dict[str, Image]
+    build: int = 500
+    pruned: list[tuple[str, ...]] = field(default_factory=list)
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: str | bytes | None = None,
+        timeout: float = 0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+        next_step: str = "",
+    ) -> Completed:
+        words = tuple(map(str, argv[1:]))
+        return Completed(words, 0, self._answer(words), "", 0.0)
+
+    def pipe(
+        self,
+        source: Sequence[str | Path],
+        sink: Sequence[str | Path],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        raise NotImplementedError
+
+    def _answer(self, words: tuple[str, ...]) -> str:
+        if words[:3] == ("system", "df", "--verbose"):
+            return json.dumps({"Images": [row for key, image in self.images.items() for row in _rows(key, image)]})
+        if words[:2] == ("system", "df"):
+            whole = sum(image.unique for image in self.images.values())
+            rows = [{"Type": "Images", "Size": f"{whole}MB"}, {"Type": "Build Cache", "Size": f"{self.build}MB"}]
+            return "\n".join(map(json.dumps, rows))
+        if words[:2] == ("image", "ls"):
+            return "\n".join(key for key, image in self.images.items() if image.labelled)
+        if words[:2] == ("image", "rm"):
+            return self._remove(words[2])
+        if words[:2] == ("builder", "prune"):
+            self.pruned.append(words)
+            self.build = 0
+        return ""
+
+    def _remove(self, name: str) -> str:
+        for key, image in list(self.images.items()):
+            if name in image.names or name == key:
+                image.names = [other for other in image.names if other != name]
+                if not image.names:
+                    del self.images[key]
+                return ""
+        raise CommandFailed(argv=["docker"], code=1, stdout="", stderr=f"No such image: {name}")
+
+
+def _rows(key: str, image: Image) -> list[dict[str, str]]:
+    return [
+        {
+            "ID": key,
+            "Repository": name.rpartition(":")[0] or "<none>",
+            "Tag": name.rpartition(":")[2] or "<none>",
+            "Size": f"{image.unique}MB",
+            "UniqueSize": f"{image.unique}MB",
+            "Containers": str(image.containers),
+            "CreatedAt": image.created,
+        }
+        for name in image.names or [""]
+    ]
+
+
+def cache(docker: Docker, folder: Path, *, ours: bool = True, day: int = 1) -> Cache:
+    engine = Engine(docker=Path("docker"), host="", ours=ours, version="20.10")
+    return Cache(engine, docker, folder, now=lambda: datetime(2026, 2, day, tzinfo=UTC))
+
+
+def test_the_least_recently_used_image_goes_first_and_no_more_than_needed(tmp_path: Path) -> None:
+    docker = Docker({key: Image([f"airflow-dvc-harness/{key}:1"]) for key in ("a", "b", "c")}, build=0)
+    cache(docker, tmp_path, day=3).touch(["airflow-dvc-harness/a:1"])
+    cache(docker, tmp_path, day=2).touch(["airflow-dvc-harness/b:1"])
+    result = cache(docker, tmp_path).evict(0.150)
+    assert result.removed == ("airflow-dvc-harness/c:1", "airflow-dvc-harness/b:1")
+    assert (result.before, result.after) == (300 * _MB, 100 * _MB)
+
+
+def test_below_the_limit_nothing_goes(tmp_path: Path) -> None:
+    docker = Docker({"a": Image(["airflow-dvc-harness/a:1"])})
+    assert cache(docker, tmp_path).evict(1).removed == ()
+    assert docker.pruned == []
+
+
+def test_what_is_in_use_or_not_ours_never_goes(tmp_path: Path) -> None:
+    docker = Docker(
+        {
+            "kept": Image(["airflow-dvc-harness/kept:1"]),
+            "running": Image(["airflow-dvc-harness/running:1"], containers=1),
+            "foreign": Image(["postgres:17"]),
+            "ours": Image([], labelled=True),
+        }
+    )
+    result = cache(docker, tmp_path).evict(0, keep=frozenset({"airflow-dvc-harness/kept:1"}))
+    assert set(docker.images) == {"kept", "running", "foreign"}
+    assert result.removed == ("ours", "build cache")
+
+
+def test_an_image_that_the_registry_supply_pulled_is_ours_as_long_as_it_still_is_that_image(tmp_path: Path) -> None:
+    Ledger(tmp_path / PULLED_FILE).write(**{"apache/airflow:3.3.2": "pulled", "postgres:17": "before"})
+    docker = Docker({"pulled": Image(["apache/airflow:3.3.2"]), "after": Image(["postgres:17"])}, build=0)
+    cache(docker, tmp_path).clear()
+    assert set(docker.images) == {"after"}
+
+
+def test_an_image_with_a_name_of_somebody_elses_only_loses_ours(tmp_path: Path) -> None:
+    docker = Docker({"shared": Image(["airflow-dvc-harness/a:1", "mine:1"])}, build=0)
+    cache(docker, tmp_path).evict(0)
+    assert docker.images["shared"].names == ["mine:1"]
+
+
+def test_the_build_cache_of_an_engine_that_is_not_ours_neither_counts_nor_goes(tmp_path: Path) -> None:
+    docker = Docker({})
+    theirs = cache(docker, tmp_path, ours=False)
+    assert theirs.usage().total == 0
+    theirs.clear()
+    assert docker.pruned == []
+    assert cache(docker, tmp_path).usage().build_cache_bytes == 500 * _MB
+
+
+def test_clearing_removes_folders_and_keeps_the_digests_on_record(tmp_path: Path) -> None:
+    for name in ("tools/kind-1/kind", "downloads/x.part", "registry-digests.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x" * 1000)
+    subject = cache(Docker({}, build=0), tmp_path)
+    assert subject.usage().folders == {"tools": 1000, "downloads": 1000, "helm": 0}
+    assert subject.clear().removed == ("tools/", "downloads/")
+    assert (tmp_path / "registry-digests.json").exists()
+
+
+@pytest.mark.parametrize(("text", "size"), [("0B", 0), ("33.19kB", 33190), ("1.06GB", 1060 * _MB), ("2.5 MB", 2500000)])
+def test_dockers_sizes_are_understood(text: str, size: int) -> None:
+    assert _bytes(text) == size
+
+
+def test_a_size_that_is_not_understood_is_an_error() -> None:
+    with pytest.raises(EnvironmentFailed, match="not understood"):
+        _bytes("many")

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.errors import CommandFailed, GuardError
+from harness.journal import Journal
+from harness.model import Engine, Toolchain
+from harness.targets.kind import KindTarget
+
+from .fake_kind import FakeKind
+
+ENGINE = Engine(docker=Path("/opt/engine/docker"), host="unix:///run/ours.sock", ours=True, version="1")
+
+
+def toolchain(node_image: str = "node:1") -> Toolchain:
+    return Toolchain(
+        supply="packages",
+        engine=ENGINE,
+        kind=Path("/opt/tools/kind"),
+        helm=Path("/opt/tools/helm"),
+        kubectl=Path("/opt/tools/kubectl"),
+        node_image=node_image,
+        images={"git-server": "harness/git-server:1"},
+        image_digests={"git-server": ("sha256:1",)},
+        preloaded=frozenset({"harness/git-server:1"}),
+        stand_ins=(),
+        kubernetes_version="v1.34.4",
+    )
+
+
+def target(folder: Path, runner: FakeKind, *, node_image: str = "node:1", name: str = "h-1") -> KindTarget:
+    return KindTarget(
+        name=name,
+        run_id="run-1",
+        state_dir=folder,
+        toolchain=toolchain(node_image),
+        runner=runner,
+        journal=Journal(folder / "journal.jsonl"),
+    )
+
+
+def test_a_new_cluster_has_its_own_network_ports_and_kubeconfig(tmp_path: Path) -> None:
+    kind = FakeKind()
+
+    cluster = target(tmp_path, kind).up()
+
+    assert kind.networks == {"h-1"}
+    assert not cluster.reused
+    assert cluster.context == "kind-h-1"
+    assert len(set(cluster.ports.values())) == 3
+    config = yaml.safe_load((tmp_path / "clusters/h-1/kind.yaml").read_text())
+    mapped = {entry["containerPort"]: entry for entry in config["nodes"][0]["extraPortMappings"]}
+    assert {entry["listenAddress"] for entry in mapped.values()} == {"127.0.0.1"}
+    assert mapped[30443]["hostPort"] == cluster.ports["git"]
+
+
+def test_kind_runs_with_the_engine_and_network_of_this_run_and_no_ambient_kubeconfig(tmp_path: Path) -> None:
+    kind = FakeKind()
+
+    target(tmp_path, kind).up()
+
+    create = next(env for call, env in zip(kind.calls, kind.environments, strict=True) if call[1:2] == ["create"])
+    assert create["DOCKER_HOST"] == "unix:///run/ours.sock"
+    assert create["KIND_EXPERIMENTAL_DOCKER_NETWORK"] == "h-1"
+    assert create["KUBECONFIG"] == str(tmp_path / "clusters/h-1/kubeconfig")
+    assert create["PATH"].startswith("/opt/engine")
+
+
+def test_the_cluster_is_journalled_before_it_is_created(tmp_path: Path) -> None:
+    kind = FakeKind()
+    kind.fail_create_with = ["no such image"]
+    one = target(tmp_path, kind)
+
+    with pytest.raises(CommandFailed, match="exit code 1"):
+        one.up()
+
+    written = (tmp_path / "journal.jsonl").read_text()
+    assert '"name": "h-1"' in written
+
+
+def test_what_a_failed_creation_began_is_removed(tmp_path: Path) -> None:
+    kind = FakeKind()
+    kind.fail_create_with = ["no such image"]
+
+    with pytest.raises(CommandFailed, match="no such image"):
+        target(tmp_path, kind).up()
+
+    assert kind.clusters == set()
+    assert kind.networks == set()
+    assert not (tmp_path / "clusters/h-1").exists()
+    assert Journal(tmp_path / "journal.jsonl").open() == []
+
+
+def test_a_port_lost_to_somebody_else_is_replaced_by_another(tmp_path: Path) -> None:
+    kind = FakeKind()
+    kind.fail_create_with = ["listen tcp4 127.0.0.1:4242: bind: address already in use"]
+
+    assert not target(tmp_path, kind).up().reused
+
+
+def test_a_kept_cluster_is_reused_with_its_ports(tmp_path: Path) -> None:
+    kind = FakeKind()
+    first = target(tmp_path, kind).up()
+
+    again = target(tmp_path, kind).up()
+
+    assert again.reused
+    assert again.ports == first.ports
+
+
+def test_a_kept_cluster_with_another_node_image_is_made_anew(tmp_path: Path) -> None:
+    kind = FakeKind()
+    target(tmp_path, kind).up()
+
+    again = target(tmp_path, kind, node_image="node:2").up()
+
+    assert not again.reused
+
+
+def test_a_cluster_that_the_harness_did_not_make_is_neither_used_nor_removed(tmp_path: Path) -> None:
+    kind = FakeKind()
+    kind.clusters.add("h-1")
+
+    with pytest.raises(GuardError, match="did not make it"):
+        target(tmp_path, kind).up()
+    with pytest.raises(GuardError, match="not made by the harness"):
+        target(tmp_path, kind).down()
+    assert kind.clusters == {"h-1"}
+
+
+def test_down_removes_cluster_network_and_folder_and_may_be_called_twice(tmp_path: Path) -> None:
+    kind = FakeKind()
+    one = target(tmp_path, kind)
+    one.up()
+
+    one.down()
+    one.down()
+
+    assert kind.clusters == set()
+    assert kind.networks == set()
+    assert not (tmp_path / "clusters/h-1").exists()
+    assert Journal(tmp_path / "journal.jsonl").open() == []
+
+
+def test_the_folder_with_the_kubeconfig_is_private(tmp_path: Path) -> None:
+    target(tmp_path, FakeKind()).up()
+
+    assert stat.S_IMODE((tmp_path / "clusters/h-1").stat().st_mode) == 0o700
