@@ -20,6 +20,9 @@ VALUES = {
     "ca_bundle": "Q0E=",
     "ca_certificate": "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
     "pipeline": {"GIT_BRANCH": "main"},
+    "name": "harness-probe-1",
+    "program": "print(1)",
+    "bucket": "dvc-example",
 }
 
 
