@@ -6,6 +6,7 @@
 PYTHON ?= python3.11
 VENV := .tox/bootstrap
 TOX := $(VENV)/bin/tox
+REGISTRY := .tox/registry/usr/bin/docker-registry
 
 .PHONY: help e2e test locks clean
 help: ## show this
@@ -14,8 +15,15 @@ help: ## show this
 e2e: $(TOX) ## the main job: a real cluster, from nothing to a verdict
 	$(TOX) run -e e2e -- $(FLAGS)
 
-test: $(TOX) ## lint, types, unit and contract tests
+test: $(TOX) $(REGISTRY) ## lint, types, unit and contract tests
 	$(TOX) run
+
+# Debian's registry, for the contract tests of the registry supply: unpacked here, since installing it would start a
+# server. Where it cannot be had, those tests say that they skip.
+$(REGISTRY):
+	@mkdir -p .tox/registry && cd .tox/registry && \
+	  { apt-get download -q docker-registry || { apt-get update -q && apt-get download -q docker-registry; }; } && \
+	  dpkg-deb --extract docker-registry_*.deb . || echo "no docker-registry from apt: its contract tests will skip"
 
 # Debian ships Python without ensurepip's wheels unless python3-venv is installed.
 $(TOX): requirements/bootstrap.txt

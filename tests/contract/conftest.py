@@ -15,14 +15,14 @@ from harness.settings import APP
 
 @pytest.fixture(scope="session")
 def helm_program() -> Path:
-    """A helm program: HARNESS_HELM, else the one on PATH, else the one that a supply has put into the cache."""
-    if named := os.environ.get("HARNESS_HELM"):
+    """A helm program: CONTRACT_HELM, else the one on PATH, else the one that a supply has put into the cache."""
+    if named := os.environ.get("CONTRACT_HELM"):
         return Path(named)
     if found := which("helm"):
         return found
     for cached in _cached("helm"):
         return cached
-    pytest.skip("no helm program: set HARNESS_HELM, put helm on PATH, or run `make e2e` once, which makes one")
+    pytest.skip("no helm program: set CONTRACT_HELM, put helm on PATH, or run `make e2e` once, which makes one")
 
 
 def _cached(name: str) -> Iterator[Path]:

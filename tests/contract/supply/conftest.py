@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from harness.model import Engine
 from harness.names import LABEL_OWNER
 from harness.process import SubprocessRunner, which
+from harness.settings import APP
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.wait import Waiter
 
@@ -31,9 +33,10 @@ _HTPASSWD = f"{USER}:$2b$04$A8NipxsFq8lwNMsU2POUo.rVV/5bb6nfxTgWosEFXGogR4NcTVox
 
 @pytest.fixture(scope="session")
 def registry_program() -> Path:
-    found = which("docker-registry") or which("registry")
+    unpacked = Path(__file__).parents[3] / ".tox/registry/usr/bin/docker-registry"
+    found = unpacked if unpacked.exists() else which("docker-registry") or which("registry")
     if found is None:
-        pytest.skip("no registry program: apt-get install docker-registry")
+        pytest.skip("no registry program: `make test` unpacks Debian's, or apt-get install docker-registry")
     return found
 
 
@@ -45,18 +48,25 @@ def docker_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def runner(docker_config: Path) -> SubprocessRunner:
-    named = os.environ.get("HARNESS_TEST_DOCKER_HOST")
+    named = os.environ.get("CONTRACT_DOCKER_HOST")
     extra = {"DOCKER_HOST": named} if named else {}
     return SubprocessRunner(env={**os.environ, **extra, "DOCKER_CONFIG": str(docker_config)})
 
 
 @pytest.fixture(scope="session")
-def engine(runner: SubprocessRunner, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    folders = EngineFolders(tmp_path_factory.mktemp("engine-state"), tmp_path_factory.mktemp("engine-data"))
-    found = EngineSupply(folders=folders, runner=runner, waiter=Waiter()).answering()
-    if found is None:
-        pytest.skip("no container engine answers: start Docker, or set HARNESS_TEST_DOCKER_HOST")
-    return found
+def engine(runner: SubprocessRunner) -> Iterator[Engine]:
+    """The engine that answers, or the harness's own, started where Docker is installed and this is root."""
+    state, cache = platformdirs.user_state_path(APP), platformdirs.user_cache_path(APP)
+    supply = EngineSupply(
+        folders=EngineFolders(state / "engine", cache / "engine" / "data"), runner=runner, waiter=Waiter()
+    )
+    if found := supply.answering():
+        yield found
+        return
+    if os.geteuid() != 0 or which("dockerd", path="/usr/sbin:/usr/bin") is None:
+        pytest.skip("no container engine answers: start Docker, or run `make e2e` once as root, which installs it")
+    yield supply.acquire()
+    supply.release(keep=(state / "clusters").is_dir() and any((state / "clusters").glob("*/cluster.json")))
 
 
 @dataclass

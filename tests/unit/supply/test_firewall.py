@@ -61,8 +61,10 @@ def test_only_our_engines_chains_rules_and_policy_are_taken_back() -> None:
     clean_filter(iptables, FilterState(untouched=True, forward_policy="ACCEPT"))
 
     assert iptables.restored == [
-        ("*filter\n-D FORWARD -j DOCKER-USER\n-F DOCKER\n-F DOCKER-USER\n-X DOCKER\n-X DOCKER-USER\n"
-        "-P FORWARD ACCEPT\nCOMMIT\n")
+        (
+            "*filter\n-D FORWARD -j DOCKER-USER\n-F DOCKER\n-F DOCKER-USER\n-X DOCKER\n-X DOCKER-USER\n"
+            "-P FORWARD ACCEPT\nCOMMIT\n"
+        )
     ]
 
 
