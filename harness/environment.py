@@ -7,7 +7,7 @@ no logic of their own.
 from __future__ import annotations
 
 import secrets as random
-import tempfile
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +27,7 @@ from harness.dvc import Verdict
 from harness.errors import EnvironmentFailed, HarnessError, WaitAbandoned
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
+from harness.liveness import alive
 from harness.model import AirflowRelease, Cluster, Engine, Seeded, Services, StandIn, Toolchain
 from harness.names import AIRFLOW_NAMESPACE, GIT_URL
 from harness.pipeline.seed import Seed, SeedPlan, build_seed
@@ -83,7 +84,11 @@ class Environment:
             on_change=lambda what, state: status(f"{what}: {state}"),
             given_up=self._gave_up.is_set,
         )
-        self.journal = Journal(settings.state_dir / "runs" / self.run_id / "journal.jsonl")
+        self._open = ExitStack()
+        # Everything of this run that is on disk, in one place: what a killed run leaves, `harness sweep` removes.
+        self._folder = settings.state_dir / "runs" / self.run_id
+        self._open.enter_context(alive(self._folder))
+        self.journal = Journal(self._folder / "journal.jsonl")
         self.usual = UsualTimes(settings.state_dir / "usual-times.json")
         self.status = status
         self.failed = False
@@ -92,6 +97,7 @@ class Environment:
         self.toolchain: Toolchain | None = None
         self.cluster: Cluster | None = None
         self.kube: KubeApi | None = None
+        self.api: AirflowApi | None = None
         self.ready: Ready | None = None
         self.stand_ins: tuple[StandIn, ...] = ()
         self.supply_note = str(settings.supply)
@@ -102,8 +108,8 @@ class Environment:
             status=status,
         )
         self._target: KindTarget | None = None
-        self._open = ExitStack()
-        self._scratch = Path(self._open.enter_context(tempfile.TemporaryDirectory(prefix="harness-")))
+        self.scratch = self._folder / "scratch"
+        self.scratch.mkdir()
         self._seed_waiting: Seeded | None = None
 
     @property
@@ -140,7 +146,9 @@ class Environment:
         problem: HarnessError | None = None
         keep = self.keeps_cluster
         try:
-            self._open.close()
+            for client in (self.api, self.kube):
+                if client is not None:
+                    client.close()
             if self._target is not None and keep:
                 (self._target.folder / "kept").touch()
             elif self._target is not None:
@@ -153,6 +161,10 @@ class Environment:
         except HarnessError as error:
             problem = problem or error
         self.usual.remember(self.timeline)
+        shutil.rmtree(self.scratch)
+        self._open.close()
+        if keep or not self.journal.open():
+            shutil.rmtree(self._folder)
         if problem is not None:
             raise problem
 
@@ -212,7 +224,6 @@ class Environment:
     def _fill(self, toolchain: Toolchain, cluster: Cluster, plan: ReleasePlan, folder: Path) -> Ready:
         secrets = ClusterSecrets.of_cluster(folder, self.redactor)
         self.kube = kube = KubeApi(cluster.kubeconfig, cluster.context)
-        self._open.callback(kube.close)
         deployer = ServicesDeployer(
             cluster=cluster,
             folder=folder,
@@ -248,8 +259,7 @@ class Environment:
                 # Of several failures the first cause is the one to show: what gave up because of it is not.
                 raise next((first for part in parts if (first := self._cause(part))), error) from None
         self._seed_waiting = seed.seeded
-        api = AirflowApi(release.url, release.username, release.password, waiter=self.waiter)
-        self._open.callback(api.close)
+        self.api = api = AirflowApi(release.url, release.username, release.password, waiter=self.waiter)
         return Ready(toolchain, cluster, services, release, kube, api)
 
     def _give_up_on_failure(self, part: Future[None]) -> None:
@@ -356,7 +366,7 @@ class Environment:
             client.put_object(Bucket=services.s3.bucket, Key=key, Body=path.read_bytes())
 
     def _build_seed(self, services: Services) -> Seed:
-        scratch = self._scratch / f"seed-{random.token_hex(4)}"
+        scratch = self.scratch / f"seed-{random.token_hex(4)}"
         scratch.mkdir()
         plan = SeedPlan(
             template=asset("fixtures") / "repository",

@@ -6,7 +6,9 @@ and the end of the session takes it down, whatever happened.
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from harness.session import Session
 
 _STDERR = "harness-stderr"
+_REPORT_COLUMNS = 140
 _SESSION = pytest.StashKey["Session"]()
 
 
@@ -156,8 +159,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """The report: verdict, stand-ins, timeline, evidence."""
+    from harness.report.console import ReportConsole  # noqa: PLC0415 - a test run without a cluster loads none of this
+
     session = config.stash.get(_SESSION, None)
     if session is None:
         return
     terminalreporter.section("harness")
-    session.conclude(code=ExitCode(int(exitstatus)) if int(exitstatus) in set(ExitCode) else None)
+    text = io.StringIO()
+    # Through pytest's own writer, so that the lines stand where pytest's do; wide enough for the table in any log.
+    console = ReportConsole(file=text, width=max(shutil.get_terminal_size().columns, _REPORT_COLUMNS))
+    session.conclude(console, code=ExitCode(int(exitstatus)) if int(exitstatus) in set(ExitCode) else None)
+    terminalreporter.write(text.getvalue())

@@ -80,7 +80,7 @@ class Prover:
         environment = self._environment
         seeded = self._start_from(reseed=reseed)
         expectation = self._expectation(seeded, changes=changes)
-        with tempfile.TemporaryDirectory(prefix="harness-proof-") as workspace:
+        with tempfile.TemporaryDirectory(prefix="proof-", dir=environment.scratch) as workspace:
             gatherer = self._gatherer(expectation, Path(workspace))
             before = gatherer.snapshot()
             if before.tip is not None:
@@ -113,7 +113,7 @@ class Prover:
         environment, services = self._environment, self._ready.services
         branch = environment.settings.policy.branch
         env = self._access().env
-        with tempfile.TemporaryDirectory(prefix="harness-foreign-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="foreign-", dir=environment.scratch) as scratch:
             clone = Path(scratch) / "clone"
             run = environment.runner.run
             run(["git", "clone", "--quiet", "--depth", "1", "--branch", branch, services.git.outside, clone], env=env)

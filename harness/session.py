@@ -95,11 +95,11 @@ class Session:
             kept=kept(environment),
         )
 
-    def conclude(self, *, code: ExitCode | None = None) -> ExitCode:
-        """Write the evidence and the report; returns the exit code."""
+    def conclude(self, console: Console, *, code: ExitCode | None = None) -> ExitCode:
+        """Write the evidence, and the report to a console; returns the exit code."""
         report = self.report(code=code)
         files.write(report, redactor=self.environment.redactor)
-        Summary(self._console, redactor=self.environment.redactor).report(report)
+        Summary(console, redactor=self.environment.redactor).report(report)
         return report.code
 
     def _status(self, text: str) -> None:
@@ -118,7 +118,7 @@ def run_once(settings: Settings, console: Console) -> ExitCode:
             session.error = error
             session.environment.failed = True
         session.down()
-    return session.conclude()
+    return session.conclude(console)
 
 
 def bring_up(settings: Settings, console: Console) -> ExitCode:
@@ -132,7 +132,7 @@ def bring_up(settings: Settings, console: Console) -> ExitCode:
             session.environment.failed = True
         session.down()
     code = ExitCode.GREEN if session.error is None else session.exit_code
-    return session.conclude(code=code)
+    return session.conclude(console, code=code)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from harness.environment import KEPT_CLUSTER
 from harness.errors import CleanupFailed, ExitCode, HarnessError, UsageError
 from harness.journal import Entry, Journal
 from harness.kubeapi import KubeApi
+from harness.liveness import is_alive
 from harness.model import Engine
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
 from harness.process import SubprocessRunner
@@ -148,7 +149,8 @@ def sweep(settings: Settings, console: Console) -> ExitCode:
     runner = SubprocessRunner()
     problems: dict[str, str] = {}
     swept = 0
-    journals = [Journal(path) for path in sorted((settings.state_dir / "runs").glob("*/journal.jsonl"))]
+    over = [folder for folder in sorted((settings.state_dir / "runs").glob("*")) if not is_alive(folder)]
+    journals = [Journal(folder / "journal.jsonl") for folder in over]
     if any(journal.open() for journal in journals):
         with _engine(settings, runner) as engine:
             removers: dict[str, Callable[[Entry], None]] = {
@@ -170,7 +172,7 @@ def sweep(settings: Settings, console: Console) -> ExitCode:
                         swept += 1
                         console.print(f"removed {entry.kind} {entry.name}", highlight=False)
     for journal in journals:
-        if not journal.open():
+        if not [entry for entry in journal.open() if f"{entry.kind} {entry.name}" in problems]:
             shutil.rmtree(journal.path.parent)
     if problems:
         raise CleanupFailed("some things could not be removed", evidence=problems, next_step="harness doctor")
