@@ -14,7 +14,7 @@ from rich.console import Console
 from harness import session, verbs
 from harness.errors import ExitCode, HarnessError, Interrupted
 from harness.report.console import ReportConsole
-from harness.settings import Keep, S3Backend, SupplyKind, resolve
+from harness.settings import Keep, S3Backend, SupplyKind, mirrors, resolve
 
 app = typer.Typer(
     add_completion=False,
@@ -32,6 +32,9 @@ Chart = Annotated[str | None, typer.Option(help="Official chart: folder, archive
 Values = Annotated[list[Path] | None, typer.Option(help="Further Helm values, applied last.")]
 Dags = Annotated[Path | None, typer.Option(help="Folder with the DAG under test.")]
 DagId = Annotated[str | None, typer.Option(help="The DAG under test.")]
+Mirrors = Annotated[
+    list[str] | None, typer.Option(metavar="HOST=MIRROR", help="Pull the images of a registry from a mirror.")
+]
 Patience = Annotated[float | None, typer.Option(help="Multiplies every deadline; above 1 on slow machines.")]
 
 
@@ -64,11 +67,13 @@ def run(
     dags: Dags = None,
     dag_id: DagId = None,
     patience: Patience = None,
+    registry_mirror: Mirrors = None,
 ) -> ExitCode:
     """Bring an environment up, run the DAG once, judge it, take everything down."""
     settings = resolve(
         supply=supply, s3=s3, keep=keep, cluster_name=cluster, airflow_chart=airflow_chart,
         values=tuple(values) if values else None, dags=dags, dag_id=dag_id, patience=patience,
+        registry_mirror=mirrors(registry_mirror),
     )  # fmt: skip
     return session.run_once(settings, ReportConsole())
 
@@ -83,11 +88,13 @@ def up(
     values: Values = None,
     dags: Dags = None,
     patience: Patience = None,
+    registry_mirror: Mirrors = None,
 ) -> ExitCode:
     """Bring an environment up and keep it."""
     settings = resolve(
         supply=supply, s3=s3, keep=Keep.ALWAYS, cluster_name=cluster, airflow_chart=airflow_chart,
         values=tuple(values) if values else None, dags=dags, patience=patience,
+        registry_mirror=mirrors(registry_mirror),
     )  # fmt: skip
     return session.bring_up(settings, ReportConsole())
 

@@ -172,7 +172,7 @@ class Environment:
     def keeps_cluster(self) -> bool:
         """Whether the cluster outlives this run, as things stand now."""
         keep = self.settings.keep
-        return self._target is not None and (keep is Keep.ALWAYS or (keep is Keep.ON_FAILURE and self.failed))
+        return self.cluster is not None and (keep is Keep.ALWAYS or (keep is Keep.ON_FAILURE and self.failed))
 
     def reseed(self) -> Seeded:
         """A fresh repository and prefix for the next run; the one made while the cluster came up is used first.

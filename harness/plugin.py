@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import ExitCode, HarnessError
-from harness.settings import Keep, S3Backend, Settings, SupplyKind, TargetKind, resolve
+from harness.settings import Keep, S3Backend, Settings, SupplyKind, TargetKind, mirrors, resolve
 
 if TYPE_CHECKING:
     from harness.environment import Environment
@@ -65,7 +65,6 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def _settings(config: pytest.Config) -> Settings:
-    mirrors = config.getoption("--registry-mirror")
     values = config.getoption("--values")
     return resolve(
         target=config.getoption("--target"),
@@ -78,7 +77,7 @@ def _settings(config: pytest.Config) -> Settings:
         dags=config.getoption("--dags"),
         dag_id=config.getoption("--dag-id"),
         patience=config.getoption("--patience"),
-        registry_mirror=dict(mirror.split("=", 1) for mirror in mirrors) if mirrors else None,
+        registry_mirror=mirrors(config.getoption("--registry-mirror")),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,21 @@ class Settings(BaseSettings):
         """Flag, environment, pyproject.toml, in this order."""
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, PyprojectTomlConfigSettingsSource(settings_cls)
+
+
+def mirrors(given: Sequence[str] | None) -> dict[str, str] | None:
+    """`HOST=MIRROR` flags as a map; None if none was given.
+
+    Raises:
+        UsageError: One has another form.
+    """
+    if not given:
+        return None
+    pairs = [flag.partition("=") for flag in given]
+    wrong = [flag for flag, (host, _, mirror) in zip(given, pairs, strict=True) if not (host and mirror)]
+    if wrong:
+        raise UsageError(f"a registry mirror is HOST=MIRROR, not {wrong[0]!r}")
+    return {host: mirror for host, _, mirror in pairs}
 
 
 def resolve(**flags: Any) -> Settings:

@@ -23,6 +23,7 @@ from harness.model import Engine
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
 from harness.process import SubprocessRunner
 from harness.settings import Settings
+from harness.supply.cache import Cache
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.targets.removal import remove_cluster, remove_container
 from harness.versions import versions
@@ -51,13 +52,28 @@ def doctor(settings: Settings, console: Console) -> ExitCode:
 
 
 def cache(settings: Settings, console: Console, *, clear: bool) -> ExitCode:
-    """What the caches hold; cleared on request."""
-    console.print(f"caches are in {settings.cache_dir}", highlight=False)
-    if clear:
-        if _cluster_folders(settings):
-            raise UsageError("a kept cluster still needs the caches", next_step="harness down, then again")
-        shutil.rmtree(settings.cache_dir, ignore_errors=False) if settings.cache_dir.exists() else None
-        console.print("cleared")
+    """What the caches hold; evicted down to the budget, or cleared on request.
+
+    Raises:
+        UsageError: A kept cluster still stands on what should be cleared.
+    """
+    if clear and _cluster_folders(settings):
+        raise UsageError("a kept cluster still needs the caches", next_step="harness down, then again")
+    runner = SubprocessRunner()
+    with _engine(settings, runner) as engine:
+        caches = Cache(engine=engine, runner=runner, cache_dir=settings.cache_dir)
+        evicted = caches.clear() if clear else caches.evict(settings.cache_limit_gb)
+        usage = caches.usage()
+    table = Table("GB", "last used", "what", box=None)
+    for image in usage.images:
+        table.add_row(f"{image.unique / 1e9:.2f}", f"{image.last_used:%Y-%m-%d %H:%M}", ", ".join(image.names))
+    table.add_row(f"{usage.build_cache_bytes / 1e9:.2f}", "", "build cache")
+    for name, size in usage.folders.items():
+        table.add_row(f"{size / 1e9:.2f}", "", f"{settings.cache_dir / name}")
+    console.print(table)
+    for name in evicted.removed:
+        console.print(f"removed {name}", highlight=False)
+    console.print(f"{usage.total / 1e9:.1f} GB of at most {settings.cache_limit_gb:.0f} GB", highlight=False)
     return ExitCode.GREEN
 
 

@@ -135,6 +135,8 @@ class ServicesDeployer:
             WaitFailed: The pod failed, with its own words, or cannot come to run.
             WaitTimeout: It took too long.
         """
+        # A pod that asks before the cluster's resolver is up gets "no such name", which would prove nothing.
+        self._kube.wait_rollout("Deployment", "coredns", "kube-system", self._waiter, timeout=_ROLLOUT_SECONDS)
         name = f"harness-probe-{random.token_hex(4)}"
         program = package_path("services", "probe", "probe.py").read_text(encoding="utf-8")
         self._kube.apply(self._render("probe", name=name, program=program, image=self._images["worker"], bucket=bucket))
