@@ -104,7 +104,8 @@ class Environment:
         self._engines = EngineSupply(
             folders=EngineFolders(settings.state_dir / "engine", settings.cache_dir / "engine" / "data"),
             runner=self.runner,
-            waiter=self.waiter,
+            # Not the one that gives up when a part fails: stopping the engine is what must still happen then.
+            waiter=Waiter(patience=settings.patience),
             status=status,
         )
         self._target: KindTarget | None = None

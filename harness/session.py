@@ -60,6 +60,8 @@ class Session:
         try:
             self.environment.down()
         except HarnessError as error:
+            if isinstance(self.error, HarnessError):
+                self.error.evidence["cleaning up failed too"] = str(error)
             self.error = self.error or error
 
     @property
