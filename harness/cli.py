@@ -8,6 +8,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 from rich.console import Console
 
@@ -161,8 +162,18 @@ def cache(
 
 
 def main() -> None:
-    """Entry point of the `harness` command."""
-    app()
+    """Entry point of the `harness` command: a wrong flag is a usage error, by our code and not by click's 2."""
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = ExitCode.USAGE
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.USAGE
+    except click.Abort:
+        code = ExitCode.INTERRUPTED
+    sys.exit(int(code or 0))
 
 
 if __name__ == "__main__":

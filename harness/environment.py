@@ -22,9 +22,11 @@ from harness.airflow.api import AirflowApi
 from harness.airflow.chart import Chart, contract, resolve_chart
 from harness.airflow.chart_values import check_values
 from harness.airflow.release import ReleaseInstaller, ReleasePlan
-from harness.assets import asset
+from harness.assets import asset, package_path
+from harness.diagnostics.doctor import Level, examine
+from harness.diagnostics.host import LocalHost
 from harness.dvc import Verdict
-from harness.errors import EnvironmentFailed, HarnessError, WaitAbandoned
+from harness.errors import EnvironmentFailed, HarnessError, UsageError, WaitAbandoned
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.liveness import alive
@@ -44,6 +46,7 @@ from harness.timeline import Timeline, UsualTimes
 from harness.wait import Waiter
 
 KEPT_CLUSTER = "harness-kept"
+_NEEDED_OF_THE_MACHINE = frozenset({"memory", "disk"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,9 @@ class Environment:
                     self._target.down()
         except HarnessError as error:
             problem = error
+        finally:
+            if self._target is not None:
+                self._target.release()
         try:
             self._engines.release(keep=keep or self._clusters_left())
         except HarnessError as error:
@@ -193,6 +199,10 @@ class Environment:
 
     def _up(self) -> Ready:
         # What the user got wrong is found before anything is built or started.
+        self._check_machine()
+        dags = self.settings.dags or asset("dags")
+        if not any(dags.rglob("*.py")):
+            raise UsageError(f"there is no DAG file in {dags}", next_step="name the folder with --dags")
         spec = self.settings.airflow_chart
         remote = spec is not None and spec.startswith(("http://", "https://", "oci://"))
         chart = None if remote else self._chart(None)
@@ -240,8 +250,8 @@ class Environment:
             deployer.apply(self._pipeline_config())
         seed = self._build_seed(services)
         with ThreadPoolExecutor(max_workers=4, thread_name_prefix="up") as pool:
-            store: Future[None] = pool.submit(self._bring_s3, services, seed)
-            repository: Future[None] = pool.submit(self._bring_git, services, seed)
+            store: Future[None] = pool.submit(self._bring_s3, deployer, services, seed)
+            repository: Future[None] = pool.submit(self._bring_git, deployer, services, seed)
             parts: tuple[Future[None], ...] = (store, repository)
             for part in parts:
                 part.add_done_callback(self._give_up_on_failure)
@@ -255,13 +265,32 @@ class Environment:
                 release = self._install(toolchain, cluster, kube, plan, secrets)
                 for part in parts:
                     part.result()
-            except HarnessError as error:
+            except BaseException as error:
                 self._gave_up.set()
+                if not isinstance(error, HarnessError):
+                    raise
                 # Of several failures the first cause is the one to show: what gave up because of it is not.
                 raise next((first for part in parts if (first := self._cause(part))), error) from None
         self._seed_waiting = seed.seeded
         self.api = api = AirflowApi(release.url, release.username, release.password, waiter=self.waiter)
         return Ready(toolchain, cluster, services, release, kube, api)
+
+    def _check_machine(self) -> None:
+        """Refuse a machine on which the run would only fail later and less clearly.
+
+        Raises:
+            EnvironmentFailed: Too little memory or disk; with the numbers.
+        """
+        findings = examine(
+            LocalHost(self.runner), cache_dir=self.settings.cache_dir, package=package_path("versions.toml")
+        )
+        short = [found for found in findings if found.level is Level.FAIL and found.name in _NEEDED_OF_THE_MACHINE]
+        if short:
+            raise EnvironmentFailed(
+                "this machine has too little for a cluster",
+                evidence={found.name: f"{found.found}, needed {found.needed}" for found in short},
+                next_step="; ".join(found.mend for found in short),
+            )
 
     def _give_up_on_failure(self, part: Future[None]) -> None:
         if part.exception() is not None:
@@ -339,12 +368,15 @@ class Environment:
             transient=(EnvironmentFailed,),
         )
 
-    def _bring_git(self, services: Services, seed: Seed) -> None:
+    def _bring_git(self, deployer: ServicesDeployer, services: Services, seed: Seed) -> None:
         with self.timeline.phase("Git server, seeded"):
+            # First the rollout: what answers before it may be the pod of an earlier run, about to go.
+            deployer.wait("git")
             self._push_seed(seed, services)
 
-    def _bring_s3(self, services: Services, seed: Seed) -> None:
+    def _bring_s3(self, deployer: ServicesDeployer, services: Services, seed: Seed) -> None:
         with self.timeline.phase("S3, seeded"):
+            deployer.wait("s3")
             s3.prove(services.s3, waiter=self.waiter)
             self._put_objects(seed, services)
 

@@ -105,8 +105,9 @@ def harness_session(pytestconfig: pytest.Config, harness_settings: Settings) -> 
         try:
             session.environment.up()
             yield session
-        except (HarnessError, KeyboardInterrupt) as error:
+        except BaseException as error:
             session.error = error
+            session.environment.failed = True
             if isinstance(error, HarnessError):
                 pytest.exit(f"harness: {error}", returncode=int(error.exit_code))
             raise
@@ -150,10 +151,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if harness is None:
         return
     failed = exitstatus == pytest.ExitCode.TESTS_FAILED
+    proven = harness.verdict is not None
     if isinstance(harness.error, HarnessError) and exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
         session.exitstatus = int(harness.error.exit_code)
     elif failed:
-        session.exitstatus = int(ExitCode.VERDICT_RED)
+        session.exitstatus = int(ExitCode.VERDICT_RED if proven else ExitCode.ENVIRONMENT_FAILED)
+    elif exitstatus == pytest.ExitCode.OK and not proven:
+        session.exitstatus = int(ExitCode.NOTHING_PROVEN)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:

@@ -93,6 +93,15 @@ class Runner(Protocol):
         """Run `source | sink` and wait for both; the same errors as `run`."""
 
 
+def _ambient() -> dict[str, str]:
+    """The environment without Git's own variables.
+
+    A hook, or `git rebase --exec`, that starts the harness sets GIT_DIR and GIT_INDEX_FILE: every git of ours would
+    then work on the reader's own repository.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+
 @dataclass(slots=True)
 class SubprocessRunner:
     """The real `Runner`.
@@ -103,7 +112,7 @@ class SubprocessRunner:
         transcript: Where each command, its exit code and its time are noted; None for nowhere.
     """
 
-    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    env: Mapping[str, str] = field(default_factory=_ambient, repr=False)
     redactor: Redactor = field(default_factory=Redactor)
     transcript: Path | None = None
 

@@ -55,11 +55,15 @@ class Session:
 
         What explains a failure is collected first: afterwards it is gone.
         """
-        if self.error is not None or self.environment.failed:
-            self.diagnoses = explain(self.environment, self.error)
+        with undisturbed(self._console):
+            if self.error is not None or self.environment.failed:
+                self.diagnoses = explain(self.environment, self.error)
+            self._down()
+
+    def _down(self) -> None:
         try:
             self.environment.down()
-        except HarnessError as error:
+        except Exception as error:  # noqa: BLE001 - it is reported, with the run's own error if there is one
             if isinstance(self.error, HarnessError):
                 self.error.evidence["cleaning up failed too"] = str(error)
             self.error = self.error or error
@@ -116,7 +120,7 @@ def run_once(settings: Settings, console: Console) -> ExitCode:
         try:
             session.environment.up()
             session.environment.failed = not Prover(session.environment).prove().verdict.green
-        except (HarnessError, KeyboardInterrupt) as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is, what exists is taken down, and it is reported
             session.error = error
             session.environment.failed = True
         session.down()
@@ -129,7 +133,7 @@ def bring_up(settings: Settings, console: Console) -> ExitCode:
     with session.phases(), terminated_like_interrupted():
         try:
             session.environment.up()
-        except (HarnessError, KeyboardInterrupt) as error:
+        except BaseException as error:  # noqa: BLE001 - whatever it is, what exists is taken down, and it is reported
             session.error = error
             session.environment.failed = True
         session.down()
@@ -152,6 +156,24 @@ def terminated_like_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def undisturbed(console: Console) -> Iterator[None]:
+    """Let a second Ctrl-C not break off the clean-up that the first one asked for; only in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        console.print("taking everything down first; kill -9 leaves the rest to `harness sweep`", highlight=False)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def facts(environment: Environment) -> RunFacts:

@@ -225,7 +225,9 @@ def _kept(settings: Settings) -> Path:
     name = settings.cluster_name
     folders = _cluster_folders(settings)
     if name is None:
-        candidates = [folder for folder in folders if folder.name == KEPT_CLUSTER] or folders
+        # Never one that a run is using: only what was kept on purpose is meant when no name is given.
+        kept = [folder for folder in folders if _is_kept(folder)]
+        candidates = [folder for folder in kept if folder.name == KEPT_CLUSTER] or kept
         if len(candidates) == 1:
             return candidates[0]
     found = [folder for folder in folders if folder.name == name]

@@ -83,6 +83,8 @@ class ReleaseInstaller:
         changed = tuple(name for name, value in plan.fingerprint.items() if known.get(name) != value)
         if not changed:
             return ()
+        # Until it is through, nothing is known of the release: an upgrade that was broken off is neither old nor new.
+        self._kube.delete("ConfigMap", _FINGERPRINT, AIRFLOW_NAMESPACE)
         # Jobs cannot be changed, and without hooks Helm would try to.
         for job in _JOBS:
             self._kube.delete("Job", job, AIRFLOW_NAMESPACE)

@@ -182,10 +182,13 @@ class EngineSupply:
         self._status("starting a container engine of our own")
         folders = self._folders
         folders.data.mkdir(parents=True, exist_ok=True, mode=0o711)
-        self._filter_file.write_text(json.dumps(asdict(filter_state(self._runner))))
+        if not self._filter_file.exists():  # else an engine of ours was killed, and what is there now is its own
+            self._filter_file.write_text(json.dumps(asdict(filter_state(self._runner))))
         configuration = folders.state / "daemon.json"
         configuration.write_text(json.dumps(self._configuration(), indent=1))
         log = folders.state / "dockerd.log"
+        # A new log for a new daemon: the last words of an earlier one would be taken for its own.
+        log.write_text("", encoding="utf-8")
         # dockerd does not go into the background by itself, and it must outlive this process when a cluster is kept.
         launcher = 'exec setsid "$0" --config-file "$1" >>"$2" 2>&1 </dev/null &'
         self._runner.run(["sh", "-c", launcher, "dockerd", configuration, log], env={"PATH": _path()}, timeout=30)
@@ -257,6 +260,10 @@ class EngineSupply:
         if not pid_file.exists():
             return
         pid = int(pid_file.read_text())
+        if not _is_ours(pid, self._folders.state):
+            # Of a machine that has restarted since: the number is somebody else's now.
+            pid_file.unlink()
+            return
         try:
             os.kill(pid, signal.SIGTERM)
         except ProcessLookupError:
@@ -277,6 +284,15 @@ class EngineSupply:
                 next_step=f"kill {pid}",
                 evidence={"log": str(self._folders.state / "dockerd.log")},
             ) from error
+
+
+def _is_ours(pid: int, state: Path) -> bool:
+    """Whether that process is the daemon which was started with our configuration."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return str(state / "daemon.json").encode() in words
 
 
 def _alive(pid: int) -> bool:

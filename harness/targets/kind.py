@@ -12,9 +12,9 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -123,6 +123,7 @@ class KindTarget:
         self._journal = journal
         self._status = status
         self._entries: list[Entry] = []
+        self._held: IO[str] | None = None
 
     @property
     def folder(self) -> Path:
@@ -139,30 +140,32 @@ class KindTarget:
         cluster = self._seam()
         if raised := raise_limits():
             self._status(f"raised inotify limits: {raised}")
-        with self._locked():
-            up = self._reuse(cluster) if cluster.exists() else self._create(cluster)
-            self._load_images(cluster)
+        self._lock()
+        up = self._reuse(cluster) if cluster.exists() else self._create(cluster)
+        self._load_images(cluster)
         return up
 
     def down(self) -> None:
-        """Remove the cluster, its network and its folder."""
+        """Remove the cluster, its network and its folder; does nothing for a cluster that this run never had."""
+        if self._held is None:
+            return  # this run never had the cluster: it is somebody else's
         cluster = self._seam()
+        if not (self._folder / "cluster.json").exists() and cluster.exists():
+            raise GuardError(f"the cluster {self.name} was not made by the harness, so it is not removed")
         problems: list[str] = []
-        with self._locked():
-            if not (self._folder / "cluster.json").exists() and cluster.exists():
-                raise GuardError(f"the cluster {self.name} was not made by the harness, so it is not removed")
-            for action in (cluster.delete, self._remove_network):
-                try:
-                    action()
-                except HarnessError as error:
-                    problems.append(str(error))
-            if problems:
-                raise CleanupFailed(
-                    f"the cluster {self.name} could not be removed whole",
-                    evidence={str(number): problem for number, problem in enumerate(problems, start=1)},
-                    next_step="harness sweep",
-                )
-            shutil.rmtree(self._folder, ignore_errors=False) if self._folder.exists() else None
+        for action in (cluster.delete, self._remove_network):
+            try:
+                action()
+            except HarnessError as error:
+                problems.append(str(error))
+        if problems:
+            raise CleanupFailed(
+                f"the cluster {self.name} could not be removed whole",
+                evidence={str(number): problem for number, problem in enumerate(problems, start=1)},
+                next_step="harness sweep",
+            )
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
         for entry in self._entries:
             self._journal.removed(entry)
         self._entries.clear()
@@ -171,13 +174,14 @@ class KindTarget:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         host = self._toolchain.engine.host
         self._entries.append(self._journal.record("cluster", self.name, host=host, folder=str(self._folder)))
+        # Before anything is created: a cluster whose making was broken off is known as ours, and is not reused.
+        (self._folder / "cluster.json").write_text(json.dumps({"run": self._run_id}))
         try:
             self._make_network()
             ports = self._create_on_free_ports(cluster)
         except HarnessError as error:
             self._status("removing what was begun")
             try:
-                (self._folder / "cluster.json").write_text("{}")
                 self.down_unlocked(cluster)
             except HarnessError as second:
                 error.evidence["cleaning up failed too"] = second.message
@@ -275,7 +279,9 @@ class KindTarget:
         self._docker("network", "create", "--driver", "bridge", "--label", label, self.name)
 
     def _remove_network(self) -> None:
-        listed = self._docker("network", "ls", "--filter", f"name=^{self.name}$", "--format", "{{.Name}}")
+        # By our label, too: a network of that name which somebody else made is not ours to remove.
+        ours = ("--filter", f"name=^{self.name}$", "--filter", "label=harness.run")
+        listed = self._docker("network", "ls", *ours, "--format", "{{.Name}}")
         if self.name in listed.split():
             self._docker("network", "rm", self.name)
 
@@ -286,11 +292,27 @@ class KindTarget:
     def _seam(self) -> RunnerKindCluster:
         return RunnerKindCluster(name=self.name, folder=self._folder, toolchain=self._toolchain, runner=self._runner)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Two processes never work on one cluster name at once."""
+    def release(self) -> None:
+        """Let others use the cluster's name."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    def _lock(self) -> None:
+        """Hold the cluster's name until `release`: two runs on one cluster would seed over each other.
+
+        Raises:
+            GuardError: Another run has it.
+        """
         locks = self._folder.parent
         locks.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (locks / f".{self.name}.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+        held = (locks / f".{self.name}.lock").open("a")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held.close()
+            raise GuardError(
+                f"another run is using the cluster {self.name}",
+                next_step="wait for it to end, or name another cluster with --cluster",
+            ) from None
+        self._held = held

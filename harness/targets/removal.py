@@ -29,7 +29,18 @@ def remove_cluster(name: str, *, folder: Path, engine: Engine, runner: Runner) -
             remove_container(node, engine=engine, runner=runner)
         except HarnessError as error:
             problems[f"container {node}"] = error.message
-    networks = _docker(engine, runner, "network", "ls", "--filter", f"name=^{name}$", "--format", "{{.Name}}").split()
+    networks = _docker(
+        engine,
+        runner,
+        "network",
+        "ls",
+        "--filter",
+        f"name=^{name}$",
+        "--filter",
+        "label=harness.run",
+        "--format",
+        "{{.Name}}",
+    ).split()
     if name in networks and not problems:
         try:
             _docker(engine, runner, "network", "rm", name)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import yaml
@@ -32,21 +34,38 @@ def toolchain(node_image: str = "node:1") -> Toolchain:
     )
 
 
-def target(folder: Path, runner: FakeKind, *, node_image: str = "node:1", name: str = "h-1") -> KindTarget:
-    return KindTarget(
-        name=name,
-        run_id="run-1",
-        state_dir=folder,
-        toolchain=toolchain(node_image),
-        runner=runner,
-        journal=Journal(folder / "journal.jsonl"),
-    )
+class Make(Protocol):
+    def __call__(self, runner: FakeKind, *, node_image: str = "node:1") -> KindTarget: ...
 
 
-def test_a_new_cluster_has_its_own_network_ports_and_kubeconfig(tmp_path: Path) -> None:
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[Make]:
+    """Makes the target of a run; a further one is that of the next run, when the one before has ended."""
+    made: list[KindTarget] = []
+
+    def make(runner: FakeKind, *, node_image: str = "node:1") -> KindTarget:
+        for earlier in made:
+            earlier.release()
+        made.append(
+            KindTarget(
+                name="h-1",
+                run_id="run-1",
+                state_dir=tmp_path,
+                toolchain=toolchain(node_image),
+                runner=runner,
+                journal=Journal(tmp_path / "journal.jsonl"),
+            )
+        )
+        return made[-1]
+
+    yield make
+    made[-1].release()
+
+
+def test_a_new_cluster_has_its_own_network_ports_and_kubeconfig(tmp_path: Path, target: Make) -> None:
     kind = FakeKind()
 
-    cluster = target(tmp_path, kind).up()
+    cluster = target(kind).up()
 
     assert kind.networks == {"h-1"}
     assert not cluster.reused
@@ -58,10 +77,12 @@ def test_a_new_cluster_has_its_own_network_ports_and_kubeconfig(tmp_path: Path) 
     assert mapped[30443]["hostPort"] == cluster.ports["git"]
 
 
-def test_kind_runs_with_the_engine_and_network_of_this_run_and_no_ambient_kubeconfig(tmp_path: Path) -> None:
+def test_kind_runs_with_the_engine_and_network_of_this_run_and_no_ambient_kubeconfig(
+    tmp_path: Path, target: Make
+) -> None:
     kind = FakeKind()
 
-    target(tmp_path, kind).up()
+    target(kind).up()
 
     create = next(env for call, env in zip(kind.calls, kind.environments, strict=True) if call[1:2] == ["create"])
     assert create["DOCKER_HOST"] == "unix:///run/ours.sock"
@@ -70,10 +91,10 @@ def test_kind_runs_with_the_engine_and_network_of_this_run_and_no_ambient_kubeco
     assert create["PATH"].startswith("/opt/engine")
 
 
-def test_the_cluster_is_journalled_before_it_is_created(tmp_path: Path) -> None:
+def test_the_cluster_is_journalled_before_it_is_created(tmp_path: Path, target: Make) -> None:
     kind = FakeKind()
     kind.fail_create_with = ["no such image"]
-    one = target(tmp_path, kind)
+    one = target(kind)
 
     with pytest.raises(CommandFailed, match="exit code 1"):
         one.up()
@@ -82,12 +103,12 @@ def test_the_cluster_is_journalled_before_it_is_created(tmp_path: Path) -> None:
     assert '"name": "h-1"' in written
 
 
-def test_what_a_failed_creation_began_is_removed(tmp_path: Path) -> None:
+def test_what_a_failed_creation_began_is_removed(tmp_path: Path, target: Make) -> None:
     kind = FakeKind()
     kind.fail_create_with = ["no such image"]
 
     with pytest.raises(CommandFailed, match="no such image"):
-        target(tmp_path, kind).up()
+        target(kind).up()
 
     assert kind.clusters == set()
     assert kind.networks == set()
@@ -95,46 +116,79 @@ def test_what_a_failed_creation_began_is_removed(tmp_path: Path) -> None:
     assert Journal(tmp_path / "journal.jsonl").open() == []
 
 
-def test_a_port_lost_to_somebody_else_is_replaced_by_another(tmp_path: Path) -> None:
+def test_a_port_lost_to_somebody_else_is_replaced_by_another(tmp_path: Path, target: Make) -> None:
     kind = FakeKind()
     kind.fail_create_with = ["listen tcp4 127.0.0.1:4242: bind: address already in use"]
 
-    assert not target(tmp_path, kind).up().reused
+    assert not target(kind).up().reused
 
 
-def test_a_kept_cluster_is_reused_with_its_ports(tmp_path: Path) -> None:
+def test_a_kept_cluster_is_reused_with_its_ports(tmp_path: Path, target: Make) -> None:
     kind = FakeKind()
-    first = target(tmp_path, kind).up()
+    first = target(kind).up()
 
-    again = target(tmp_path, kind).up()
+    again = target(kind).up()
 
     assert again.reused
     assert again.ports == first.ports
 
 
-def test_a_kept_cluster_with_another_node_image_is_made_anew(tmp_path: Path) -> None:
+def test_a_kept_cluster_with_another_node_image_is_made_anew(tmp_path: Path, target: Make) -> None:
     kind = FakeKind()
-    target(tmp_path, kind).up()
+    target(kind).up()
 
-    again = target(tmp_path, kind, node_image="node:2").up()
+    again = target(kind, node_image="node:2").up()
 
     assert not again.reused
 
 
-def test_a_cluster_that_the_harness_did_not_make_is_neither_used_nor_removed(tmp_path: Path) -> None:
+def test_a_cluster_that_the_harness_did_not_make_is_neither_used_nor_removed(tmp_path: Path, target: Make) -> None:
     kind = FakeKind()
     kind.clusters.add("h-1")
 
+    foreign = target(kind)
     with pytest.raises(GuardError, match="did not make it"):
-        target(tmp_path, kind).up()
+        foreign.up()
     with pytest.raises(GuardError, match="not made by the harness"):
-        target(tmp_path, kind).down()
+        foreign.down()
+
     assert kind.clusters == {"h-1"}
 
 
-def test_down_removes_cluster_network_and_folder_and_may_be_called_twice(tmp_path: Path) -> None:
+def test_a_cluster_that_another_run_is_using_is_neither_used_nor_removed(tmp_path: Path) -> None:
     kind = FakeKind()
-    one = target(tmp_path, kind)
+    one, two = (
+        KindTarget(
+            name="h-1",
+            run_id=run,
+            state_dir=tmp_path,
+            toolchain=toolchain(),
+            runner=kind,
+            journal=Journal(tmp_path / run),
+        )
+        for run in ("run-1", "run-2")
+    )
+    one.up()
+
+    with pytest.raises(GuardError, match="another run is using"):
+        two.up()
+    two.down()
+
+    assert kind.clusters == {"h-1"}
+    one.release()
+
+
+def test_a_cluster_whose_making_was_broken_off_is_made_anew(tmp_path: Path, target: Make) -> None:
+    kind = FakeKind()
+    target(kind).up()
+    (tmp_path / "clusters/h-1/cluster.json").write_text('{"run": "run-0"}')
+
+    assert not target(kind).up().reused
+
+
+def test_down_removes_cluster_network_and_folder_and_may_be_called_twice(tmp_path: Path, target: Make) -> None:
+    kind = FakeKind()
+    one = target(kind)
     one.up()
 
     one.down()
@@ -146,7 +200,7 @@ def test_down_removes_cluster_network_and_folder_and_may_be_called_twice(tmp_pat
     assert Journal(tmp_path / "journal.jsonl").open() == []
 
 
-def test_the_folder_with_the_kubeconfig_is_private(tmp_path: Path) -> None:
-    target(tmp_path, FakeKind()).up()
+def test_the_folder_with_the_kubeconfig_is_private(tmp_path: Path, target: Make) -> None:
+    target(FakeKind()).up()
 
     assert stat.S_IMODE((tmp_path / "clusters/h-1").stat().st_mode) == 0o700
