@@ -258,10 +258,11 @@ class Environment:
             try:
                 with self.timeline.phase("adapter"):
                     deployer.wait("adapter")
+                # Airflow's pods end when they find no database, and wait longer after each end: only when a pod has
+                # shown that names resolve and services answer is it their time.
+                with self.timeline.phase("services from a pod"):
+                    deployer.prove_from_a_pod(services.s3.bucket)
                 repository.result()
-                inside = pool.submit(self._prove_from_a_pod, deployer, services, store)
-                inside.add_done_callback(self._give_up_on_failure)
-                parts = (*parts, inside)
                 release = self._install(toolchain, cluster, kube, plan, secrets)
                 for part in parts:
                     part.result()
@@ -379,11 +380,6 @@ class Environment:
             deployer.wait("s3")
             s3.prove(services.s3, waiter=self.waiter)
             self._put_objects(seed, services)
-
-    def _prove_from_a_pod(self, deployer: ServicesDeployer, services: Services, store: Future[None]) -> None:
-        store.result()
-        with self.timeline.phase("Git and S3 from a pod"):
-            deployer.prove_from_a_pod(services.s3.bucket)
 
     def _push_seed(self, seed: Seed, services: Services) -> None:
         client = git.GitClient(services.git)

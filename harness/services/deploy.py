@@ -35,6 +35,8 @@ from harness.wait import Waiter
 _GIT_CA = "harness-git-ca"
 _ROLLOUT_SECONDS = 180.0
 _PROBE_SECONDS = 90.0
+# For the pod itself to be scheduled, started and seen.
+_POD_SECONDS = 60.0
 
 
 class ServicesDeployer:
@@ -129,17 +131,33 @@ class ServicesDeployer:
         self._kube.wait_rollout("Deployment", name, SERVICES_NAMESPACE, self._waiter, timeout=_ROLLOUT_SECONDS)
 
     def prove_from_a_pod(self, bucket: str) -> None:
-        """Prove Git and S3 from a pod that is made like the DAG's: image, account, credentials, adapter.
+        """Prove Git, S3 and Postgres from a pod that is made like the DAG's: image, account, credentials, adapter.
 
         Raises:
             WaitFailed: The pod failed, with its own words, or cannot come to run.
             WaitTimeout: It took too long.
         """
-        # A pod that asks before the cluster's resolver is up gets "no such name", which would prove nothing.
-        self._kube.wait_rollout("Deployment", "coredns", "kube-system", self._waiter, timeout=_ROLLOUT_SECONDS)
         name = f"harness-probe-{random.token_hex(4)}"
         program = package_path("services", "probe", "probe.py").read_text(encoding="utf-8")
-        self._kube.apply(self._render("probe", name=name, program=program, image=self._images["worker"], bucket=bucket))
+        manifests = self._render(
+            "probe",
+            name=name,
+            program=program,
+            image=self._images["worker"],
+            bucket=bucket,
+            postgres=f"{POSTGRES_HOST}:5432",
+            seconds=round(_PROBE_SECONDS * self._waiter.patience),
+        )
+        # A ready adapter is not yet one that the API server reaches: its service address comes up a little later.
+        self._waiter.until(
+            "the API server to reach the adapter",
+            lambda: self._kube.apply(manifests),
+            ready=bool,
+            describe=lambda _objects: "reached",
+            timeout=_ROLLOUT_SECONDS,
+            transient=(KubeUnavailable,),
+            next_step="harness logs adapter",
+        )
 
         def failed(pod: JsonObject) -> str | None:
             if (pod.get("status") or {}).get("phase") == "Failed":
@@ -149,12 +167,12 @@ class ServicesDeployer:
 
         try:
             self._waiter.until(
-                "Git and S3 from inside a pod",
+                "Git, S3 and Postgres from inside a pod",
                 lambda: self._kube.get("Pod", name, AIRFLOW_NAMESPACE) or {},
                 ready=lambda pod: (pod.get("status") or {}).get("phase") == "Succeeded",
                 failed=failed,
                 describe=lambda pod: f"pod {name} is {(pod.get('status') or {}).get('phase', 'not there')}",
-                timeout=_PROBE_SECONDS,
+                timeout=_PROBE_SECONDS + _POD_SECONDS,
                 transient=(KubeUnavailable,),
                 next_step=f"harness logs {name}",
             )

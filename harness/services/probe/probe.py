@@ -1,46 +1,74 @@
-"""Proves, from inside a pod of the worker image, that Git and S3 can be reached with what pods are given.
+"""Proves, from inside a pod of the worker image, that Git, S3 and Postgres can be reached with what pods are given.
 
-Standard output ends with one line, "round trip: ...". Any failure is one line on standard error and exit code 1.
+Each part is tried until it answers or PROBE_SECONDS are over: on a fresh cluster the resolver and the service addresses
+come up while this runs, and until then a name "does not exist" and a connection is refused. Standard output ends with
+one line, "round trip: ..."; a failure is one line on standard error and exit code 1.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import botocore.session
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+_PAUSE_SECONDS = 0.5
+
+
+def postgres() -> None:
+    """Connect."""
+    host, _, port = os.environ["PROBE_POSTGRES"].partition(":")
+    socket.create_connection((host, int(port)), timeout=5).close()
+
+
+def git() -> None:
+    """List the repository with the credentials that the DAG gets."""
+    command = ["git", "ls-remote", "--exit-code", "--heads", os.environ["GIT_REPO"]]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    if listed.returncode != 0:
+        raise OSError(" ".join(listed.stderr.split()) or f"git ls-remote ended with {listed.returncode}")
+
+
+def s3() -> None:
+    """Put an object and get it back; endpoint, region and keys come from the environment, as they do for DVC."""
+    bucket, key, body = os.environ["PROBE_BUCKET"], f"harness-probe/{uuid.uuid4()}", os.urandom(64)
+    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1})
+    client: Any = botocore.session.Session().create_client("s3", config=config)
+    client.put_object(Bucket=bucket, Key=key, Body=body)
+    found = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    client.delete_object(Bucket=bucket, Key=key)
+    if found != body:
+        raise OSError("gave back other bytes than it was given")
+
+
+def proven(part: Callable[[], None], deadline: float) -> bool:
+    """Try a part until it answers; says why it did not."""
+    while True:
+        try:
+            part()
+        except (OSError, subprocess.TimeoutExpired, BotoCoreError, ClientError) as error:
+            if time.monotonic() >= deadline:
+                print(f"{part.__name__}: {type(error).__name__}: {error}", file=sys.stderr)
+                return False
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return True
 
 
 def main() -> int:
-    """List the repository, put and get an object."""
-    listed = subprocess.run(
-        ["git", "ls-remote", "--heads", os.environ["GIT_REPO"]],  # noqa: S607 - the image's own git
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    if listed.returncode != 0:
-        print(f"git: {listed.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
+    """All parts, each within what is left of the time."""
+    deadline = time.monotonic() + float(os.environ["PROBE_SECONDS"])
+    if not all(proven(part, deadline) for part in (postgres, git, s3)):
         return 1
-    bucket, key, body = os.environ["PROBE_BUCKET"], f"harness-probe/{uuid.uuid4()}", os.urandom(64)
-    try:
-        # The endpoint, the region and the keys come from the environment, as they do for DVC.
-        s3: Any = botocore.session.Session().create_client("s3")
-        s3.put_object(Bucket=bucket, Key=key, Body=body)
-        found = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        s3.delete_object(Bucket=bucket, Key=key)
-    except (BotoCoreError, ClientError) as error:
-        print(f"s3: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    if found != body:
-        print("s3: gave back other bytes than it was given", file=sys.stderr)
-        return 1
-    print(f"round trip: {len(listed.stdout.splitlines())} branch(es), {len(body)} bytes")
+    print("round trip: postgres, git, s3")
     return 0
 
 

@@ -23,6 +23,8 @@ VALUES = {
     "name": "harness-probe-1",
     "program": "print(1)",
     "bucket": "dvc-example",
+    "postgres": "postgres.example:5432",
+    "seconds": 90,
 }
 
 
