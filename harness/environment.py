@@ -205,13 +205,12 @@ class Environment:
             raise UsageError(f"there is no DAG file in {dags}", next_step="name the folder with --dags")
         spec = self.settings.airflow_chart
         remote = spec is not None and spec.startswith(("http://", "https://", "oci://"))
-        chart = None if remote else self._chart(None)
+        checked = None if remote else self._chart(None)
         with self.timeline.phase("container engine") as note:
             engine = self._engines.acquire()
             note(f"Docker {engine.version}, " + ("started by the harness" if engine.ours else "the machine's own"))
         self.toolchain = toolchain = self._toolchain(engine)
-        chart = chart or self._chart(toolchain.helm)
-        values = check_values(self.values_files, contract(chart))
+        chart, values = checked or self._chart(toolchain.helm)
         with self.timeline.phase("kind cluster") as note:
             self._target = KindTarget(
                 name=self.cluster_name,
@@ -315,12 +314,12 @@ class Environment:
         self.supply_note = f"{provided.choice.kind} ({provided.choice.why})"
         return provided.toolchain
 
-    def _chart(self, helm: Path | None) -> Chart:
+    def _chart(self, helm: Path | None) -> tuple[Chart, Mapping[str, object]]:
+        """The chart, and the effective values, both checked."""
         home = self.settings.cache_dir / "helm"
         home.mkdir(parents=True, exist_ok=True)
         chart = resolve_chart(self.settings.airflow_chart, helm=helm or Path("helm"), runner=self.runner, home=home)
-        check_values(self.values_files, contract(chart))
-        return chart
+        return chart, check_values(self.values_files, contract(chart))
 
     def _install(
         self, toolchain: Toolchain, cluster: Cluster, kube: KubeApi, plan: ReleasePlan, secrets: ClusterSecrets

@@ -182,22 +182,13 @@ class KindTarget:
         except HarnessError as error:
             self._status("removing what was begun")
             try:
-                self.down_unlocked(cluster)
+                self.down()
             except HarnessError as second:
                 error.evidence["cleaning up failed too"] = second.message
             raise
         description = {"ports": ports, "node_image": self._toolchain.node_image, "run": self._run_id}
         (self._folder / "cluster.json").write_text(json.dumps(description, indent=1))
         return self._describe(ports, reused=False)
-
-    def down_unlocked(self, cluster: RunnerKindCluster) -> None:
-        """Remove a cluster that was just begun, by the thread that holds the lock."""
-        cluster.delete()
-        self._remove_network()
-        shutil.rmtree(self._folder)
-        for entry in self._entries:
-            self._journal.removed(entry)
-        self._entries.clear()
 
     def _load_images(self, cluster: RunnerKindCluster) -> None:
         """Load what the node image does not hold, all in one go; with the packages supply there is nothing to do."""
@@ -255,7 +246,7 @@ class KindTarget:
             self._entries.append(
                 self._journal.record("cluster", self.name, host=self._toolchain.engine.host, folder=str(self._folder))
             )
-            self.down_unlocked(cluster)
+            self.down()
             return self._create(cluster)
         return self._describe(description["ports"], reused=True)
 
