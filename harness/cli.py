@@ -12,10 +12,10 @@ import click
 import typer
 from rich.console import Console
 
-from harness import session, verbs
+from harness import series, session, verbs
 from harness.errors import ExitCode, HarnessError, Interrupted
 from harness.report.console import ReportConsole
-from harness.settings import Keep, S3Backend, SupplyKind, mirrors, resolve
+from harness.settings import Keep, S3Backend, SupplyKind, mirrors, policy_flags, resolve
 
 app = typer.Typer(
     add_completion=False,
@@ -33,6 +33,11 @@ Chart = Annotated[str | None, typer.Option(help="Official chart: folder, archive
 Values = Annotated[list[Path] | None, typer.Option(help="Further Helm values, applied last.")]
 Dags = Annotated[Path | None, typer.Option(help="Folder with the DAG under test.")]
 DagId = Annotated[str | None, typer.Option(help="The DAG under test.")]
+Repository = Annotated[Path | None, typer.Option(help="Folder with the files of the repository under test.")]
+Data = Annotated[Path | None, typer.Option(help="Data set that the run starts from.")]
+TrackedFile = Annotated[str | None, typer.Option(help="The file under DVC, path in the repository.")]
+WorkerImage = Annotated[str | None, typer.Option(help="Image that the DAG's pods run, by tag.")]
+Branch = Annotated[str | None, typer.Option(help="Branch that the DAG's commit lands on.")]
 Mirrors = Annotated[
     list[str] | None, typer.Option(metavar="HOST=MIRROR", help="Pull the images of a registry from a mirror.")
 ]
@@ -67,16 +72,24 @@ def run(
     values: Values = None,
     dags: Dags = None,
     dag_id: DagId = None,
+    repository: Repository = None,
+    data: Data = None,
+    tracked_file: TrackedFile = None,
+    worker_image: WorkerImage = None,
+    branch: Branch = None,
     patience: Patience = None,
     registry_mirror: Mirrors = None,
+    repeat: Annotated[int, typer.Option(metavar="N", help="Do all of it N times in a row.")] = 1,
 ) -> ExitCode:
     """Bring an environment up, run the DAG once, judge it, take everything down."""
     settings = resolve(
         supply=supply, s3=s3, keep=keep, cluster_name=cluster, airflow_chart=airflow_chart,
         values=tuple(values) if values else None, dags=dags, dag_id=dag_id, patience=patience,
-        registry_mirror=mirrors(registry_mirror),
+        repository=repository, data=data, tracked_file=tracked_file, worker_image=worker_image,
+        policy=policy_flags(branch=branch), registry_mirror=mirrors(registry_mirror),
     )  # fmt: skip
-    return session.run_once(settings, ReportConsole())
+    console = ReportConsole()
+    return series.repeat(repeat, lambda: session.run_once(settings, console), console)
 
 
 @app.command()
@@ -88,14 +101,21 @@ def up(
     airflow_chart: Chart = None,
     values: Values = None,
     dags: Dags = None,
+    dag_id: DagId = None,
+    repository: Repository = None,
+    data: Data = None,
+    tracked_file: TrackedFile = None,
+    worker_image: WorkerImage = None,
+    branch: Branch = None,
     patience: Patience = None,
     registry_mirror: Mirrors = None,
 ) -> ExitCode:
     """Bring an environment up and keep it."""
     settings = resolve(
         supply=supply, s3=s3, keep=Keep.ALWAYS, cluster_name=cluster, airflow_chart=airflow_chart,
-        values=tuple(values) if values else None, dags=dags, patience=patience,
-        registry_mirror=mirrors(registry_mirror),
+        values=tuple(values) if values else None, dags=dags, dag_id=dag_id, patience=patience,
+        repository=repository, data=data, tracked_file=tracked_file, worker_image=worker_image,
+        policy=policy_flags(branch=branch), registry_mirror=mirrors(registry_mirror),
     )  # fmt: skip
     return session.bring_up(settings, ReportConsole())
 
@@ -119,9 +139,12 @@ def status() -> ExitCode:
 def logs(
     part: Annotated[str, typer.Argument(help="airflow, git, s3, postgres, adapter, or the name of a pod.")],
     cluster: Cluster = None,
+    previous: Annotated[  # noqa: FBT002 - typer's form
+        bool, typer.Option("--previous", help="Of the instances before, of containers that were restarted.")
+    ] = False,
 ) -> ExitCode:
     """Print the logs of a part of a kept cluster."""
-    return verbs.logs(resolve(cluster_name=cluster), part, ReportConsole())
+    return verbs.logs(resolve(cluster_name=cluster), part, ReportConsole(), previous=previous)
 
 
 @app.command()

@@ -16,33 +16,35 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from harness.airflow.api import AirflowApi
 from harness.airflow.chart import Chart, contract, resolve_chart
 from harness.airflow.chart_values import check_values
-from harness.airflow.release import ReleaseInstaller, ReleasePlan
+from harness.airflow.overlay import check_agreement, write_overlay
+from harness.airflow.release import ReleasePlan
 from harness.assets import asset, package_path
+from harness.bringup import AirflowBringUp, Seeder, ServicesBringUp, service_images
 from harness.diagnostics.doctor import Level, examine
 from harness.diagnostics.host import LocalHost
 from harness.dvc import Verdict
-from harness.errors import EnvironmentFailed, HarnessError, UsageError, WaitAbandoned
+from harness.errors import EnvironmentFailed, HarnessError, WaitAbandoned
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.liveness import alive
 from harness.model import AirflowRelease, Cluster, Engine, Seeded, Services, StandIn, Toolchain
-from harness.names import AIRFLOW_NAMESPACE, GIT_URL
-from harness.pipeline.seed import Seed, SeedPlan, build_seed
+from harness.names import GIT_URL
+from harness.pipeline.inputs import DAGS, Inputs, check_inputs
 from harness.process import SubprocessRunner
 from harness.redaction import Redactor
-from harness.services import git, s3
 from harness.services.deploy import ServicesDeployer
 from harness.services.secrets import ClusterSecrets
 from harness.settings import Keep, Settings
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.provision import provision
+from harness.supply.worker import WorkerImage, find_worker, with_worker
 from harness.targets.kind import KindTarget
+from harness.targets.ownership import refuse_foreign
 from harness.timeline import Timeline, UsualTimes
+from harness.versions import versions
 from harness.wait import Waiter
 
 KEPT_CLUSTER = "harness-kept"
@@ -100,6 +102,8 @@ class Environment:
         self.toolchain: Toolchain | None = None
         self.cluster: Cluster | None = None
         self.kube: KubeApi | None = None
+        self.services: Services | None = None
+        self.cache_bytes: int | None = None
         self.api: AirflowApi | None = None
         self.ready: Ready | None = None
         self.stand_ins: tuple[StandIn, ...] = ()
@@ -115,6 +119,14 @@ class Environment:
         self.scratch = self._folder / "scratch"
         self.scratch.mkdir()
         self._seed_waiting: Seeded | None = None
+        self._inputs: Inputs | None = None
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the run starts from, checked at the start of `up`."""
+        if self._inputs is None:
+            raise EnvironmentFailed("the environment is not up")
+        return self._inputs
 
     @property
     def cluster_name(self) -> str:
@@ -125,8 +137,10 @@ class Environment:
 
     @property
     def values_files(self) -> tuple[Path, ...]:
-        """Helm values in order: shared, what differs on kind, the user's."""
-        return (asset("helm") / "values.yaml", asset("helm") / "kind.yaml", *self.settings.values)
+        """Helm values in order: shared, what differs on kind, what the settings say, the user's."""
+        helm = asset("helm")
+        overlay = write_overlay(helm, self.scratch / "branch.yaml", branch=self.settings.policy.branch)
+        return (helm / "values.yaml", helm / "kind.yaml", overlay, *self.settings.values)
 
     def up(self) -> Ready:
         """Bring everything up.
@@ -190,26 +204,26 @@ class Environment:
         waiting, self._seed_waiting = self._seed_waiting, None
         if waiting is not None:
             return waiting
-        services = self._ready().services
-        seed = self._build_seed(services)
-        with self.timeline.phase("seeding"):
-            self._push_seed(seed, services)
-            self._put_objects(seed, services)
-        return seed.seeded
+        return self._seeder().fresh(self._ready().services, self.timeline)
+
+    def discard_seed(self) -> None:
+        """Have the next `reseed` make a new one: the repository is no longer what was seeded."""
+        self._seed_waiting = None
 
     def _up(self) -> Ready:
         # What the user got wrong is found before anything is built or started.
+        self._inputs = check_inputs(self.settings)
         self._check_machine()
-        dags = self.settings.dags or asset("dags")
-        if not any(dags.rglob("*.py")):
-            raise UsageError(f"there is no DAG file in {dags}", next_step="name the folder with --dags")
         spec = self.settings.airflow_chart
         remote = spec is not None and spec.startswith(("http://", "https://", "oci://"))
         checked = None if remote else self._chart(None)
         with self.timeline.phase("container engine") as note:
             engine = self._engines.acquire()
             note(f"Docker {engine.version}, " + ("started by the harness" if engine.ours else "the machine's own"))
-        self.toolchain = toolchain = self._toolchain(engine)
+        name = self.cluster_name
+        refuse_foreign(name, folder=self.settings.state_dir / "clusters" / name, engine=engine, runner=self.runner)
+        worker = self._worker(engine)
+        self.toolchain = toolchain = self._toolchain(engine, worker)
         chart, values = checked or self._chart(toolchain.helm)
         with self.timeline.phase("kind cluster") as note:
             self._target = KindTarget(
@@ -222,6 +236,8 @@ class Environment:
                 status=self.status,
             )
             self.cluster = cluster = self._target.up()
+            # From here on with the digests that pods of this cluster show.
+            self.toolchain = toolchain = self._target.toolchain
             note("reused" if cluster.reused else cluster.kubernetes_version)
         plan = ReleasePlan(
             chart=chart,
@@ -239,30 +255,38 @@ class Environment:
             folder=folder,
             kube=kube,
             secrets=secrets,
-            images=toolchain.images,
+            images=service_images(toolchain),
             backend=self.settings.s3,
             waiter=self.waiter,
         )
-        services = deployer.services()
-        with self.timeline.phase("services applied"):
-            self._await_api_server(kube)
-            deployer.apply(self._pipeline_config())
-        seed = self._build_seed(services)
+        seeder = self._seeder()
+        filling = ServicesBringUp(deployer, seeder, self.timeline, kube, self.waiter)
+        airflow = AirflowBringUp(
+            cluster=cluster,
+            kube=kube,
+            helm=toolchain.helm,
+            helm_home=self.settings.cache_dir / "helm",
+            secrets=secrets,
+            timeline=self.timeline,
+            runner=self.runner,
+            waiter=self.waiter,
+        )
+        self.services = services = deployer.services()
+        filling.apply()
+        seed = seeder.build(services)
         with ThreadPoolExecutor(max_workers=4, thread_name_prefix="up") as pool:
-            store: Future[None] = pool.submit(self._bring_s3, deployer, services, seed)
-            repository: Future[None] = pool.submit(self._bring_git, deployer, services, seed)
+            store: Future[None] = pool.submit(filling.s3, services, seed)
+            repository: Future[None] = pool.submit(filling.git, services, seed)
             parts: tuple[Future[None], ...] = (store, repository)
             for part in parts:
                 part.add_done_callback(self._give_up_on_failure)
             try:
-                with self.timeline.phase("adapter"):
-                    deployer.wait("adapter")
+                filling.adapter()
                 # Airflow's pods end when they find no database, and wait longer after each end: only when a pod has
                 # shown that names resolve and services answer is it their time.
-                with self.timeline.phase("services from a pod"):
-                    deployer.prove_from_a_pod(services.s3.bucket)
+                filling.proof_from_a_pod(services)
                 repository.result()
-                release = self._install(toolchain, cluster, kube, plan, secrets)
+                release = airflow.install(plan)
                 for part in parts:
                     part.result()
             except BaseException as error:
@@ -301,10 +325,29 @@ class Environment:
         error = part.exception() if part.done() else None
         return error if isinstance(error, HarnessError) and not isinstance(error, WaitAbandoned) else None
 
-    def _toolchain(self, engine: Engine) -> Toolchain:
+    def _worker(self, engine: Engine) -> WorkerImage | None:
+        """The image of the DAG's pods, if it is another than the built one: had first, for it may not be to be had."""
+        reference = self.settings.worker_image
+        if reference is None or reference == versions().images["worker"]:
+            return None
+        with self.timeline.phase("worker image") as note:
+            image = find_worker(
+                reference,
+                engine=engine,
+                runner=self.runner,
+                mirrors=self.settings.registry_mirror,
+                status=self.status,
+            )
+            note(f"{reference}, " + ("pulled" if image.pulled else "the engine's own"))
+        return image
+
+    def _toolchain(self, engine: Engine, worker: WorkerImage | None) -> Toolchain:
         provided = provision(
             self.settings,
             engine,
+            run_id=self.run_id,
+            scratch=self.scratch,
+            until_end=self._open,
             runner=self.runner,
             timeline=self.timeline,
             journal=self.journal,
@@ -312,110 +355,20 @@ class Environment:
         )
         self.stand_ins = provided.toolchain.stand_ins
         self.supply_note = f"{provided.choice.kind} ({provided.choice.why})"
-        return provided.toolchain
+        self.cache_bytes = provided.cache_bytes
+        return provided.toolchain if worker is None else with_worker(provided.toolchain, worker)
 
     def _chart(self, helm: Path | None) -> tuple[Chart, Mapping[str, object]]:
         """The chart, and the effective values, both checked."""
         home = self.settings.cache_dir / "helm"
         home.mkdir(parents=True, exist_ok=True)
         chart = resolve_chart(self.settings.airflow_chart, helm=helm or Path("helm"), runner=self.runner, home=home)
-        return chart, check_values(self.values_files, contract(chart))
+        values = check_values(self.values_files, contract(chart))
+        check_agreement(values, branch=self.settings.policy.branch, repository=GIT_URL, dags_path=DAGS)
+        return chart, values
 
-    def _install(
-        self, toolchain: Toolchain, cluster: Cluster, kube: KubeApi, plan: ReleasePlan, secrets: ClusterSecrets
-    ) -> AirflowRelease:
-        installer = ReleaseInstaller(
-            cluster=cluster,
-            kube=kube,
-            helm=toolchain.helm,
-            helm_home=self.settings.cache_dir / "helm",
-            runner=self.runner,
-            waiter=self.waiter,
-        )
-        with self.timeline.phase("helm install") as note:
-            changed = installer.install(plan)
-            note(f"changed: {', '.join(changed)}" if changed else "reused")
-        with self.timeline.phase("Airflow ready"):
-            installer.wait_ready()
-            url = f"http://127.0.0.1:{cluster.ports['airflow']}"
-            with AirflowApi(url, "admin", SecretStr(secrets.airflow_password), waiter=self.waiter) as api:
-                version = self.waiter.until(
-                    "Airflow's API",
-                    api.version,
-                    ready=bool,
-                    timeout=120,
-                    transient=(EnvironmentFailed,),
-                    next_step="harness logs airflow",
-                )
-        return AirflowRelease(
-            url=url,
-            username="admin",
-            password=SecretStr(secrets.airflow_password),
-            version=version,
-            chart=plan.chart.title,
-            values_digest=plan.digest,
-            namespace=AIRFLOW_NAMESPACE,
-        )
-
-    def _await_api_server(self, kube: KubeApi) -> None:
-        self.waiter.until(
-            "the Kubernetes API",
-            lambda: kube.get("ServiceAccount", "default", "default"),
-            ready=lambda found: found is not None,
-            describe=lambda found: "ready" if found else "no default service account yet",
-            timeout=60,
-            interval=0.2,
-            transient=(EnvironmentFailed,),
-        )
-
-    def _bring_git(self, deployer: ServicesDeployer, services: Services, seed: Seed) -> None:
-        with self.timeline.phase("Git server, seeded"):
-            # First the rollout: what answers before it may be the pod of an earlier run, about to go.
-            deployer.wait("git")
-            self._push_seed(seed, services)
-
-    def _bring_s3(self, deployer: ServicesDeployer, services: Services, seed: Seed) -> None:
-        with self.timeline.phase("S3, seeded"):
-            deployer.wait("s3")
-            s3.prove(services.s3, waiter=self.waiter)
-            self._put_objects(seed, services)
-
-    def _push_seed(self, seed: Seed, services: Services) -> None:
-        client = git.GitClient(services.git)
-        try:
-            client.wait_ready(self.waiter)
-            client.reseed(seed.bundle)
-        finally:
-            client.close()
-
-    def _put_objects(self, seed: Seed, services: Services) -> None:
-        client = s3.connect(services.s3)
-        for key, path in seed.objects.items():
-            client.put_object(Bucket=services.s3.bucket, Key=key, Body=path.read_bytes())
-
-    def _build_seed(self, services: Services) -> Seed:
-        scratch = self.scratch / f"seed-{random.token_hex(4)}"
-        scratch.mkdir()
-        plan = SeedPlan(
-            template=asset("fixtures") / "repository",
-            dags=self.settings.dags or asset("dags"),
-            data=asset("fixtures") / "data" / "penguins.csv",
-            tracked_file=self.settings.tracked_file,
-            bucket=services.s3.bucket,
-            prefix=f"runs/{self.run_id}/{random.token_hex(3)}",
-            branch=self.settings.policy.branch,
-        )
-        return build_seed(plan, scratch=scratch, runner=self.runner)
-
-    def _pipeline_config(self) -> Mapping[str, str]:
-        author = self.settings.policy.authors[0] if self.settings.policy.authors else "airflow@example.invalid"
-        return {
-            "GIT_REPO": GIT_URL,
-            "GIT_BRANCH": self.settings.policy.branch,
-            "DVC_DATA_FILE": self.settings.tracked_file,
-            "GIT_AUTHOR_NAME": "Airflow",
-            "GIT_AUTHOR_EMAIL": author,
-        }
+    def _seeder(self) -> Seeder:
+        return Seeder(self.settings, self.inputs, self.run_id, self.scratch, self.runner, self.waiter)
 
     def _clusters_left(self) -> bool:
         """Whether a kept cluster still needs the engine."""

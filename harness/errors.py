@@ -8,6 +8,7 @@
     ├── EnvironmentFailed       the environment could not be brought up or kept up           exit 3
     │   ├── CommandFailed       a program ended with an unexpected exit code
     │   ├── CommandTimeout      a program did not end in time
+    │   ├── CommandCancelled    a program was stopped, or not started, because its work was given up
     │   ├── WaitTimeout         a state was not reached in time; carries the last state seen
     │   ├── WaitFailed          a state was reached from which success is impossible
     │   │   └── WaitAbandoned   something else failed first, so nobody waits for this any more
@@ -116,6 +117,16 @@ class CommandTimeout(EnvironmentFailed):
         super().__init__(f"{argv[0]} did not end within {seconds:.0f} s and was stopped", evidence=evidence)
         self.argv = tuple(argv)
         self.seconds = seconds
+
+
+class CommandCancelled(EnvironmentFailed):
+    """A program was stopped, or not started: something beside it has failed, or an interrupt. Never the first cause."""
+
+    def __init__(self, *, argv: Sequence[str]) -> None:
+        super().__init__(
+            f"{argv[0]} was stopped because the work it belonged to was given up", evidence={"command": " ".join(argv)}
+        )
+        self.argv = tuple(argv)
 
 
 class WaitTimeout(EnvironmentFailed):

@@ -15,8 +15,9 @@ from typing import Literal
 from pydantic import SecretStr
 
 ImageName = Literal[
-    "airflow", "worker", "postgres", "localstack", "strict-s3", "git-server", "git-sync", "adapter", "path-helper"
-]
+    "airflow", "worker", "postgres", "localstack", "strict-s3", "git-server", "git-sync", "adapter", "path-helper",
+    "probe",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Toolchain:
         preloaded: References that are inside the node image already; the others must be loaded.
         stand_ins: What replaces a real part.
         kubernetes_version: Such as "v1.34.4".
+        unpinned: Images without a published digest: what their first pull brought is trusted.
     """
 
     supply: Literal["registry", "packages"]
@@ -85,6 +87,7 @@ class Toolchain:
     preloaded: frozenset[str]
     stand_ins: tuple[StandIn, ...]
     kubernetes_version: str
+    unpinned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.errors import ExitCode, HarnessError
-from harness.settings import Keep, S3Backend, Settings, SupplyKind, TargetKind, mirrors, resolve
+from harness.settings import Keep, S3Backend, Settings, SupplyKind, TargetKind, mirrors, policy_flags, resolve
 
 if TYPE_CHECKING:
     from harness.environment import Environment
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _STDERR = "harness-stderr"
 _REPORT_COLUMNS = 140
 _SESSION = pytest.StashKey["Session"]()
+_RECORD = pytest.StashKey["Callable[[str, object], None]"]()
+_JUDGED = pytest.StashKey[int]()
+_CODE = pytest.StashKey[ExitCode]()
 
 
 class _Stderr:
@@ -36,6 +39,10 @@ class _Stderr:
 
     def __init__(self) -> None:
         self.stream = os.fdopen(os.dup(2), "w", encoding="utf-8", buffering=1)
+
+    def pytest_unconfigure(self) -> None:
+        """Close it: a program may run pytest more than once."""
+        self.stream.close()
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -56,6 +63,11 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     group.addoption("--values", metavar="FILE", action="append", type=Path, help="further Helm values, applied last")
     group.addoption("--dags", metavar="FOLDER", type=Path, help="folder with the DAG under test")
     group.addoption("--dag-id", metavar="ID", help="the DAG under test")
+    group.addoption("--repository", metavar="FOLDER", type=Path, help="folder with the repository's files")
+    group.addoption("--data", metavar="FILE", type=Path, help="data set that a run starts from")
+    group.addoption("--tracked-file", metavar="PATH", help="the file under DVC, path in the repository")
+    group.addoption("--worker-image", metavar="IMAGE", help="image that the DAG's pods run, by tag")
+    group.addoption("--branch", metavar="NAME", help="branch that the DAG's commit lands on")
     group.addoption(
         "--patience", metavar="FACTOR", type=float, help="multiplies every deadline; above 1 on slow machines"
     )
@@ -76,6 +88,11 @@ def _settings(config: pytest.Config) -> Settings:
         values=tuple(values) if values else None,
         dags=config.getoption("--dags"),
         dag_id=config.getoption("--dag-id"),
+        repository=config.getoption("--repository"),
+        data=config.getoption("--data"),
+        tracked_file=config.getoption("--tracked-file"),
+        worker_image=config.getoption("--worker-image"),
+        policy=policy_flags(branch=config.getoption("--branch")),
         patience=config.getoption("--patience"),
         registry_mirror=mirrors(config.getoption("--registry-mirror")),
     )
@@ -88,7 +105,11 @@ def harness_settings(pytestconfig: pytest.Config) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def harness_session(pytestconfig: pytest.Config, harness_settings: Settings) -> Iterator[Session]:
+def harness_session(
+    pytestconfig: pytest.Config,
+    harness_settings: Settings,
+    record_testsuite_property: Callable[[str, object], None],
+) -> Iterator[Session]:
     """The whole environment, up; taken down at the end of the session."""
     from harness.report.console import ReportConsole  # noqa: PLC0415 - a test run without a cluster loads none of this
     from harness.session import Session, terminated_like_interrupted  # noqa: PLC0415 - likewise
@@ -100,6 +121,7 @@ def harness_session(pytestconfig: pytest.Config, harness_settings: Settings) -> 
     console = ReportConsole(file=stderr.stream, force_terminal=False, soft_wrap=True)
     session = Session(harness_settings, console)
     pytestconfig.stash[_SESSION] = session
+    pytestconfig.stash[_RECORD] = record_testsuite_property
     with session.phases(), terminated_like_interrupted():
         console.print()
         try:
@@ -108,11 +130,13 @@ def harness_session(pytestconfig: pytest.Config, harness_settings: Settings) -> 
         except BaseException as error:
             session.error = error
             session.environment.failed = True
-            if isinstance(error, HarnessError):
-                pytest.exit(f"harness: {error}", returncode=int(error.exit_code))
-            raise
-        finally:
+            # First, since it decides what the error tells the reader to do next.
             session.down()
+            if isinstance(error, HarnessError):
+                # The rest of it stands in the report.
+                pytest.exit(f"harness: {error.message}", returncode=int(error.exit_code))
+            raise
+        session.down()
 
 
 @pytest.fixture(scope="session")
@@ -133,9 +157,11 @@ def prover(harness_session: Session) -> Prover:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Remember that something failed: `--keep on-failure` needs to know."""
-    report = yield
+    """Remember that something failed (`--keep on-failure` needs to know), and put verdicts beside their test."""
     session = item.config.stash.get(_SESSION, None)
+    if session is not None:
+        _note_verdicts(item, session)
+    report = yield
     if session is not None and report.failed:
         session.environment.failed = True
         error = call.excinfo.value if call.excinfo is not None else None
@@ -144,32 +170,67 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Tell an environment that failed from a verdict that is red."""
+def _note_verdicts(item: pytest.Item, session: Session) -> None:
+    """Give a test the verdicts that came since the last one; JUnit shows them as the test's properties."""
+    from harness.report.junit import verdict_properties  # noqa: PLC0415 - a run without a cluster loads none of this
+
+    verdicts, judged = session.environment.verdicts, item.config.stash.get(_JUDGED, 0)
+    for verdict in verdicts[judged:]:
+        item.user_properties += verdict_properties(verdict, redactor=session.environment.redactor)
+    item.config.stash[_JUDGED] = len(verdicts)
+
+
+# The innermost wrapper: its first half runs before pytest writes its JUnit file, its second half after what an
+# interrupt left standing is torn down, and before the terminal's summary.
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[None]:
+    """Put the run's facts into the JUnit file, and tell an environment that failed from a verdict that is red."""
     harness = session.config.stash.get(_SESSION, None)
     if harness is None:
-        return
-    failed = exitstatus == pytest.ExitCode.TESTS_FAILED
-    proven = harness.verdict is not None
-    if isinstance(harness.error, HarnessError) and exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
-        session.exitstatus = int(harness.error.exit_code)
-    elif failed:
-        session.exitstatus = int(ExitCode.VERDICT_RED if proven else ExitCode.ENVIRONMENT_FAILED)
-    elif exitstatus == pytest.ExitCode.OK and not proven:
-        session.exitstatus = int(ExitCode.NOTHING_PROVEN)
+        return (yield)
+    from harness.report.junit import properties  # noqa: PLC0415 - a run without a cluster loads none of this
+
+    report = harness.report(code=_exit_code(harness, exitstatus))
+    for name, value in properties(report, redactor=harness.environment.redactor):
+        session.config.stash[_RECORD](name, value)
+    yield
+    code = _exit_code(harness, exitstatus)
+    if code is not None:
+        session.exitstatus = int(code)
+        session.config.stash[_CODE] = code
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == pytest.ExitCode.INTERNAL_ERROR and isinstance(terminal, pytest.TerminalReporter):
+        # The number is ours too, for an environment that did not come up; pytest calls no summary for it
+        # (pytest 9, TerminalReporter.pytest_sessionfinish).
+        _conclude(harness, terminal)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
+def _exit_code(harness: Session, exitstatus: int) -> ExitCode | None:
+    """How the run ended; None where pytest has a code of its own for it."""
+    if exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        if isinstance(harness.error, HarnessError):
+            return harness.error.exit_code
+        proven = harness.verdict is not None
+        if exitstatus == pytest.ExitCode.TESTS_FAILED:
+            return ExitCode.VERDICT_RED if proven else ExitCode.ENVIRONMENT_FAILED
+        return ExitCode.GREEN if proven else ExitCode.NOTHING_PROVEN
+    return ExitCode(int(exitstatus)) if int(exitstatus) in set(ExitCode) else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The report: verdict, stand-ins, timeline, evidence."""
+    session = config.stash.get(_SESSION, None)
+    if session is not None:
+        _conclude(session, terminalreporter)
+
+
+def _conclude(session: Session, terminal: pytest.TerminalReporter) -> None:
     from harness.report.console import ReportConsole  # noqa: PLC0415 - a test run without a cluster loads none of this
 
-    session = config.stash.get(_SESSION, None)
-    if session is None:
-        return
-    terminalreporter.section("harness")
+    terminal.section("harness")
     text = io.StringIO()
     # Through pytest's own writer, so that the lines stand where pytest's do; wide enough for the table in any log.
     console = ReportConsole(file=text, width=max(shutil.get_terminal_size().columns, _REPORT_COLUMNS))
-    session.conclude(console, code=ExitCode(int(exitstatus)) if int(exitstatus) in set(ExitCode) else None)
-    terminalreporter.write(text.getvalue())
+    # Not the hooks' own `exitstatus`: that is pytest's, from before `pytest_sessionfinish`.
+    session.conclude(console, code=terminal.config.stash.get(_CODE, None))
+    terminal.write(text.getvalue())

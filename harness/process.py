@@ -10,19 +10,18 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal, Protocol
 
-from harness.errors import CommandFailed, CommandTimeout, UsageError, WaitTimeout
+from harness.errors import CommandCancelled, CommandFailed, CommandTimeout, UsageError
+from harness.processgroup import Scope, stop_groups
 from harness.redaction import Redactor
-from harness.wait import Waiter
+from harness.streams import Drain, feed, finish, joined
 
 _log = logging.getLogger(__name__)
 _GRACE_SECONDS = 5.0
@@ -79,6 +78,7 @@ class Runner(Protocol):
         Raises:
             CommandFailed: Exit code other than 0 and `check`.
             CommandTimeout: It did not end in time.
+            CommandCancelled: The scope that it runs in was cancelled, before or while it ran.
             UsageError: There is no such program, or it cannot be executed.
         """
 
@@ -110,11 +110,17 @@ class SubprocessRunner:
         env: The whole environment of every program, before a call's own additions.
         redactor: Applied to everything kept or shown.
         transcript: Where each command, its exit code and its time are noted; None for nowhere.
+        scope: What its programs are given up with.
     """
 
     env: Mapping[str, str] = field(default_factory=_ambient, repr=False)
     redactor: Redactor = field(default_factory=Redactor)
     transcript: Path | None = None
+    scope: Scope = field(default_factory=Scope, repr=False)
+
+    def within(self, scope: Scope) -> SubprocessRunner:
+        """A runner like this one whose programs end when the scope is cancelled."""
+        return replace(self, scope=scope)
 
     def run(
         self,
@@ -133,18 +139,19 @@ class SubprocessRunner:
         started = time.monotonic()
         with self._started(command, env=env, cwd=cwd, stdin=subprocess.PIPE if stdin is not None else None) as process:
             out, err = (self._drained(process, name, on_line) for name in ("stdout", "stderr"))
-            _fed(process, stdin)
+            feed(process, stdin)
             try:
                 code = process.wait(timeout)
             except subprocess.TimeoutExpired:
-                _stop(process)
-                _finish(out, err)
+                stop_groups([process], grace=_GRACE_SECONDS)
+                finish(out, err, seconds=_GRACE_SECONDS)
                 self._note(command, f"stopped after {timeout:.0f} s", time.monotonic() - started)
                 raise CommandTimeout(
                     argv=self._shown(command), seconds=timeout, output=self.redactor.text(err.text or out.text)
                 ) from None
-            _finish(out, err)
+            finish(out, err, seconds=_GRACE_SECONDS)
         seconds = time.monotonic() - started
+        self._refuse_cancelled(command, seconds)
         completed = Completed(command, code, out.text, err.text, seconds)
         self._note(command, f"exit {code}", seconds)
         for drain in (out, err):
@@ -186,21 +193,21 @@ class SubprocessRunner:
                 try:
                     code = process.wait(max(deadline - time.monotonic(), 0.1))
                 except subprocess.TimeoutExpired:
-                    _stop(first)
-                    _stop(second)
-                    _finish(*said[command])
+                    stop_groups([first, second], grace=_GRACE_SECONDS)
+                    finish(*said[command], seconds=_GRACE_SECONDS)
                     self._note(command, f"stopped after {timeout:.0f} s", timeout)
                     raise CommandTimeout(
-                        argv=self._shown(command), seconds=timeout, output=self.redactor.text(_joined(said[command]))
+                        argv=self._shown(command), seconds=timeout, output=self.redactor.text(joined(said[command]))
                     ) from None
+                self._refuse_cancelled(command, timeout - (deadline - time.monotonic()))
                 self._note(command, f"exit {code}", timeout - (deadline - time.monotonic()))
                 if code != 0:
-                    _finish(*said[command])
+                    finish(*said[command], seconds=_GRACE_SECONDS)
                     raise CommandFailed(
                         argv=self._shown(command),
                         code=code,
                         stdout="",
-                        stderr=self.redactor.text(_joined(said[command])),
+                        stderr=self.redactor.text(joined(said[command])),
                     )
 
     @contextmanager
@@ -212,6 +219,7 @@ class SubprocessRunner:
         cwd: Path | None,
         stdin: int | IO[bytes] | None,
     ) -> Iterator[subprocess.Popen[bytes]]:
+        self._refuse_cancelled(command, 0.0)
         environment = {**self.env, **(env or {})}
         try:
             process = subprocess.Popen(
@@ -230,24 +238,33 @@ class SubprocessRunner:
         except OSError as error:
             raise UsageError(f"cannot run {command[0]}: {error.strerror}") from error
         try:
+            if not self.scope.enter(process):
+                self._refuse_cancelled(command, 0.0)  # between the question above and its start
             yield process
         finally:
             # Reached with a live process only on an exception, such as the interrupt of a test run.
             if process.poll() is None:
-                _stop(process)
+                stop_groups([process], grace=_GRACE_SECONDS)
+            self.scope.leave(process)
             for stream in (process.stdin, process.stdout, process.stderr):
                 if stream is not None:
                     stream.close()
 
     def _drained(
         self, process: subprocess.Popen[bytes], name: Literal["stdout", "stderr"], on_line: Callable[[str], None] | None
-    ) -> _Drain:
+    ) -> Drain:
         """Read that stream of the process to its end, in a thread that owns it from now on."""
         stream = getattr(process, name)
         setattr(process, name, None)
-        drain = _Drain(stream, on_line and (lambda line: on_line(self.redactor.text(line))))
+        drain = Drain(stream, on_line and (lambda line: on_line(self.redactor.text(line))))
         drain.start()
         return drain
+
+    def _refuse_cancelled(self, command: tuple[str, ...], seconds: float) -> None:
+        """A cancelled scope starts nothing, and what ended in it ended for that reason, whatever its exit code."""
+        if self.scope.cancelled:
+            self._note(command, "cancelled", seconds)
+            raise CommandCancelled(argv=self._shown(command))
 
     def _shown(self, command: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(self.redactor.text(part) for part in command)
@@ -261,119 +278,7 @@ class SubprocessRunner:
                 out.write(line + "\n")
 
 
-class _Drain(threading.Thread):
-    """Reads a stream to its end so that the program never blocks, whatever becomes of what it says.
-
-    A grandchild may hold the stream open long after the program has ended. The thread then goes on reading, so that
-    the grandchild does not block either, but keeps nothing more.
-    """
-
-    def __init__(self, stream: IO[bytes], on_line: Callable[[str], None] | None) -> None:
-        super().__init__(daemon=True)
-        self.problem: Exception | None = None
-        self._stream = stream
-        self._on_line = on_line
-        self._lines: list[str] = []
-        self._over = threading.Event()
-
-    @property
-    def text(self) -> str:
-        return "".join(self._lines)
-
-    def finish(self, timeout: float) -> None:
-        self.join(timeout)
-        self._over.set()
-
-    def run(self) -> None:
-        with self._stream:
-            rest = b""
-            while chunk := os.read(self._stream.fileno(), 65536):
-                if self._over.is_set():
-                    continue
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    self._keep(line + b"\n")
-            if rest and not self._over.is_set():
-                self._keep(rest)
-
-    def _keep(self, raw: bytes) -> None:
-        line = raw.decode("utf-8", errors="replace")
-        self._lines.append(line)
-        if self._on_line is None or self.problem is not None:
-            return
-        try:
-            self._on_line(line.rstrip("\r\n"))
-        except Exception as error:  # noqa: BLE001 - raised again by `run`; the program must not block on a full pipe
-            self.problem = error
-
-
-def _finish(*drains: _Drain) -> None:
-    """Wait a moment for what the program said last; for ever would be too long if a grandchild holds the stream."""
-    deadline = time.monotonic() + _GRACE_SECONDS
-    for drain in drains:
-        drain.finish(max(deadline - time.monotonic(), 0.0))
-
-
-def _joined(drains: Sequence[_Drain]) -> str:
-    return "".join(drain.text for drain in drains)
-
-
 def which(name: str, *, path: str | None = None) -> Path | None:
     """The program of that name on PATH (or on `path`), or None."""
     found = shutil.which(name, path=path)
     return Path(found) if found else None
-
-
-def _fed(process: subprocess.Popen[bytes], data: str | bytes | None) -> None:
-    """Give the process its input in a thread that owns the stream from now on."""
-    stream, process.stdin = process.stdin, None
-    if stream is not None and data is not None:
-        whole = data.encode() if isinstance(data, str) else data
-        threading.Thread(target=_feed, args=(stream, whole), daemon=True).start()
-
-
-def _feed(stream: IO[bytes], data: bytes) -> None:
-    with stream:
-        rest = memoryview(data)
-        try:
-            while rest:
-                rest = rest[os.write(stream.fileno(), rest) :]
-        except BrokenPipeError:
-            _log.debug("the program ended before it had read all its input")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Terminate the process group, give it a moment, then kill what is left of it.
-
-    The group outlives its leader: a shell that ends at once may leave children that do not.
-    """
-    _signal_group(process.pid, signal.SIGTERM)
-    try:
-        Waiter().until(
-            f"the process group {process.pid} to end",
-            lambda: _group_lives(process),
-            ready=lambda lives: not lives,
-            timeout=_GRACE_SECONDS,
-            interval=0.02,
-        )
-    except WaitTimeout as error:
-        _log.debug("killing: %s", error)
-    finally:
-        _signal_group(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _signal_group(group: int, number: int) -> None:
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        _log.debug("the process group %d is gone", group)
-
-
-def _group_lives(process: subprocess.Popen[bytes]) -> bool:
-    process.poll()  # an unreaped leader would count as alive
-    try:
-        os.killpg(process.pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

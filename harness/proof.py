@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sysconfig
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,19 +11,16 @@ from typing import Any
 
 from harness import dvc
 from harness.airflow.runids import new_run_id
-from harness.assets import asset
 from harness.environment import Environment, Ready
 from harness.errors import UsageError
 from harness.model import PipelineRun, Seeded
 from harness.names import AIRFLOW_NAMESPACE
+from harness.pipeline.earlier import end_runs
 from harness.pipeline.gitsync import ProcessorCheckout
-from harness.pipeline.imports import files_naming
 from harness.pipeline.pods import PodFollower
 from harness.pipeline.readiness import wait_for_dag
 from harness.pipeline.trigger import run_pipeline
 from harness.services import s3
-
-TASKS = ("pull_data", "modify_data", "push_data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +74,10 @@ class Prover:
             EnvironmentFailed: The run could not be carried out; says nothing about the DAG.
         """
         environment = self._environment
+        # Before the seed: what an earlier run still does, it must not do to the new repository.
+        if self._end_earlier_runs():
+            environment.discard_seed()
+            reseed = True
         seeded = self._start_from(reseed=reseed)
         expectation = self._expectation(seeded, changes=changes)
         with tempfile.TemporaryDirectory(prefix="proof-", dir=environment.scratch) as workspace:
@@ -88,7 +88,8 @@ class Prover:
                 seeded = replace(seeded, sha=before.tip)
                 expectation = self._expectation(seeded, changes=changes)
                 gatherer = self._gatherer(expectation, Path(workspace))
-            self._wait_for_dag(seeded)
+            self.wait_for_dag(seeded.sha)
+            expectation = self._with_tasks(expectation)
             before_trigger()
             started = datetime.now(UTC)
             run = self._run(seeded, conf, with_logical_date=with_logical_date)
@@ -104,25 +105,78 @@ class Prover:
         dvc.write_verdict(file, verdict, facts, environment.redactor)
         return Proof(run, verdict, expectation, before, evidence, file)
 
+    def wait_for_dag(self, sha: str, *, dag_id: str | None = None, dag_files: Sequence[str] | None = None) -> None:
+        """Wait until a DAG of a commit may be triggered; by default the DAG under test.
+
+        Args:
+            sha: The commit.
+            dag_id: Another DAG.
+            dag_files: The files that may define it, relative to the DAG folder; by default those that name it.
+
+        Raises:
+            WaitFailed: Its file does not import (with its traceback), or defines other DAGs, or the commit cannot get
+                there.
+            WaitTimeout: It is not ready in time.
+        """
+        environment = self._environment
+        wanted = dag_id or environment.settings.dag_id
+        checkout = ProcessorCheckout(self._ready.kube, AIRFLOW_NAMESPACE)
+        with environment.timeline.phase("DAG ready"):
+            wait_for_dag(
+                self._ready.api,
+                wanted,
+                sha,
+                checkout,
+                waiter=environment.waiter,
+                fault=checkout.fault,
+                dag_files=environment.inputs.files.naming(wanted) if dag_files is None else dag_files,
+            )
+
     def push_foreign_dag_change(self) -> str:
         """Commit a change to the DAG folder as somebody else, straight to the branch; returns the new tip.
 
         Raises:
             EnvironmentFailed: The Git server refused it.
         """
+        return self.push_change({"dags/FOREIGN.md": "A change that is not under test.\n"})
+
+    def push_change(self, files: Mapping[str, str | None]) -> str:
+        """Commit files as somebody else, straight to the branch; returns the new tip.
+
+        Args:
+            files: Content by path in the repository; None removes the file.
+
+        Raises:
+            EnvironmentFailed: The Git server refused it.
+        """
         environment, services = self._environment, self._ready.services
         branch = environment.settings.policy.branch
+        environment.discard_seed()
         env = self._access().env
         with tempfile.TemporaryDirectory(prefix="foreign-", dir=environment.scratch) as scratch:
             clone = Path(scratch) / "clone"
             run = environment.runner.run
             run(["git", "clone", "--quiet", "--depth", "1", "--branch", branch, services.git.outside, clone], env=env)
-            (clone / "dags" / "FOREIGN.md").write_text("A change that is not under test.\n", encoding="utf-8")
+            for name, content in files.items():
+                if content is None:
+                    (clone / name).unlink()
+                else:
+                    (clone / name).write_text(content, encoding="utf-8")
             git = ["git", "-C", str(clone), "-c", "user.name=Somebody", "-c", "user.email=somebody@example.invalid"]
             run([*git, "add", "--all"], env=env)
             run([*git, "commit", "--quiet", "--message", "Change the DAG folder"], env=env)
             run([*git, "push", "--quiet", "origin", branch], env=env)
             return run([*git, "rev-parse", "HEAD"], env=env).stdout.strip()
+
+    def tip(self) -> str:
+        """The commit that the branch is at now.
+
+        Raises:
+            EnvironmentFailed: The Git server does not answer, or has no such branch.
+        """
+        ref = f"refs/heads/{self._environment.settings.policy.branch}"
+        command = ["git", "ls-remote", "--exit-code", self._ready.services.git.outside, ref]
+        return self._environment.runner.run(command, env=self._access().env).stdout.split()[0]
 
     def _access(self) -> dvc.GitAccess:
         git = self._ready.services.git
@@ -133,41 +187,55 @@ class Prover:
             return self._environment.reseed()
         return self._seeded
 
-    def _wait_for_dag(self, seeded: Seeded) -> None:
-        environment = self._environment
+    def _end_earlier_runs(self) -> bool:
+        """End runs of the DAG that nobody follows; whether there were any."""
+        environment, ready = self._environment, self._ready
         dag_id = environment.settings.dag_id
-        folder = environment.settings.dags or asset("dags")
-        with environment.timeline.phase("DAG ready"):
-            wait_for_dag(
-                self._ready.api,
-                dag_id,
-                seeded.sha,
-                ProcessorCheckout(self._ready.kube, AIRFLOW_NAMESPACE),
-                waiter=environment.waiter,
-                dag_files=files_naming(folder, dag_id),
-            )
+        run_ids = ready.api.unfinished_runs(dag_id)
+        if not run_ids:
+            return False
+        with environment.timeline.phase("earlier DAG runs") as note:
+            end_runs(ready.api, ready.kube, AIRFLOW_NAMESPACE, dag_id, run_ids, waiter=environment.waiter)
+            note(f"unfinished, now marked failed: {', '.join(run_ids)}")
+        return True
+
+    def _with_tasks(self, expectation: dvc.Expectation) -> dvc.Expectation:
+        """The expectation with the DAG's tasks, as Airflow has parsed them from the commit under test."""
+        dag_id = self._environment.settings.dag_id
+        tasks = [task for task in self._ready.api.dag_tasks(dag_id) if task.runs]
+        if not tasks:
+            raise UsageError(f"the DAG {dag_id!r} has no task that does anything, so a run of it proves nothing")
+        return replace(
+            expectation,
+            tasks=tuple(task.task_id for task in tasks),
+            pod_tasks=tuple(task.task_id for task in tasks if task.has_pod),
+        )
 
     def _run(self, seeded: Seeded, conf: Mapping[str, Any] | None, *, with_logical_date: bool) -> PipelineRun:
         environment = self._environment
-        follower = PodFollower(self._ready.kube, AIRFLOW_NAMESPACE, new_run_id(), redactor=environment.redactor)
+        run_id = new_run_id()
+        follower = PodFollower(self._ready.kube, AIRFLOW_NAMESPACE, run_id, redactor=environment.redactor)
         with environment.timeline.phase("DAG run") as note, follower:
-            run = run_pipeline(
-                self._ready.api,
-                follower,
-                seeded,
-                environment.settings.dag_id,
-                waiter=environment.waiter,
-                conf=conf,
-                with_logical_date=with_logical_date,
-            )
-            self._keep_logs(follower, run)
+            try:
+                run = run_pipeline(
+                    self._ready.api,
+                    follower,
+                    seeded,
+                    environment.settings.dag_id,
+                    waiter=environment.waiter,
+                    conf=conf,
+                    with_logical_date=with_logical_date,
+                )
+            finally:
+                # Also of a run that could not be carried out: its pods say why, and may be gone a moment later.
+                self._keep_logs(follower, run_id)
             note(run.outcome.state)
         return run
 
-    def _keep_logs(self, follower: PodFollower, run: PipelineRun) -> None:
-        folder = self._environment.evidence / "logs" / run.outcome.run_id
+    def _keep_logs(self, follower: PodFollower, run_id: str) -> None:
+        folder = self._environment.evidence / "logs" / run_id
         folder.mkdir(parents=True, exist_ok=True)
-        for pod in run.pods:
+        for pod in follower.evidence():
             for container, lines in follower.logs(pod).items():
                 (folder / f"{pod}.{container}.log").write_text("\n".join([*lines, ""]), encoding="utf-8")
 
@@ -180,25 +248,21 @@ class Prover:
             tracked_file=settings.tracked_file,
             executor_shas=frozenset({seeded.sha}),
             image_ids=frozenset(self._ready.toolchain.image_digests["worker"]),
-            tasks=TASKS,
-            pod_tasks=TASKS,
+            # Known once the DAG is parsed (`_with_tasks`).
+            tasks=(),
+            pod_tasks=(),
             changes=changes,
+            final_states=frozenset({"success", "skipped"} if settings.policy.skipped_tasks else {"success"}),
         )
 
     def _gatherer(self, expectation: dvc.Expectation, workspace: Path) -> dvc.Gatherer:
         services = self._ready.services
-        program = Path(sysconfig.get_path("scripts")) / "dvc"
-        if not program.exists():
-            raise UsageError(
-                "there is no dvc beside this Python, and the verdict needs one for its clean clone",
-                next_step="install airflow-dvc-harness[dvc]",
-            )
         return dvc.Gatherer(
             expectation=expectation,
             runner=self._environment.runner,
             access=self._access(),
             store=dvc.BotoStore(s3.connect(services.s3)),
-            dvc=dvc.Dvc(program=program, s3=services.s3, redactor=self._environment.redactor),
+            dvc=dvc.Dvc(program=self._environment.inputs.dvc, s3=services.s3, redactor=self._environment.redactor),
             workspace=workspace,
         )
 

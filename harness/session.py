@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from pydantic import SecretStr
 from rich.console import Console
 
+from harness.diagnostics.memory import MemorySampler, node_peak
 from harness.environment import Environment, Ready
 from harness.errors import ExitCode, HarnessError
 from harness.explanation import explain
 from harness.proof import Prover
 from harness.report import files
 from harness.report.live import LivePhases
-from harness.report.model import KeptCluster, Report, RunFacts
+from harness.report.model import KeptCluster, Report, Resources, RunFacts
 from harness.report.protocols import VerdictResult
 from harness.report.summary import Summary
 from harness.settings import Settings
@@ -37,12 +39,15 @@ class Session:
         self.environment = Environment(settings, timeline=self.timeline, status=self._status)
         self.error: BaseException | None = None
         self.diagnoses: tuple[str, ...] = ()
+        self._cleaning_up: Exception | None = None
+        self._memory = MemorySampler(settings.state_dir / "engine")
+        self._node_memory: int | None = None
 
     @contextmanager
     def phases(self) -> Iterator[None]:
         """Show phases while the block runs."""
         environment = self.environment
-        with LivePhases(self._console, environment.usual, redactor=environment.redactor) as live:
+        with LivePhases(self._console, environment.usual, redactor=environment.redactor) as live, self._memory:
             self._live = live
             self.timeline.listen(live)
             try:
@@ -58,6 +63,7 @@ class Session:
         with undisturbed(self._console):
             if self.error is not None or self.environment.failed:
                 self.diagnoses = explain(self.environment, self.error)
+            self._node_memory = self._most_of_the_nodes()
             self._down()
 
     def _down(self) -> None:
@@ -66,7 +72,27 @@ class Session:
         except Exception as error:  # noqa: BLE001 - it is reported, with the run's own error if there is one
             if isinstance(self.error, HarnessError):
                 self.error.evidence["cleaning up failed too"] = str(error)
+            elif self.error is not None:
+                # An interrupt has nowhere to put it, and what is left behind must be named all the same.
+                self._cleaning_up = error
             self.error = self.error or error
+
+    def _most_of_the_nodes(self) -> int | None:
+        environment = self.environment
+        if environment.cluster is None or environment.toolchain is None:
+            return None
+        return node_peak(environment.cluster.name, engine=environment.toolchain.engine, runner=environment.runner)
+
+    @property
+    def resources(self) -> Resources:
+        """What the run took of the machine."""
+        environment = self.environment
+        return Resources(
+            node_memory=self._node_memory,
+            own_memory=self._memory.peak or None,
+            caches=environment.cache_bytes,
+            cache_limit=int(environment.settings.cache_limit_gb * 1e9),
+        )
 
     @property
     def verdict(self) -> VerdictResult | None:
@@ -97,8 +123,9 @@ class Session:
             phases=self.timeline.phases,
             verdict=self.verdict,
             diagnoses=self.diagnoses,
-            error=environment.redactor.text(str(self.error)) if self.error is not None else "",
+            error=environment.redactor.text(told(self.error) or told(self._cleaning_up)),
             kept=kept(environment),
+            resources=self.resources,
         )
 
     def conclude(self, console: Console, *, code: ExitCode | None = None) -> ExitCode:
@@ -176,9 +203,21 @@ def undisturbed(console: Console) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def told(error: BaseException | None) -> str:
+    """What ended the run, for the reader; nothing for an interrupt, which the outcome names already."""
+    if error is None or isinstance(error, KeyboardInterrupt):
+        return ""
+    if isinstance(error, HarnessError):
+        return str(error)
+    return (
+        f"a fault of the harness itself: {type(error).__name__}: {error}\n  next: see bundle/error.txt in the evidence"
+    )
+
+
 def facts(environment: Environment) -> RunFacts:
     """What ran where, as far as it is known by now."""
     ready: Ready | None = environment.ready
+    unpinned = environment.toolchain.unpinned if environment.toolchain is not None else ()
     if ready is None:
         return RunFacts(
             run_id=environment.run_id,
@@ -187,7 +226,8 @@ def facts(environment: Environment) -> RunFacts:
             chart=environment.settings.airflow_chart or "the embedded chart",
             airflow="not up",
             s3=str(environment.settings.s3),
-            stand_ins=environment.stand_ins,
+            stand_ins=environment.stand_ins if environment.toolchain is not None else None,
+            unpinned=unpinned,
         )
     return RunFacts(
         run_id=environment.run_id,
@@ -197,21 +237,21 @@ def facts(environment: Environment) -> RunFacts:
         airflow=ready.release.version,
         s3=ready.services.s3.backend,
         stand_ins=environment.stand_ins,
+        unpinned=unpinned,
     )
 
 
 def kept(environment: Environment) -> KeptCluster | None:
-    """How to reach a cluster that is kept."""
-    ready = environment.ready
-    if ready is None or not environment.keeps_cluster:
+    """How to reach a cluster that is kept, also one in which not everything came up."""
+    cluster, ready = environment.cluster, environment.ready
+    if cluster is None or not environment.keeps_cluster:
         return None
-    name = ready.cluster.name
     return KeptCluster(
-        name=name,
-        ui=ready.release.url,
-        username=ready.release.username,
-        password=ready.release.password,
-        enter=f"harness shell --cluster {name}",
+        name=cluster.name,
+        ui=ready.release.url if ready is not None else "",
+        username=ready.release.username if ready is not None else "",
+        password=ready.release.password if ready is not None else SecretStr(""),
+        enter=f"harness shell --cluster {cluster.name}",
         inspect="harness status",
-        delete=f"harness down --cluster {name}",
+        delete=f"harness down --cluster {cluster.name}",
     )

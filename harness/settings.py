@@ -28,6 +28,14 @@ from harness.errors import UsageError
 
 APP = "airflow-dvc-harness"
 _PREFIX = "HARNESS_"
+# What git takes as a branch, without what no shell or YAML file likes (git-check-ref-format(1)).
+_BRANCH = re.compile(r"(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z0-9][A-Za-z0-9._/-]{0,199}(?<![./])")
+# The word for "no rule about rows" where a file has none for nothing: TOML knows no null.
+_ANY_ROWS = "any"
+# By tag, as it is put into the node under that name (https://github.com/distribution/reference, regexp.go).
+_IMAGE = re.compile(
+    r"(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?::\d+)?/|[A-Za-z0-9-]+:\d+/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*:[\w][\w.-]{0,127}"
+)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -68,8 +76,9 @@ class Policy(BaseModel):
         commits: How many commits one run makes.
         authors: Allowed author e-mail addresses; empty allows any.
         extra_paths: Paths that the commit may touch besides the pointer (exact, or with a trailing slash for a folder).
-        new_rows: How many rows one run adds; None when the data is not a CSV table.
+        new_rows: How many rows one run adds; None ("any" in a file) when the data is not a CSV table.
         merge_commits: Whether the run may bring its commit in by a merge; merges are not counted as commits.
+        skipped_tasks: Whether a task may be skipped, as branches of a DAG are.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +89,19 @@ class Policy(BaseModel):
     extra_paths: tuple[str, ...] = ()
     new_rows: int | None = 1
     merge_commits: bool = False
+    skipped_tasks: bool = False
+
+    @field_validator("branch")
+    @classmethod
+    def _check_branch(cls, name: str) -> str:
+        if not _BRANCH.fullmatch(name):
+            raise ValueError("use the name of a branch, such as main or team/data")
+        return name
+
+    @field_validator("new_rows", mode="before")
+    @classmethod
+    def _read_rows(cls, rows: object) -> object:
+        return None if rows == _ANY_ROWS else rows
 
 
 class Settings(BaseSettings):
@@ -106,7 +128,14 @@ class Settings(BaseSettings):
     registry_mirror: dict[str, str] = Field(default_factory=dict, description="registry host to mirror host")
     dags: Path | None = Field(default=None, description="folder with the DAG under test; default: the shipped one")
     dag_id: str = Field(default="dataset_pipeline", description="the DAG under test")
+    repository: Path | None = Field(
+        default=None, description="folder with the files of the repository under test; default: the shipped one"
+    )
+    data: Path | None = Field(default=None, description="the data set that a run starts from; default: the shipped one")
     tracked_file: str = Field(default="datasets/penguins.csv", description="the file under DVC, path in the repository")
+    worker_image: str | None = Field(
+        default=None, description="the image that the DAG's pods run; default: the one built from worker-image/"
+    )
     patience: float = Field(default=1.0, gt=0, le=20, description="multiplies every deadline; raise on slow machines")
     policy: Policy = Field(default_factory=Policy, description="what a run may do to its repository")
     evidence_dir: Path = Field(default=Path(".harness"), description="where verdicts, timelines and bundles go")
@@ -129,10 +158,27 @@ class Settings(BaseSettings):
             raise ValueError("use a path inside the repository, such as datasets/penguins.csv")
         return path
 
+    @field_validator("worker_image")
+    @classmethod
+    def _check_image(cls, reference: str | None) -> str | None:
+        if reference is not None and (not _IMAGE.fullmatch(reference)):
+            raise ValueError("use an image reference with a tag, such as registry.example/team/worker:1.4")
+        return reference
+
     @model_validator(mode="after")
     def _resolve_paths(self) -> Settings:
         for name in ("evidence_dir", "cache_dir", "state_dir"):
             object.__setattr__(self, name, Path(getattr(self, name)).expanduser().absolute())
+        return self
+
+    @model_validator(mode="after")
+    def _follow_the_data(self) -> Settings:
+        """What was not said about the data follows from its file: where it stands, and that only CSV has rows."""
+        if self.data is not None and "tracked_file" not in self.model_fields_set:
+            object.__setattr__(self, "tracked_file", f"datasets/{self.data.name}")
+        table = Path(self.tracked_file).suffix.lower() == ".csv"
+        if not table and "new_rows" not in self.policy.model_fields_set:
+            object.__setattr__(self, "policy", self.policy.model_copy(update={"new_rows": None}))
         return self
 
     @classmethod
@@ -147,6 +193,11 @@ class Settings(BaseSettings):
         """Flag, environment, pyproject.toml, in this order."""
         del dotenv_settings, file_secret_settings
         return init_settings, env_settings, PyprojectTomlConfigSettingsSource(settings_cls)
+
+
+def policy_flags(**given: object) -> dict[str, object] | None:
+    """Flags of the policy as its part of the settings, to be laid over the other sources; None if none was given."""
+    return {name: value for name, value in given.items() if value is not None} or None
 
 
 def mirrors(given: Sequence[str] | None) -> dict[str, str] | None:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from harness import sweeping
 from harness.assets import package_path
 from harness.diagnostics.doctor import examine, exit_code
 from harness.diagnostics.host import LocalHost
 from harness.environment import KEPT_CLUSTER
-from harness.errors import CleanupFailed, ExitCode, HarnessError, UsageError
-from harness.journal import Entry, Journal
-from harness.kubeapi import KubeApi
+from harness.errors import ExitCode, HarnessError, UsageError
+from harness.kubeapi import KubeApi, KubeApiError, KubeUnavailable
 from harness.liveness import is_alive
 from harness.model import Engine
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
@@ -25,7 +24,6 @@ from harness.process import SubprocessRunner
 from harness.settings import Settings
 from harness.supply.cache import Cache
 from harness.supply.engine import EngineFolders, EngineSupply
-from harness.targets.removal import remove_cluster, remove_container
 from harness.versions import versions
 from harness.wait import Waiter
 
@@ -34,6 +32,9 @@ _PARTS = {
     "airflow": (AIRFLOW_NAMESPACE, "release=airflow"),
     **{name: (SERVICES_NAMESPACE, f"app={name}") for name in ("git", "s3", "postgres", "adapter")},
 }
+
+# Of each container, its end; the rest is `harness shell`, then kubectl logs.
+_LOG_LINES = 500
 
 
 def doctor(settings: Settings, console: Console) -> ExitCode:
@@ -55,13 +56,20 @@ def cache(settings: Settings, console: Console, *, clear: bool) -> ExitCode:
     """What the caches hold; evicted down to the budget, or cleared on request.
 
     Raises:
-        UsageError: A kept cluster still stands on what should be cleared.
+        UsageError: A run that lives, or a kept cluster, stands on what should be cleared.
     """
+    live = [folder.name for folder in sorted((settings.state_dir / "runs").glob("*")) if is_alive(folder)]
+    if clear and live:
+        raise UsageError(
+            f"the caches are in use by run {', '.join(live)}", next_step="wait for it to end, then clear them"
+        )
     if clear and _cluster_folders(settings):
         raise UsageError("a kept cluster still needs the caches", next_step="harness down, then again")
     runner = SubprocessRunner()
-    with _engine(settings, runner) as engine:
-        caches = Cache(engine=engine, runner=runner, cache_dir=settings.cache_dir)
+    with _engine(settings, runner, console) as engine:
+        caches = Cache(
+            engine=engine, runner=runner, cache_dir=settings.cache_dir, status=lambda text: _say(console, text)
+        )
         evicted = caches.clear() if clear else caches.evict(settings.cache_limit_gb)
         usage = caches.usage()
     table = Table("GB", "last used", "what", box=None)
@@ -105,8 +113,10 @@ def status(settings: Settings, console: Console) -> ExitCode:
     return ExitCode.GREEN
 
 
-def logs(settings: Settings, part: str, console: Console) -> ExitCode:
-    """The logs of one part of a kept cluster.
+def logs(settings: Settings, part: str, console: Console, *, previous: bool = False) -> ExitCode:
+    """The logs of one part of a kept cluster; of the instances before, if so wished.
+
+    A container that has no log (it has not started, or was never restarted) is named, and the others are shown.
 
     Raises:
         UsageError: There is no such cluster or part.
@@ -125,8 +135,15 @@ def logs(settings: Settings, part: str, console: Console) -> ExitCode:
             name = pod["metadata"]["name"]
             for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]:
                 console.print(f"--- {name}/{container['name']}", style="bold", highlight=False)
-                text = kube.pod_logs(name, container["name"], namespace=namespace, tail_lines=500)
-                console.print(text, markup=False, highlight=False)
+                try:
+                    text = kube.pod_logs(
+                        name, container["name"], namespace=namespace, previous=previous, tail_lines=_LOG_LINES
+                    )
+                except KubeUnavailable:
+                    raise
+                except KubeApiError as error:
+                    text = f"(no log: {error.message})"
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
     return ExitCode.GREEN
 
 
@@ -146,12 +163,14 @@ def down(settings: Settings, console: Console) -> ExitCode:
 
     Raises:
         UsageError: There is none of that name.
+        GuardError: A run is using it.
+        EngineError: The engine that it was made in does not answer.
         CleanupFailed: It is still there.
     """
     folder = _kept(settings)
     runner = SubprocessRunner()
-    with _engine(settings, runner) as engine:
-        remove_cluster(folder.name, folder=folder, engine=engine, runner=runner)
+    with sweeping.removing(_engines(settings, runner, console), runner, clusters=folder.parent) as remover:
+        remover.cluster(folder, sweeping.host_of(folder))
     console.print(f"removed {folder.name}", highlight=False)
     return ExitCode.GREEN
 
@@ -163,52 +182,34 @@ def sweep(settings: Settings, console: Console) -> ExitCode:
         CleanupFailed: Something is still there; names it.
     """
     runner = SubprocessRunner()
-    problems: dict[str, str] = {}
-    swept = 0
-    over = [folder for folder in sorted((settings.state_dir / "runs").glob("*")) if not is_alive(folder)]
-    journals = [Journal(folder / "journal.jsonl") for folder in over]
-    if any(journal.open() for journal in journals):
-        with _engine(settings, runner) as engine:
-            removers: dict[str, Callable[[Entry], None]] = {
-                "cluster": lambda entry: remove_cluster(
-                    entry.name, folder=Path(entry.detail["folder"]), engine=engine, runner=runner
-                ),
-                "container": lambda entry: remove_container(entry.name, engine=engine, runner=runner),
-            }
-            for journal in journals:
-                for entry in journal.open():
-                    if entry.kind == "cluster" and _is_kept(Path(entry.detail["folder"])):
-                        continue
-                    try:
-                        removers[entry.kind](entry)
-                    except HarnessError as error:
-                        problems[f"{entry.kind} {entry.name}"] = error.message
-                    else:
-                        journal.removed(entry)
-                        swept += 1
-                        console.print(f"removed {entry.kind} {entry.name}", highlight=False)
-    for journal in journals:
-        if not [entry for entry in journal.open() if f"{entry.kind} {entry.name}" in problems]:
-            shutil.rmtree(journal.path.parent)
-    if problems:
-        raise CleanupFailed("some things could not be removed", evidence=problems, next_step="harness doctor")
+    engines = _engines(settings, runner, console)
+    swept = sweeping.sweep(settings.state_dir, engines, runner, say=lambda text: _say(console, text))
     console.print(f"swept {swept}" if swept else "nothing to sweep", highlight=False)
     return ExitCode.GREEN
 
 
-@contextmanager
-def _engine(settings: Settings, runner: SubprocessRunner) -> Iterator[Engine]:
-    """The engine for a verb; afterwards it is stopped if it is ours and nothing needs it any more."""
-    supply = EngineSupply(
+def _engines(settings: Settings, runner: SubprocessRunner, console: Console) -> EngineSupply:
+    return EngineSupply(
         folders=EngineFolders(settings.state_dir / "engine", settings.cache_dir / "engine" / "data"),
         runner=runner,
         waiter=Waiter(patience=settings.patience),
+        status=lambda text: _say(console, text),
     )
-    engine = supply.acquire()
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False)
+
+
+@contextmanager
+def _engine(settings: Settings, runner: SubprocessRunner, console: Console) -> Iterator[Engine]:
+    """The engine for a verb; afterwards it is stopped if it is ours and nothing needs it any more."""
+    engines = _engines(settings, runner, console)
+    engine = engines.acquire()
     try:
         yield engine
     finally:
-        supply.release(keep=bool(_cluster_folders(settings)))
+        engines.release(keep=bool(_cluster_folders(settings)))
 
 
 def _cluster_folders(settings: Settings) -> list[Path]:
@@ -216,17 +217,12 @@ def _cluster_folders(settings: Settings) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
-def _is_kept(folder: Path) -> bool:
-    """A cluster that came up whole and was left on purpose has its mark; one of a killed run has not."""
-    return (folder / "kept").exists()
-
-
 def _kept(settings: Settings) -> Path:
     name = settings.cluster_name
     folders = _cluster_folders(settings)
     if name is None:
         # Never one that a run is using: only what was kept on purpose is meant when no name is given.
-        kept = [folder for folder in folders if _is_kept(folder)]
+        kept = [folder for folder in folders if sweeping.is_kept(folder)]
         candidates = [folder for folder in kept if folder.name == KEPT_CLUSTER] or kept
         if len(candidates) == 1:
             return candidates[0]

@@ -21,16 +21,26 @@ from harness.airflow.connection import ApiRefused, Connection
 from harness.airflow.logs import log_lines
 from harness.airflow.runids import checked_run_id
 from harness.airflow.transport import AirflowUnavailable
-from harness.airflow.values import DagImportError, DagInfo, Document, Health, TaskInfo
+from harness.airflow.values import DagImportError, DagInfo, DagTask, Document, Health, TaskInfo
 from harness.errors import EnvironmentFailed, UsageError, WaitFailed
 from harness.wait import Waiter
 
-__all__ = ["AirflowApi", "AirflowUnavailable", "ApiRefused", "DagImportError", "DagInfo", "Health", "TaskInfo"]
+__all__ = [
+    "AirflowApi",
+    "AirflowUnavailable",
+    "ApiRefused",
+    "DagImportError",
+    "DagInfo",
+    "DagTask",
+    "Health",
+    "TaskInfo",
+]
 
 REQUEST_TIMEOUT: Final = 30.0
 _MOST_LOG_PAGES: Final = 500
 _NOT_FOUND, _CONFLICT = 404, 409
 FINISHED: Final = frozenset({"success", "failed"})
+_UNFINISHED: Final = ("queued", "running")
 
 
 class AirflowApi:
@@ -63,6 +73,7 @@ class AirflowApi:
         client = self._connection.client
         self._dags: Any = generated.DAGApi(client)
         self._runs: Any = generated.DagRunApi(client)
+        self._definitions: Any = generated.TaskApi(client)
         self._tasks: Any = generated.TaskInstanceApi(client)
         self._errors: Any = generated.ImportErrorApi(client)
         self._monitor: Any = generated.MonitorApi(client)
@@ -137,6 +148,20 @@ class AirflowApi:
             "dags",
         )
         return tuple(self._reader.dag("GET dags", item) for item in found)
+
+    def dag_tasks(self, dag_id: str) -> tuple[DagTask, ...]:
+        """The tasks of the DAG's newest version, by id. Errors as `require_dag`, and as `dag`."""
+        what = f"GET dags/{dag_id}/tasks"
+        try:
+            body = self._connection.call(
+                what, lambda **o: self._definitions.get_tasks_without_preload_content(dag_id, order_by="task_id", **o)
+            )
+        except ApiRefused as error:
+            if error.status == _NOT_FOUND:
+                raise self.no_such_dag(dag_id) from error
+            raise
+        document = self._reader.document(what, body, generated.TaskCollectionResponse)
+        return tuple(self._reader.dag_task(what, item) for item in self._reader.items(what, document, "tasks"))
 
     def require_dag(self, dag_id: str) -> DagInfo:
         """What Airflow knows of a DAG that must be there.
@@ -239,6 +264,44 @@ class AirflowApi:
                 next_step="see whether somebody deleted it, or the database was reset",
             )
         return self._reader.text(f"GET dagRuns/{run_id}", document, "state")
+
+    def unfinished_runs(self, dag_id: str) -> tuple[str, ...]:
+        """Ids of the DAG's runs that are queued or running, oldest first; none for a DAG that Airflow does not know.
+
+        Errors as `dag`.
+        """
+        what = f"GET dags/{dag_id}/dagRuns"
+        try:
+            found = self._connection.pages(
+                what,
+                lambda **o: self._runs.get_dag_runs_without_preload_content(
+                    dag_id, state=list(_UNFINISHED), order_by=["id"], **o
+                ),
+                generated.DAGRunCollectionResponse,
+                "dag_runs",
+            )
+        except ApiRefused as error:
+            if error.status == _NOT_FOUND:
+                return ()
+            raise
+        return tuple(self._reader.text(what, item, "dag_run_id") for item in found)
+
+    def fail_run(self, dag_id: str, run_id: str) -> None:
+        """Mark a run as failed: its tasks are told to stop. A run that is gone by now is none to fail.
+
+        Errors as `dag`.
+        """
+        body = generated.DAGRunPatchBody(state="failed")
+        try:
+            self._connection.call(
+                f"PATCH dags/{dag_id}/dagRuns/{run_id}",
+                lambda **o: self._runs.patch_dag_run_without_preload_content(
+                    dag_id, run_id, body, update_mask=["state"], **o
+                ),
+            )
+        except ApiRefused as error:
+            if error.status != _NOT_FOUND:
+                raise
 
     def task_instances(self, dag_id: str, run_id: str) -> tuple[TaskInfo, ...]:
         """Every task instance of a run. Errors as `dag`."""

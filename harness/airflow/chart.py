@@ -35,6 +35,8 @@ OFFICIAL_MINOR = "1.22"
 OFFICIAL_DIGESTS: Mapping[str, str] = {
     "1.22.0": "sha256:115a76adb0968ecf2269923849878d175764dd4097e35f99c73281318839cda1",
 }
+OFFICIAL_NAME = "airflow"
+_WHICH_CHART = "give the official Airflow chart: a folder, an archive, a URL or an oci:// reference"
 _KIND_ANNOTATION = "airflow-dvc-harness/kind"
 _RENDERED_FROM = re.compile(r"templates/.+|files/.+|values\.yaml|values\.schema\.json")
 _READ = re.compile(rf"Chart\.yaml|charts/[^/]+/values\.yaml|charts/[^/]+\.tgz|{_RENDERED_FROM.pattern}")
@@ -243,11 +245,16 @@ def _open(path: Path, *, spec: str) -> Chart:
     try:
         about = yaml.safe_load(files["Chart.yaml"])
         name, version = str(about["name"]), str(about["version"])
-    except (KeyError, TypeError, yaml.YAMLError) as error:
-        raise _not_a_chart(spec, f"its Chart.yaml has no name and version ({type(error).__name__})") from error
+    except yaml.YAMLError as error:
+        raise _not_a_chart(spec, f"its Chart.yaml is not YAML ({_place(error)})") from error
+    except (KeyError, TypeError) as error:
+        raise _not_a_chart(spec, "its Chart.yaml has no name and version") from error
     digest = _digest(files)
     annotations = about.get("annotations") or {}
     kind, warnings = _classify(about, name, version, digest, annotations)
+    if kind is ChartKind.OTHER and name != OFFICIAL_NAME:
+        # Nothing of it is known: values would pass unchecked, and what it installs is no Airflow to wait for.
+        raise UsageError(f"{spec} is the chart {name} {version}, not an Airflow chart", next_step=_WHICH_CHART)
     return Chart(path.absolute(), name, version, str(about.get("appVersion", "")), kind, digest, warnings)
 
 
@@ -256,7 +263,7 @@ def _classify(
 ) -> tuple[ChartKind, tuple[str, ...]]:
     if annotations.get(_KIND_ANNOTATION) == "embedded":
         return ChartKind.EMBEDDED, ()
-    if name != "airflow" or "airflow.apache.org" not in str(about.get("home", "")):
+    if name != OFFICIAL_NAME or "airflow.apache.org" not in str(about.get("home", "")):
         return ChartKind.OTHER, (f"{name} {version} is not the official Airflow chart, for which the values are",)
     known = OFFICIAL_DIGESTS.get(version)
     if known and known != digest:
@@ -289,9 +296,7 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
         with path.open("rb") as archive:
             yield from _members(archive, str(path))
     else:
-        raise UsageError(
-            f"there is no chart at {path}", next_step="give a folder, an archive, a URL or an oci:// reference"
-        )
+        raise UsageError(f"there is no chart at {path.absolute()}", next_step=_WHICH_CHART)
 
 
 def _members(packed: IO[bytes], title: str) -> Iterator[tuple[str, bytes]]:
@@ -316,8 +321,13 @@ def _not_a_chart(spec: str, why: str, *, near: Path | None = None) -> UsageError
     hint = f"; did you mean {charts[0]}?" if charts else ""
     return UsageError(
         f"{spec} is not a Helm chart: {why}{hint}",
-        next_step="give the official Airflow chart: a folder, an archive, a URL or an oci:// reference",
+        next_step=_WHICH_CHART,
     )
+
+
+def _place(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f"line {mark.line + 1}: {getattr(error, 'problem', None)}" if mark is not None else type(error).__name__
 
 
 def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ _SECRET_KEYS: tuple[tuple[str, ...], ...] = (
     ("elasticsearch", "connection"),
     ("opensearch", "connection"),
 )
+_MEND = "mend {}, or leave it out after --values"
 # Read by Helm itself and handed to every subchart; no chart declares them.
 _HELM_KEYS = frozenset({"global", "tags"})
 
@@ -126,18 +127,28 @@ def read_values(path: Path) -> ValuesFile:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValuesError(f"cannot read the values file {path}: {error}") from error
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ValuesError(
+            f"cannot read the values file {path.absolute()}: {why}", next_step="correct the path after --values"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ValuesError(f"{path} is not a text file: {error}", next_step=_MEND.format(path)) from error
     try:
         # In this order: reading resolves merge keys in place, after which keys do stand twice.
         lines = dict(_lines(yaml.compose(text, Loader=_Loader), ()))
         values = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
-        raise ValuesError(f"{path} is not YAML that Helm takes", evidence={"parser": str(error)}) from error
+        said = str(error).replace("<unicode string>", str(path))
+        raise ValuesError(
+            f"{path} is not YAML that Helm takes", evidence={"parser": said}, next_step=_MEND.format(path)
+        ) from error
     if values is None:
         return ValuesFile(path, {}, {})
     if not isinstance(values, dict):
-        raise ValuesError(f"{path} holds a {_type_name(values)} at the top; values are a map of keys")
+        raise ValuesError(
+            f"{path} holds a {_type_name(values)} at the top; values are a map of keys", next_step=_MEND.format(path)
+        )
     return ValuesFile(path, values, lines)
 
 

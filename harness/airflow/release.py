@@ -13,13 +13,15 @@ from harness.airflow.chart_values import values_digest
 from harness.errors import CommandFailed, CommandTimeout, EnvironmentFailed
 from harness.kubeapi import KubeApi
 from harness.model import Cluster
-from harness.names import AIRFLOW_NAMESPACE, RELEASE
+from harness.names import AIRFLOW_NAMESPACE, RELEASE, SERVICES_NAMESPACE
 from harness.process import Runner
 from harness.wait import Waiter
 
 _HELM_SECONDS = 120
+_STATUS_SECONDS = 30
 _ROLLOUT_SECONDS = 600.0
 _FINGERPRINT = "harness-release"
+_DATABASE = "app=postgres"
 # In the order in which they come up, so that the first one that is stuck is the one that is named.
 _JOBS = (f"{RELEASE}-run-airflow-migrations", f"{RELEASE}-create-user")
 _DEPLOYMENTS = (f"{RELEASE}-api-server", f"{RELEASE}-scheduler", f"{RELEASE}-dag-processor")
@@ -69,6 +71,32 @@ class ReleaseInstaller:
         self._runner = runner
         self._waiter = waiter
 
+    def recover(self) -> str:
+        """Make a release usable again whose last Helm was killed; Helm itself refuses every further change to it.
+
+        Returns:
+            What was done, for the reader; empty where there was nothing to do.
+
+        Raises:
+            EnvironmentFailed: Helm does not answer, or could not put it right.
+        """
+        state, revision = self._helm_state()
+        if not state.startswith("pending-") and state != "uninstalling":
+            return ""
+        self._kube.delete("ConfigMap", _FINGERPRINT, AIRFLOW_NAMESPACE)
+        self._delete_jobs()
+        if state in {"pending-upgrade", "pending-rollback"} and revision > 1:
+            try:
+                self._run_helm("rollback", RELEASE, "--timeout", f"{_HELM_SECONDS}s")
+            except (CommandFailed, CommandTimeout) as error:
+                # What it would go back to may be broken as well; all that it holds is made again.
+                self._uninstall(state)
+                return f"removed the release that a killed Helm left {state} (no way back: {error.message})"
+            else:
+                return f"rolled the release back that a killed Helm left {state}"
+        self._uninstall(state)
+        return f"removed the release that a killed Helm left {state}"
+
     def install(self, plan: ReleasePlan) -> tuple[str, ...]:
         """Install or upgrade, unless the installed release has the same inputs.
 
@@ -80,20 +108,19 @@ class ReleaseInstaller:
             EnvironmentFailed: Helm refused it.
         """
         known = self._fingerprint()
-        changed = tuple(name for name, value in plan.fingerprint.items() if known.get(name) != value)
+        wanted = {**plan.fingerprint, "database": self._database()}
+        changed = tuple(name for name, value in wanted.items() if known.get(name) != value)
         if not changed:
             return ()
         # Until it is through, nothing is known of the release: an upgrade that was broken off is neither old nor new.
         self._kube.delete("ConfigMap", _FINGERPRINT, AIRFLOW_NAMESPACE)
         # Jobs cannot be changed, and without hooks Helm would try to.
-        for job in _JOBS:
-            self._kube.delete("Job", job, AIRFLOW_NAMESPACE)
-        command: list[str | Path] = [
-            self._helm, "upgrade", RELEASE, plan.chart.path, "--install", "--namespace", AIRFLOW_NAMESPACE,
+        self._delete_jobs()
+        command = self._command(
+            "upgrade", RELEASE, plan.chart.path, "--install",
             # The chart's notes print the administrator's password.
             "--hide-notes", "--timeout", f"{_HELM_SECONDS}s",
-            "--kubeconfig", self._cluster.kubeconfig, "--kube-context", self._cluster.context,
-        ]  # fmt: skip
+        )  # fmt: skip
         for path in plan.files:
             command += ["--values", path]
         try:
@@ -104,9 +131,10 @@ class ReleaseInstaller:
                 evidence=error.evidence,
                 next_step="harness logs airflow; harness status",
             ) from error
-        if "images" in changed and known:
+        # A component that has seen the old database does not set up a new one (roles, connections) by itself.
+        if known and ({"images", "database"} & set(changed)):
             self._restart()
-        self._remember(plan.fingerprint)
+        self._remember(wanted)
         return changed
 
     def wait_ready(self) -> None:
@@ -121,6 +149,60 @@ class ReleaseInstaller:
                 self._kube.wait_rollout("Job", name, AIRFLOW_NAMESPACE, self._waiter, timeout=_ROLLOUT_SECONDS)
         for name in _DEPLOYMENTS:
             self._kube.wait_rollout("Deployment", name, AIRFLOW_NAMESPACE, self._waiter, timeout=_ROLLOUT_SECONDS)
+
+    def _helm_state(self) -> tuple[str, int]:
+        """Status and revision of the release; empty and 0 where there is none."""
+        done = self._runner.run(
+            self._command("status", RELEASE, "--output", "json"),
+            env=helm_environment(self._home),
+            timeout=_STATUS_SECONDS,
+            check=False,
+        )
+        if done.code != 0:
+            if "not found" in done.stderr:
+                return "", 0
+            raise EnvironmentFailed(
+                f"Helm cannot tell the state of the release {RELEASE}",
+                evidence={"it said": done.stderr.strip()[-500:]},
+                next_step="harness status",
+            )
+        try:
+            # The document also holds the release's values: nothing else of it is kept.
+            document = json.loads(done.stdout)
+            return str(document["info"]["status"]), int(document["version"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise EnvironmentFailed(f"`helm status` answers in a form that is not known: {error}") from error
+
+    def _uninstall(self, state: str) -> None:
+        try:
+            self._run_helm("uninstall", RELEASE, "--no-hooks", "--wait", "--timeout", f"{_HELM_SECONDS}s")
+        except (CommandFailed, CommandTimeout) as error:
+            raise EnvironmentFailed(
+                f"the Airflow release was left {state} by a killed Helm, and could not be removed",
+                evidence=error.evidence,
+                next_step=f"harness down --cluster {self._cluster.name}, then run again",
+            ) from error
+
+    def _run_helm(self, *arguments: str) -> None:
+        self._runner.run(self._command(*arguments), env=helm_environment(self._home), timeout=_HELM_SECONDS + 30)
+
+    def _command(self, *arguments: str | Path) -> list[str | Path]:
+        """A Helm command on our own release, in our own cluster."""
+        return [
+            self._helm, *arguments, "--namespace", AIRFLOW_NAMESPACE,
+            "--kubeconfig", self._cluster.kubeconfig, "--kube-context", self._cluster.context,
+        ]  # fmt: skip
+
+    def _delete_jobs(self) -> None:
+        for job in _JOBS:
+            self._kube.delete("Job", job, AIRFLOW_NAMESPACE)
+
+    def _database(self) -> str:
+        """Which database it is: its data lives as long as its pod, so another pod is an empty database."""
+        pods = self._kube.list("Pod", SERVICES_NAMESPACE, labels=_DATABASE)
+        return ",".join(
+            sorted(str(pod["metadata"]["uid"]) for pod in pods if not pod["metadata"].get("deletionTimestamp"))
+        )
 
     def _fingerprint(self) -> dict[str, str]:
         found = self._kube.get("ConfigMap", _FINGERPRINT, AIRFLOW_NAMESPACE)

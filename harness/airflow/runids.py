@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from harness.errors import UsageError
 # with a letter or digit (https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/).
 LONGEST: Final = 63
 _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_NOT_IN_LABEL: Final = re.compile(r"^[^a-z0-9A-Z]*|[^a-zA-Z0-9_\-\.]|[^a-z0-9A-Z]*$")
 
 
 def new_run_id(
@@ -41,6 +43,19 @@ def checked_run_id(run_id: str) -> str:
             next_step=f"use 1 to {LONGEST} of the characters A-Z a-z 0-9 _ . - with a letter or digit at both ends",
         )
     return run_id
+
+
+def safe_label(text: str) -> str:
+    """A text as the executor and the pod operator write it into a label.
+
+    Itself where it can be one; else what is left of it and a hash (apache-airflow-providers-cncf-kubernetes 10.25.0,
+    pod_generator.make_safe_label_value).
+    """
+    safe = _NOT_IN_LABEL.sub("", text)
+    if len(safe) <= LONGEST and safe == text:
+        return safe
+    digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:9]
+    return f"{safe[: LONGEST - len(digest) - 1]}-{digest}"
 
 
 def new_logical_date(*, now: datetime | None = None, token: Callable[[int], int] = secrets.randbelow) -> datetime:

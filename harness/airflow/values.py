@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from harness.errors import EnvironmentFailed
 
@@ -93,6 +93,37 @@ class TaskInfo:
     try_number: int
     seconds: float | None
     queued_at: datetime | None
+
+
+# Operators whose task is a pod of its own. A team's subclass is recognised by its name's ending; the decorators'
+# classes are apache-airflow-providers-cncf-kubernetes 10.25.0, decorators/kubernetes.py and kubernetes_cmd.py.
+_POD_OPERATOR: Final = "PodOperator"
+_POD_DECORATORS: Final = frozenset({"_KubernetesDecoratedOperator", "_KubernetesCmdDecoratedOperator"})
+# The scheduler itself marks these as done; no executor ever sees them.
+_NO_WORK: Final = frozenset({"EmptyOperator"})
+
+
+@dataclass(frozen=True, slots=True)
+class DagTask:
+    """A task as the DAG defines it.
+
+    Attributes:
+        task_id: Its id.
+        operator: Name of its operator's class, such as "KubernetesPodOperator".
+    """
+
+    task_id: str
+    operator: str
+
+    @property
+    def runs(self) -> bool:
+        """Whether an executor runs it."""
+        return self.operator not in _NO_WORK
+
+    @property
+    def has_pod(self) -> bool:
+        """Whether its work is done in a pod of its own, besides the executor's."""
+        return self.operator.endswith(_POD_OPERATOR) or self.operator in _POD_DECORATORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +263,13 @@ class Reader:
             stack_trace=self.text(what, document, "stack_trace"),
             at=at,
         )
+
+    def dag_task(self, what: str, document: Document) -> DagTask:
+        """A `TaskResponse`; errors as `text`."""
+        reference = document.get("class_ref")
+        name = reference.get("class_name") if isinstance(reference, Mapping) else None
+        operator = str(name or document.get("operator_name") or "")
+        return DagTask(task_id=self.text(what, document, "task_id"), operator=operator)
 
     def task(self, what: str, document: Document) -> TaskInfo:
         """A `TaskInstanceResponse`; errors as `text`."""

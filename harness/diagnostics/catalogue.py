@@ -12,6 +12,7 @@ from typing import Final
 
 from harness.diagnostics.causes import Cause, Sign, reason, said
 from harness.diagnostics.evidence import Source
+from harness.limits import INOTIFY
 
 _IMAGE_REASONS: Final = (
     "ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError",
@@ -62,7 +63,7 @@ _MACHINE: Final = (
     Cause(
         code="INOTIFY_LIMIT",
         what="the machine's inotify limit is used up",
-        do="raise fs.inotify.max_user_instances to 512 and fs.inotify.max_user_watches to 524288",
+        do=f"raise {' and '.join(f'fs.inotify.{name} to {least}' for name, least in INOTIFY.items())}",
         signs=(said(r"(?:inotify|fsnotify|watcher)[^\n]*too many open files|too many open files[^\n]*inotify"),),
     ),
     Cause(

@@ -7,23 +7,27 @@
     events.txt  claims/  nodes/          events by time; volume claims; nodes
     logs/<ns>/<pod>/<container>.log      of every container, init ones too; `.previous.log` of the instance before
     helm-status.txt  helm-history.txt    of the release
-    git-log.txt  bucket.txt              of the repository under test and its remote
-    tasks/<name>.log                     Airflow's task logs
+    helm-values.yaml                     the values that the release was installed with, secrets masked
+    git-log.txt                          of the branch under test, the newest 50 commits with what they touched
+    bucket.txt                           keys and sizes, of the run's prefix and of the rest
+    tasks/<name>.log                     Airflow's task logs, a file for each try
     journal.jsonl  transcript.txt  settings.json
-    collection-problems.txt              what could not be had; absent if all could
+    further                              what the caller adds: values files, versions, timeline
+    collection-problems.txt              what could not be had, and why; absent if all could
 
-Nothing here raises: the failure that is being recorded stays the one that is reported.
+Each part has a time limit, and a source that stays silent is not asked again. Nothing here raises: the failure that is
+being recorded stays the one that is reported.
 """
 
 from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from harness.diagnostics.bundle import Bundle
 from harness.diagnostics.evidence import Evidence
@@ -36,6 +40,7 @@ from harness.diagnostics.kube import (
     namespace_of,
     pods_wide,
 )
+from harness.diagnostics.values import masked
 from harness.model import Cluster
 from harness.names import AIRFLOW_NAMESPACE, RELEASE, SERVICES_NAMESPACE
 from harness.process import Runner
@@ -44,7 +49,14 @@ from harness.redaction import Redactor
 _NAMESPACES: Final = (AIRFLOW_NAMESPACE, SERVICES_NAMESPACE, "kube-system")
 # Bounds what is fetched; the bundle keeps the last 2 MB of it.
 _LOG_LINES: Final = 20_000
-_HELM_SECONDS: Final = 30.0
+_HELM_SECONDS: Final = 20.0
+_HELM: Final[Mapping[str, Sequence[str]]] = {
+    "helm-status.txt": ("status", RELEASE),
+    "helm-history.txt": ("history", RELEASE),
+    "helm-values.yaml": ("get", "values", RELEASE, "--output", "yaml"),
+}
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +85,12 @@ class Sources:
         helm: The release.
         git_log: The log of the repository under test.
         bucket: A listing of the bucket.
-        task_logs: Airflow's task logs by name.
+        task_logs: Tells which of Airflow's task logs there are, by name, and how to read each.
         journal: The journal's file.
         transcript: The file in which the runner notes its commands.
         settings: The resolved settings, as JSON-like values.
-        further: Anything else, by the name of its file in the bundle.
+        further: Anything else that this process knows, by the name of its file in the bundle.
+        missing: What cannot be had in this run, and why, for the list of problems.
     """
 
     error: BaseException | None = None
@@ -86,11 +99,12 @@ class Sources:
     helm: HelmAccess | None = None
     git_log: Callable[[], str] | None = None
     bucket: Callable[[], str] | None = None
-    task_logs: Callable[[], Mapping[str, str]] | None = None
+    task_logs: Callable[[], Mapping[str, Callable[[], str]]] | None = None
     journal: Path | None = None
     transcript: Path | None = None
     settings: Mapping[str, Any] | None = None
     further: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,18 +141,23 @@ class _Collection:
     def run(self) -> Collected:
         bundle, sources = self.bundle, self.sources
         if sources.error is not None:
-            bundle.attempt("error.txt", self._error, sources.error)
+            self._own("error.txt", _error, sources.error)
+        self._files()
         if sources.kube is not None:
             self._cluster(sources.kube)
         if sources.task_logs is not None:
-            bundle.attempt("task logs", self._task_logs, sources.task_logs)
-        for name, text in {"git-log.txt": sources.git_log, "bucket.txt": sources.bucket, **sources.further}.items():
+            self._task_logs(sources.task_logs)
+        for source, name, text in (
+            ("the Git server", "git-log.txt", sources.git_log),
+            ("the object store", "bucket.txt", sources.bucket),
+        ):
             if text is not None:
-                bundle.attempt(name, self._told, name, text)
+                bundle.put(name, name, bundle.ask(source, name, text))
         if sources.helm is not None:
-            for verb in ("status", "history"):
-                bundle.attempt(f"helm {verb}", self._helm, sources.helm, verb)
-        self._files()
+            for name, arguments in _HELM.items():
+                bundle.put(name, name, bundle.ask("Helm", name, _helm, sources.helm, arguments))
+        for what, why in sources.missing.items():
+            bundle.problem(what, why)
         evidence = Evidence(
             error=sources.error,
             pods=tuple(self.pods),
@@ -148,79 +167,75 @@ class _Collection:
         )
         return Collected(bundle.folder, tuple(bundle.files), tuple(bundle.problems), evidence)
 
-    def _error(self, error: BaseException) -> None:
-        self.bundle.write("error.txt", f"{error}\n\n{''.join(traceback.format_exception(error))}")
-
-    def _told(self, name: str, text: Callable[[], str]) -> None:
-        self.bundle.write(name, text())
+    def _own(self, name: str, make: Callable[Given, str], *args: Given.args, **kwargs: Given.kwargs) -> None:
+        """A file about this process and its files, for which nobody else is asked."""
+        self.bundle.put(name, name, self.bundle.ask("this machine", name, make, *args, **kwargs))
 
     def _cluster(self, kube: KubeReader) -> None:
-        attempt = self.bundle.attempt
         nodes: list[dict[str, Any]] = []
         for namespace in self.sources.namespaces:
             for kind, into in (("Pod", self.pods), ("Event", self.events), ("PersistentVolumeClaim", self.claims)):
-                attempt(f"{kind}s of {namespace}", _list, kube, kind, namespace, into)
-        attempt("Nodes", _list, kube, "Node", None, nodes)
+                into.extend(self._ask(f"{kind}s of {namespace}", kube.list, kind, namespace) or ())
+        nodes.extend(self._ask("Nodes", kube.list, "Node", None) or ())
         if self.pods:
-            attempt("pods.txt", self._pods_wide)
+            self._own("pods.txt", lambda: pods_wide(self.pods, now=datetime.now(UTC)))
         if self.events:
-            attempt("events.txt", self._events)
-        for pod in self.pods:
-            for container, previous in containers_with_logs(pod):
-                which = f"{container}, previous" if previous else container
-                attempt(f"log of {namespace_of(pod)}/{name_of(pod)}, container {which}", self._log, kube, pod,
-                        container, previous=previous)  # fmt: skip
+            self._own("events.txt", lambda: events_sorted(self.events))
         for folder, things in (("pods", self.pods), ("claims", self.claims), ("nodes", nodes)):
             for thing in things:
                 inside = "" if folder == "nodes" else f"{namespace_of(thing)}/"
-                path = f"{folder}/{inside}{name_of(thing)}.yaml"
-                attempt(path, self._object, path, thing)
+                self._own(f"{folder}/{inside}{name_of(thing)}.yaml", as_yaml, thing)
+        for pod in self.pods:
+            for container, previous in containers_with_logs(pod):
+                self._log(kube, pod, container, previous=previous)
 
-    def _pods_wide(self) -> None:
-        self.bundle.write("pods.txt", pods_wide(self.pods, now=datetime.now(UTC)))
-
-    def _events(self) -> None:
-        self.bundle.write("events.txt", events_sorted(self.events))
-
-    def _object(self, path: str, thing: Mapping[str, Any]) -> None:
-        self.bundle.write(path, as_yaml(thing))
+    def _ask(self, what: str, call: Callable[Given, Found], *args: Given.args, **kwargs: Given.kwargs) -> Found | None:
+        return self.bundle.ask("the cluster", what, call, *args, **kwargs)
 
     def _log(self, kube: KubeReader, pod: Mapping[str, Any], container: str, *, previous: bool) -> None:
         namespace, name = namespace_of(pod), name_of(pod)
-        text = kube.pod_logs(
-            name, container, namespace=namespace, previous=previous, tail_lines=_LOG_LINES, timestamps=True
-        )
-        self.logs[f"pod {namespace}/{name}, container {container}{' (previous)' if previous else ''}"] = text
-        self.bundle.write(f"logs/{namespace}/{name}/{container}{'.previous' if previous else ''}.log", text)
+        what = f"log of {namespace}/{name}, container {container}{', previous' if previous else ''}"
 
-    def _task_logs(self, task_logs: Callable[[], Mapping[str, str]]) -> None:
-        for name, text in task_logs().items():
-            self.logs[f"task {name}"] = text
-            self.bundle.attempt(f"log of task {name}", self.bundle.write, f"tasks/{name.replace('/', '_')}.log", text)
+        def read() -> str:
+            return kube.pod_logs(
+                name, container, namespace=namespace, previous=previous, tail_lines=_LOG_LINES, timestamps=True
+            )
 
-    def _helm(self, access: HelmAccess, verb: str) -> None:
-        cluster = access.cluster
-        argv: list[str | Path] = [access.helm, verb, RELEASE, "--namespace", AIRFLOW_NAMESPACE,
-                                  "--kubeconfig", cluster.kubeconfig, "--kube-context", cluster.context]  # fmt: skip
-        done = access.runner.run(argv, timeout=_HELM_SECONDS, check=False)
-        self.bundle.write(f"helm-{verb}.txt", _without_notes(done.stdout) + done.stderr)
+        text = self._ask(what, read)
+        if text is not None:
+            self.logs[f"pod {namespace}/{name}, container {container}{' (previous)' if previous else ''}"] = text
+            self.bundle.put(what, f"logs/{namespace}/{name}/{container}{'.previous' if previous else ''}.log", text)
+
+    def _task_logs(self, tasks: Callable[[], Mapping[str, Callable[[], str]]]) -> None:
+        for name, read in (self.bundle.ask("Airflow's API", "task logs", tasks) or {}).items():
+            what = f"log of task {name}"
+            text = self.bundle.ask("Airflow's API", what, read)
+            if text is not None:
+                self.logs[f"task {name}"] = text
+                self.bundle.put(what, f"tasks/{name.replace('/', '_')}.log", text)
 
     def _files(self) -> None:
         for name, path in (("journal.jsonl", self.sources.journal), ("transcript.txt", self.sources.transcript)):
             if path is not None:
-                self.bundle.attempt(name, self._copy, name, path)
+                self._own(name, path.read_text, encoding="utf-8", errors="replace")
         if self.sources.settings is not None:
-            self.bundle.attempt("settings.json", self._settings)
-
-    def _copy(self, name: str, path: Path) -> None:
-        self.bundle.write(name, path.read_text(encoding="utf-8", errors="replace"))
-
-    def _settings(self) -> None:
-        self.bundle.write("settings.json", json.dumps(self.sources.settings, indent=1, default=str) + "\n")
+            self._own("settings.json", lambda: json.dumps(self.sources.settings, indent=1, default=str) + "\n")
+        for name, text in self.sources.further.items():
+            self._own(name, text)
 
 
-def _list(kube: KubeReader, kind: str, namespace: str | None, into: list[dict[str, Any]]) -> None:
-    into.extend(kube.list(kind, namespace))
+def _error(error: BaseException) -> str:
+    return f"{error}\n\n{''.join(traceback.format_exception(error))}"
+
+
+def _helm(access: HelmAccess, arguments: Sequence[str]) -> str:
+    cluster = access.cluster
+    argv: list[str | Path] = [access.helm, *arguments, "--namespace", AIRFLOW_NAMESPACE,
+                              "--kubeconfig", cluster.kubeconfig, "--kube-context", cluster.context]  # fmt: skip
+    done = access.runner.run(argv, timeout=_HELM_SECONDS, check=False)
+    if arguments[0] == "get" and done.code == 0:
+        return masked(done.stdout)
+    return _without_notes(done.stdout) + done.stderr
 
 
 def _without_notes(text: str) -> str:

@@ -16,6 +16,7 @@ from typing import Final
 
 from harness.diagnostics.host import Host
 from harness.errors import ExitCode
+from harness.limits import INOTIFY
 
 GIB: Final = 1024**3
 GB: Final = 10**9
@@ -26,9 +27,6 @@ _CPUS_GOOD: Final = 2
 _PYTHON_LEAST: Final = (3, 11)
 # `git http-backend` and sparse clones as used here; Debian 11 has 2.30.
 _GIT_LEAST: Final = (2, 30)
-# A kind node uses about 100 instances and 10 000 watches; two runs at once must fit
-# (https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files).
-_INOTIFY: Final = {"max_user_instances": 512, "max_user_watches": 65_536}
 _CONTROLLERS_V1: Final[tuple[str, ...]] = ("cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer")
 _CONTROLLERS_V2: Final[tuple[str, ...]] = ("cpu", "cpuset", "memory", "pids")
 _CLOCK_SKEW: Final = 5.0
@@ -196,13 +194,13 @@ def check_ports(host: Host) -> Finding:
 
 def check_inotify(host: Host) -> Finding:
     """Whether the kernel's limits of file watches suffice for a node."""
-    limits = {name: _number(host.read(f"/proc/sys/fs/inotify/{name}")) for name in _INOTIFY}
+    limits = {name: _number(host.read(f"/proc/sys/fs/inotify/{name}")) for name in INOTIFY}
     found = ", ".join(f"{name} {'unknown' if value is None else value}" for name, value in limits.items())
-    needed = ", ".join(f"{name} {value}" for name, value in _INOTIFY.items())
-    low = [name for name, value in limits.items() if value is not None and value < _INOTIFY[name]]
+    needed = ", ".join(f"{name} {value}" for name, value in INOTIFY.items())
+    low = [name for name, value in limits.items() if value is not None and value < INOTIFY[name]]
     if not low:
         return Finding("inotify", Level.OK, found, needed)
-    mend = " ".join(f"sysctl -w fs.inotify.{name}={_INOTIFY[name]};" for name in low).rstrip(";")
+    mend = " ".join(f"sysctl -w fs.inotify.{name}={INOTIFY[name]};" for name in low).rstrip(";")
     return Finding("inotify", Level.WARN, found, needed, f"as root: {mend}")
 
 
@@ -241,7 +239,10 @@ def check_capabilities(host: Host) -> Finding:
     if _ESSENTIAL & set(missing):
         mend = "give this container those capabilities (run it privileged), or use another host"
         return Finding("capabilities", Level.FAIL, found, needed, mend)
-    mend = "nothing with an engine of our own: its runtime leaves them out; another engine's privileged containers fail"
+    mend = (
+        "nothing if the harness starts the engine: its runtime leaves these out; "
+        "an engine of the machine's own cannot start a cluster's node here"
+    )
     return Finding("capabilities", Level.WARN, found, needed, mend)
 
 

@@ -98,6 +98,26 @@ def events_sorted(events: Sequence[JsonObject]) -> str:
     return _table(rows)
 
 
+def dag_runs(pods: Sequence[JsonObject], *, since: datetime) -> list[tuple[str, str]]:
+    """(DAG id, run id) of each DAG run that executor pods made since then belong to, in order of their pods' making.
+
+    KubernetesExecutor writes both into the annotations of its pods, unabridged
+    (apache-airflow-providers-cncf-kubernetes 10, `PodGenerator.construct_pod`).
+    """
+    found: dict[tuple[str, str], None] = {}
+    for pod in sorted(pods, key=lambda pod: str((pod.get("metadata") or {}).get("creationTimestamp") or "")):
+        metadata: JsonObject = pod.get("metadata") or {}
+        made = parse_time(metadata.get("creationTimestamp"))
+        # The API server gives whole seconds.
+        if made is None or made < since.replace(microsecond=0):
+            continue
+        # Not the labels, which task pods have too: what makes no good label stands there as a hash.
+        named = metadata.get("annotations") or {}
+        if named.get("dag_id") and named.get("run_id"):
+            found[str(named["dag_id"]), str(named["run_id"])] = None
+    return list(found)
+
+
 def as_yaml(thing: JsonObject) -> str:
     """The object as YAML, without bookkeeping and without the values of environment variables.
 

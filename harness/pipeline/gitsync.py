@@ -7,13 +7,15 @@ git-sync v4 logs JSON lines on standard error. After it has flipped its symlink 
 
 also on the first round of a restarted container whose worktree was right already (kubernetes/git-sync, main.go,
 `SyncRepo`, and pkg/logging/logging.go; the message and its keys are the same in v4.0.0, v4.4.2 and v4.7.1). The
-stand-in writes the same message, or a line of `key=value` pairs.
+stand-in writes the same message, or a line of `key=value` pairs. A failed round is a line with `"error"`,
+in which git's own words stand.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -27,6 +29,34 @@ _COMMIT: Final = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})")
 _PAIR: Final = re.compile(rf"\b(?:{'|'.join(_KEYS)})=\"?({_COMMIT.pattern})\b")
 _STAMPED: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*) (.*)")
 _TAIL_LINES: Final = 2000
+
+# What git says where no further round can go better, with what to do (git 2.30 to 2.47: remote-curl.c, http.c,
+# credential.c, builtin/fetch.c). A server that does not answer, or a name that is not known yet, may still come.
+_HOPELESS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), what, advice)
+    for pattern, what, advice in (
+        (
+            r"authentication failed|returned error: 401|could not read (?:username|password)|invalid username or",
+            "the Git server refuses the user name and password (HTTP 401)",
+            "see GITSYNC_USERNAME and GITSYNC_PASSWORD in the Secret that dags.gitSync.credentialsSecret names",
+        ),
+        (
+            r"returned error: 403",
+            "the Git server knows the user but does not let it read (HTTP 403)",
+            "give that user the right to read the repository",
+        ),
+        (
+            r"repository .* not found|returned error: 404",
+            "the Git server has no such repository",
+            "see dags.gitSync.repo in the values",
+        ),
+        (
+            r"couldn't find remote ref|unable to parse rev|unknown revision",
+            "the repository has no such branch",
+            "see policy.branch (--branch), and dags.gitSync.ref in the values",
+        ),
+    )
+)
 
 # Names in the official chart 1.22.0: templates/dag-processor/dag-processor-deployment.yaml.
 PROCESSOR_LABELS: Final = "component=dag-processor"
@@ -66,6 +96,46 @@ def last_checkout(log: str) -> Checkout | None:
         if found is not None:
             return found
     return None
+
+
+def sync_fault(lines: Iterable[str]) -> str | None:
+    """Why git-sync cannot come to an end, by the last round in its log; None while it still can.
+
+    Args:
+        lines: The log, oldest first; lines may begin with the kubelet's time stamp.
+    """
+    fault = None
+    for line in lines:
+        if checkout_of(line) is not None:
+            fault = None
+            continue
+        stamped = _STAMPED.fullmatch(line)
+        said = _error_of(stamped[2] if stamped else line)
+        if said is None:
+            continue
+        found = next(((what, advice) for pattern, what, advice in _HOPELESS if pattern.search(said)), None)
+        fault = f"git-sync: {found[0]}: {_short(said)} ({found[1]})" if found is not None else None
+    return fault
+
+
+def _error_of(text: str) -> str | None:
+    """The error in a line of the log; None for a line about something else."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        message = json.loads(text)
+    except ValueError:
+        return None
+    error = message.get("error") if isinstance(message, dict) else None
+    return str(error) if error else None
+
+
+def _short(said: str) -> str:
+    """The line of git's words that tells, or the last one."""
+    lines = [line.strip() for line in said.replace("\\n", "\n").splitlines() if line.strip()]
+    telling = [line for line in lines if "fatal:" in line or "error:" in line]
+    line = (telling or lines or [""])[-1]
+    return line[line.find("fatal:") :][:300] if "fatal:" in line else line[:300]
 
 
 def _from_json(text: str, at: datetime | None) -> Checkout | None:
@@ -130,17 +200,34 @@ class ProcessorCheckout:
             return None
         return max(made, key=lambda checkout: checkout.at.timestamp() if checkout.at else 0.0)
 
+    def fault(self) -> str | None:
+        """Why the worktree of a DAG processor cannot become the wanted one, also where none runs yet.
+
+        A container that ended and is about to start again has its reason in the log of its last instance, which is
+        the one that the API server gives until the next one runs.
+        """
+        for pod in self.kube.list("Pod", self.namespace, labels=self.labels):
+            if pod["metadata"].get("deletionTimestamp"):
+                continue
+            name = str(pod["metadata"]["name"])
+            for container in (SIDECAR, INIT_CONTAINER):
+                fault = sync_fault(self._log(name, container).splitlines())
+                if fault is not None:
+                    return f"pod {self.namespace}/{name}, container {container}: {fault}"
+        return None
+
     def _of(self, pod: str) -> Checkout | None:
         for container in (SIDECAR, INIT_CONTAINER):
-            try:
-                log = self.kube.pod_logs(
-                    pod, container, namespace=self.namespace, tail_lines=_TAIL_LINES, timestamps=True
-                )
-            except KubeUnavailable:
-                raise
-            except KubeApiError:
-                continue  # that container has not started, or the chart has none of that name
-            checkout = last_checkout(log)
+            checkout = last_checkout(self._log(pod, container))
             if checkout is not None:
                 return checkout
         return None
+
+    def _log(self, pod: str, container: str) -> str:
+        """The end of a container's log; empty where it has not started, or the chart has none of that name."""
+        try:
+            return self.kube.pod_logs(pod, container, namespace=self.namespace, tail_lines=_TAIL_LINES, timestamps=True)
+        except KubeUnavailable:
+            raise
+        except KubeApiError:
+            return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Final
 
 _MISSING: Final = re.compile(r"ModuleNotFoundError: No module named '(airflow\.providers\.[\w.]+)'")
@@ -37,10 +37,3 @@ def same_file(recorded: str, wanted: Iterable[str]) -> bool:
     """Whether a file that Airflow recorded (relative to its bundle, or absolute) is one of the wanted ones."""
     parts = PurePosixPath(recorded).parts
     return any(parts[-len(names) :] == names for names in (PurePosixPath(path).parts for path in wanted) if names)
-
-
-def files_naming(folder: Path, dag_id: str) -> tuple[str, ...]:
-    """The Python files of a DAG folder that name a DAG id, relative to the folder; where none does, all of them."""
-    files = sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
-    naming = [path for path in files if dag_id in path.read_text(encoding="utf-8", errors="replace")]
-    return tuple(path.relative_to(folder).as_posix() for path in naming or files)

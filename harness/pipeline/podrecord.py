@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from harness.kubeapi import JsonObject
 from harness.model import PodEvidence
-from harness.pipeline.gitsync import SIDECAR, checkout_of
+from harness.pipeline.gitsync import SIDECAR, checkout_of, sync_fault
 from harness.podstate import fatal_reason
 
 # Both the executor's and the operator's container of interest has this name (apache-airflow-providers-cncf-kubernetes
@@ -102,6 +102,16 @@ class PodRecord:
     def role(self) -> Literal["executor", "task"]:
         """By its label: "task" for the operator's pod, "executor" for the one that runs Airflow's task."""
         return "task" if self._labels.get("kubernetes_pod_operator") == "True" else "executor"
+
+    @property
+    def sync_fault(self) -> str | None:
+        """Why its git-sync cannot fetch the DAGs, by its log."""
+        for container, log in self.logs.items():
+            fault = sync_fault(log.lines) if container.startswith(SIDECAR) else None
+            if fault is not None:
+                metadata = self.pod["metadata"]
+                return f"pod {metadata.get('namespace', 'default')}/{metadata['name']}, container {container}: {fault}"
+        return None
 
     def evidence(self) -> PodEvidence:
         """What was seen, as a value."""

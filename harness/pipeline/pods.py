@@ -156,7 +156,9 @@ class PodFollower:
         found = {}
         with self._lock:
             for name, record in self._pods.items():
-                reason = record.fault or (None if record.deleted else fatal_reason(record.pod, now=now))
+                # What git-sync says before what became of its container: the first cause first.
+                reason = record.sync_fault or record.fault
+                reason = reason or (None if record.deleted else fatal_reason(record.pod, now=now))
                 if reason is not None:
                     found[name] = reason
         return found

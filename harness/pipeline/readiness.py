@@ -39,7 +39,11 @@ class DagReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What one look found; `blame` is an import error of ours, `others` the ids that our files define instead."""
+    """What one look found.
+
+    `blame` is an import error of ours, `others` the ids that our files define instead, `fault` why the commit cannot
+    get there.
+    """
 
     checkout: Checkout | None
     synced: bool
@@ -47,6 +51,7 @@ class _State:
     fresh: bool = False
     blame: DagImportError | None = None
     others: tuple[str, ...] = ()
+    fault: str | None = None
 
     @property
     def ready(self) -> bool:
@@ -75,6 +80,7 @@ def wait_for_dag(
     probe: Callable[[], Checkout | None],
     *,
     waiter: Waiter,
+    fault: Callable[[], str | None] = lambda: None,
     dag_files: Sequence[str] = (),
     timeout: float = 120.0,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -87,36 +93,41 @@ def wait_for_dag(
         pushed_sha: The commit under test.
         probe: What the DAG processor has checked out, such as `gitsync.ProcessorCheckout`.
         waiter: How patient to be.
-        dag_files: The files that may define the DAG, relative to the DAG folder (`imports.files_naming`). Without
+        fault: Why the commit cannot get there, such as `ProcessorCheckout.fault`; asked while it is not there.
+        dag_files: The files that may define the DAG, relative to the DAG folder (`DagFiles.naming`). Without
             them an import error counts as the DAG's only where Airflow has recorded which file it is in.
         timeout: Seconds, before the waiter's patience is applied.
         now: The time, used only where the probe gives none.
 
     Raises:
-        WaitFailed: The DAG's file does not import (with its traceback), or defines other DAGs than this one.
+        WaitFailed: The DAG's file does not import (with its traceback), or defines other DAGs than this one, or
+            the commit cannot get there.
         EnvironmentFailed: Its file needs a provider that this environment has not.
         WaitTimeout: Not ready in time; names the DAGs that are there.
     """
-    look = _Look(api, dag_id=dag_id, sha=pushed_sha, probe=probe, dag_files=tuple(dag_files), now=now)
+    look = _Look(api, dag_id=dag_id, sha=pushed_sha, probe=probe, fault=fault, dag_files=tuple(dag_files), now=now)
     what = f"DAG {dag_id!r} of commit {pushed_sha[:12]}"
     try:
         found = waiter.until(
             what,
             look,
             ready=lambda state: state.ready or state.blame is not None or bool(state.others),
+            failed=lambda state: state.fault,
             describe=str,
             timeout=timeout,
             transient=(AirflowUnavailable, KubeUnavailable),
+            next_step="`harness logs airflow` shows all that the DAG processor and its git-sync said",
         )
     except WaitTimeout as error:
         raise _explained(error, api) from None
     if found.blame is not None:
         raise _blamed(what, found.blame)
     if found.dag is None or not found.ready:
+        where = ", ".join(dag_files) or "its files"
         raise WaitFailed(
             what=what,
-            reason=f"its files were parsed and define {', '.join(found.others)} instead",
-            next_step="correct the DAG id in the settings (dag_id) or in the file",
+            reason=f"{where}: parsed, and define {', '.join(found.others)} instead",
+            next_step="give the DAG's id with --dag-id, or correct it in the file",
         )
     return found.dag
 
@@ -131,6 +142,7 @@ class _Look:
         dag_id: str,
         sha: str,
         probe: Callable[[], Checkout | None],
+        fault: Callable[[], str | None],
         dag_files: tuple[str, ...],
         now: Callable[[], datetime],
     ) -> None:
@@ -138,6 +150,7 @@ class _Look:
         self._dag_id = dag_id
         self._sha = sha
         self._probe = probe
+        self._fault = fault
         self._files = dag_files
         self._now = now
         self._before: frozenset[tuple[str, str]] | None = None
@@ -151,7 +164,7 @@ class _Look:
         if self._before is None:
             self._before = frozenset((error.file, error.stack_trace) for error in self._api.import_errors())
         if checkout is None or not synced:
-            return _State(checkout, synced=False)
+            return _State(checkout, synced=False, fault=self._fault())
         # Without a time of its own, the flip was no later than the first look that found it.
         self._seen_at = self._seen_at or self._now()
         flipped = checkout.at or self._seen_at

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.errors import UsageError
 from harness.model import Seeded
+from harness.pipeline.inputs import DAGS
+from harness.pipeline.remoteconfig import point_remote
 from harness.process import Runner
 
-_DAGS = "dags"
+# Of a team's own folder: its history, what DVC keeps beside it (`config.local` may hold keys), and caches.
+_NOT_COPIED = shutil.ignore_patterns(".git", "cache", "tmp", "config.local", "__pycache__")
 _IDENTITY = ("-c", "user.name=Harness", "-c", "user.email=harness@example.invalid")
 
 
@@ -29,7 +30,7 @@ class SeedPlan:
     """What goes into the seed.
 
     Attributes:
-        template: Folder with the repository's files; `.dvc/config.j2` is rendered.
+        template: Folder with the repository's files; its DVC remote is pointed at the run's bucket and prefix.
         dags: Folder with the DAGs under test.
         data: The data set.
         tracked_file: Where it stands in the repository.
@@ -63,33 +64,51 @@ class Seed:
 
 
 def build_seed(plan: SeedPlan, *, scratch: Path, runner: Runner) -> Seed:
-    """Make the seed in an empty folder.
-
-    Raises:
-        UsageError: There is no DAG in the DAG folder.
-    """
-    if not any(plan.dags.rglob("*.py")):
-        raise UsageError(f"there is no DAG file in {plan.dags}", next_step="name the folder with --dags")
+    """Make the seed in an empty folder, from inputs that were checked (`inputs.check_inputs`)."""
     tree = scratch / "repository"
-    shutil.copytree(plan.template, tree)
-    shutil.copytree(plan.dags, tree / _DAGS, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    templates = Environment(  # noqa: S701 - a configuration file, not HTML
-        loader=FileSystemLoader(tree / ".dvc"), undefined=StrictUndefined, keep_trailing_newline=True
-    )
-    config = templates.get_template("config.j2").render(bucket=plan.bucket, prefix=plan.prefix)
-    (tree / ".dvc" / "config").write_text(config, encoding="utf-8")
-    (tree / ".dvc" / "config.j2").unlink()
-    md5 = hashlib.md5(plan.data.read_bytes(), usedforsecurity=False).hexdigest()
-    pointer = tree / f"{plan.tracked_file}.dvc"
-    pointer.parent.mkdir(parents=True, exist_ok=True)
-    out = {"md5": md5, "size": plan.data.stat().st_size, "hash": "md5", "path": pointer.with_suffix("").name}
-    pointer.write_text(yaml.safe_dump({"outs": [out]}, sort_keys=False), encoding="utf-8")
+    _copy(plan, tree)
+    point_remote(tree, bucket=plan.bucket, prefix=plan.prefix)
+    with plan.data.open("rb") as data:
+        md5 = hashlib.file_digest(data, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    _write_pointer(tree / f"{plan.tracked_file}.dvc", md5, plan.data.stat().st_size)
     sha, bundle = _commit(tree, plan.branch, scratch, runner)
     return Seed(
-        seeded=Seeded(sha=sha, branch=plan.branch, prefix=plan.prefix, dags_path=_DAGS),
+        seeded=Seeded(sha=sha, branch=plan.branch, prefix=plan.prefix, dags_path=DAGS),
         bundle=bundle,
         objects={f"{plan.prefix}/files/md5/{md5[:2]}/{md5[2:]}": plan.data},
     )
+
+
+def _copy(plan: SeedPlan, tree: Path) -> None:
+    """The template with the DAGs under test and no others, and without the data itself."""
+    dvc_folder = plan.template / ".dvc"
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        # "cache" and "tmp" are DVC's own only in its folder.
+        skipped = set(_NOT_COPIED(folder, names))
+        return skipped if Path(folder) == dvc_folder else skipped - {"cache", "tmp"}
+
+    shutil.copytree(plan.template, tree, ignore=ignored)
+    if (tree / DAGS).exists():
+        shutil.rmtree(tree / DAGS)
+    shutil.copytree(plan.dags, tree / DAGS, ignore=shutil.ignore_patterns("__pycache__"))
+    data = tree / plan.tracked_file
+    data.unlink(missing_ok=True)
+    data.parent.mkdir(parents=True, exist_ok=True)
+    # As `dvc add` does it: Git must not see the file once it is pulled.
+    ignore = data.parent / ".gitignore"
+    entry = f"/{data.name}"
+    lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
+    if entry not in lines:
+        ignore.write_text("\n".join([*lines, entry, ""]), encoding="utf-8")
+
+
+def _write_pointer(pointer: Path, md5: str, size: int) -> None:
+    """The pointer of the seeded data; what a team's own pointer says besides (description, meta) stays."""
+    document = yaml.safe_load(pointer.read_text(encoding="utf-8")) if pointer.exists() else None
+    document = document if isinstance(document, dict) else {}
+    document["outs"] = [{"md5": md5, "size": size, "hash": "md5", "path": pointer.name.removesuffix(".dvc")}]
+    pointer.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
 def _commit(tree: Path, branch: str, scratch: Path, runner: Runner) -> tuple[str, Path]:

@@ -7,7 +7,7 @@ that is over while Airflow still calls its task running.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -169,7 +169,7 @@ def run_pipeline(
         broken = WaitFailed(what=what, reason=next(iter(faults.values())), next_step="see the pods' events")
         broken.evidence.update(pod_report(follower))
         raise broken
-    tasks = {_key(task): _outcome(task) for task in api.task_instances(dag_id, run_id)}
+    tasks = _outcomes(api.task_instances(dag_id, run_id))
     outcome = DagRunOutcome(dag_id=dag_id, run_id=run_id, state=state, tasks=tasks)
     if raise_on_failure and state != "success":
         failed = WaitFailed(what=what, reason=failure_reason(outcome), next_step="see the task log below")
@@ -233,6 +233,14 @@ def _final_state(api: RunApi, dag_id: str, run_id: str, waiter: Waiter) -> str:
         )
     except WaitTimeout:
         return "failed"
+
+
+def _outcomes(tasks: Sequence[TaskInfo]) -> dict[str, TaskOutcome]:
+    """By task id; of a mapped task each instance, and under the plain id the first that did not succeed."""
+    outcomes = {_key(task): _outcome(task) for task in tasks}
+    for task in sorted(tasks, key=lambda one: one.state == "success"):
+        outcomes.setdefault(task.task_id, _outcome(task))
+    return outcomes
 
 
 def _key(task: TaskInfo) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,8 +43,9 @@ def write(report: Report, *, redactor: Redactor, environment: Mapping[str, str] 
 def timeline_document(report: Report) -> dict[str, Any]:
     """The content of `timeline.json`; times in seconds since the run began.
 
-    Keys: `schema` (1), `run`, `outcome`, `seconds`, and `phases`, a list of `name`, `start`, `end` (null while it
-    ran), `outcome` ("done", "failed", "running") and `note`.
+    Keys: `schema` (1), `run`, `outcome`, `seconds`; `phases`, a list of `name`, `start`, `end` (null while it ran),
+    `outcome` ("done", "failed", "running") and `note`; and `resources`, bytes or null: `node_memory` (highest, page
+    cache included), `own_memory` (highest), `caches`, `cache_limit`.
     """
     return {
         "schema": TIMELINE_SCHEMA,
@@ -60,6 +62,7 @@ def timeline_document(report: Report) -> dict[str, Any]:
             }
             for phase in report.phases
         ],
+        "resources": asdict(report.resources),
     }
 
 
@@ -87,12 +90,26 @@ def redacted(value: Any, redactor: Redactor) -> Any:
     return value
 
 
+def _files(report: Report) -> list[tuple[str, str]]:
+    """(path beside the page, what it holds) of the evidence that is there."""
+    known = {
+        "verdict.json": "the verdict, check by check",
+        "bundle": "pods, events, logs, Helm, Git and bucket as they were when the run failed",
+        "logs": "the pods of each DAG run",
+        "commands.log": "every program that was run",
+        "timeline.json": "the phases",
+    }
+    return [(name, holds) for name, holds in known.items() if (report.evidence / name).exists()]
+
+
 def _page(report: Report, environment: Mapping[str, str]) -> dict[str, Any]:
     checks = report.verdict.checks if report.verdict is not None else ()
     return {
         "outcome": report.outcome,
         "last_line": report.last_line,
-        "facts": report.facts.rows(),
+        "facts": [*report.facts.rows(), *report.resources.rows()],
+        "next_step": report.next_step,
+        "files": _files(report),
         "error": report.error,
         "diagnoses": list(report.diagnoses),
         "verdict": None if report.verdict is None else {"green": report.verdict.green},

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 from harness.redaction import Redactor
 from harness.report.model import Report
+from harness.report.protocols import VerdictResult
 
 
 def properties(report: Report, *, redactor: Redactor) -> list[tuple[str, str]]:
     """The properties of the test suite, in a stable order.
 
-    `harness.run`, `.outcome`, `.seconds`, `.target`, `.supply`, `.chart`, `.airflow`, `.s3`; `.stand-in` once for
-    each; `.verdict` ("green" or "red") and `.check.<id>` ("pass" or "fail"); `.phase.<name>` in seconds, with a
-    number behind the name from its second time on; `.diagnosis` once for each.
+    `harness.run`, `.outcome`, `.exit-code`, `.seconds`, `.target`, `.supply`, `.chart`, `.airflow`, `.s3`,
+    `.evidence`; `.memory` and `.caches` in bytes where they are known; `.stand-in` once for each; `.verdict` ("green"
+    or "red") and `.check.<id>` ("pass" or "fail") of the first run; `.phase.<name>` in seconds, with a number behind
+    the name from its second time on; `.diagnosis` once for each.
     """
     facts = report.facts
     pairs = [
         ("run", facts.run_id),
         ("outcome", report.outcome),
+        ("exit-code", str(int(report.code))),
         ("seconds", f"{report.seconds:.1f}"),
         ("target", facts.target),
         ("supply", facts.supply),
         ("chart", facts.chart),
         ("airflow", facts.airflow),
         ("s3", facts.s3),
+        ("evidence", str(report.evidence)),
     ]
-    pairs += [("stand-in", f"{part.name} for {part.replaces}: {part.because}") for part in facts.stand_ins]
+    for name, value in (("memory", report.resources.memory), ("caches", report.resources.caches)):
+        if value is not None:
+            pairs.append((name, str(value)))
+    pairs += [("stand-in", f"{part.name} for {part.replaces}: {part.because}") for part in facts.stand_ins or ()]
     if report.verdict is not None:
         pairs.append(("verdict", "green" if report.verdict.green else "red"))
         pairs += [(f"check.{check.id}", "pass" if check.passed else "fail") for check in report.verdict.checks]
@@ -36,4 +43,11 @@ def properties(report: Report, *, redactor: Redactor) -> list[tuple[str, str]]:
         nth = f".{times[phase.name]}" if times[phase.name] > 1 else ""
         pairs.append((f"phase.{phase.name.replace(' ', '-')}{nth}", f"{phase.seconds:.1f}"))
     pairs += [("diagnosis", line) for line in report.diagnoses]
+    return [(f"harness.{name}", redactor.text(value)) for name, value in pairs]
+
+
+def verdict_properties(verdict: VerdictResult, *, redactor: Redactor) -> list[tuple[str, str]]:
+    """The properties of a test that judged a run: `harness.verdict`, and `harness.failed-check` once for each."""
+    pairs = [("verdict", "green" if verdict.green else "red")]
+    pairs += [("failed-check", check.id) for check in verdict.checks if not check.passed]
     return [(f"harness.{name}", redactor.text(value)) for name, value in pairs]

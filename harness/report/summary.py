@@ -40,6 +40,9 @@ class Summary:
         if report.phases:
             self._blank()
             self._timeline(report)
+        if report.resources.rows():
+            self._blank()
+            self._pairs(report.resources.rows())
         if report.verdict is not None:
             self._blank()
             self._verdict(report.verdict)
@@ -50,6 +53,9 @@ class Summary:
             self._blank()
             for line in report.diagnoses:
                 self._line(line, style="bold red")
+        if report.next_step:
+            self._blank()
+            self._line(f"next: {report.next_step}")
         if report.kept is not None:
             self._blank()
             self._kept(report.kept)
@@ -81,10 +87,10 @@ class Summary:
         self._console.print(table, highlight=False)
 
     def _kept(self, kept: KeptCluster) -> None:
-        rows = [("kept", kept.name), ("Airflow", kept.ui)]
+        rows = [("kept", kept.name), ("Airflow", kept.ui or "did not come up")]
         commands = [("enter", kept.enter), ("inspect", kept.inspect), ("delete", kept.delete)]
         self._pairs(rows)
-        if self._console.is_terminal:
+        if self._console.is_terminal and kept.ui:
             # The one secret that is shown, and only to someone who looks at a terminal: a file may be kept or sent.
             self._console.print(Text(f"{'login':<9}{kept.username} / {kept.password.get_secret_value()}"))
         self._pairs(commands)

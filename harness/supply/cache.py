@@ -12,15 +12,18 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.errors import CommandFailed, EnvironmentFailed
+from harness.errors import CommandFailed, EnvironmentFailed, UsageError
 from harness.model import Engine
 from harness.names import LABEL_OWNER, OWNER
 from harness.process import Runner
 from harness.supply.images import REPOSITORY
+from harness.supply.inuse import IN_USE_KEY, live_runs
+from harness.supply.locks import LOCKS_FOLDER, KeyLocks
 from harness.supply.registry_images import PULLED_FILE, Ledger
 
 GB = 1_000_000_000
@@ -103,12 +106,14 @@ class Cache:
         runner: Runs docker.
         cache_dir: The cache folder.
         now: The time, for tests.
+        status: Told what is waited for.
     """
 
     engine: Engine
     runner: Runner
     cache_dir: Path
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    status: Callable[[str], None] = lambda _text: None
 
     def touch(self, names: Iterable[str]) -> None:
         """Note that images are used now, by name with tag."""
@@ -140,8 +145,14 @@ class Cache:
 
         Args:
             limit_gb: In GB of 1e9 bytes.
-            keep: Names with tags that are in use. Images of containers are kept in any case.
+            keep: Names with tags that are in use. Images of containers, and what live runs have registered as in
+                use, are kept in any case.
         """
+        with self._alone():
+            live = {name for run in live_runs(self.cache_dir) for name in run.names}
+            return self._evict(limit_gb, keep | live)
+
+    def _evict(self, limit_gb: float, keep: AbstractSet[str]) -> Eviction:
         limit = int(limit_gb * GB)
         before = usage = self.usage()
         removed: list[str] = []
@@ -166,7 +177,20 @@ class Cache:
         return Eviction(tuple(removed), refused, before.total, usage.total)
 
     def clear(self, keep: AbstractSet[str] = frozenset()) -> Eviction:
-        """Remove all that is not in use. Digests on record stay: later pulls are checked against them."""
+        """Remove all that is not in use. Digests on record stay: later pulls are checked against them.
+
+        Raises:
+            UsageError: A run lives and uses the caches.
+        """
+        with self._alone():
+            if live := live_runs(self.cache_dir):
+                raise UsageError(
+                    "the caches are in use by " + ", ".join(f"run {run.run_id} (process {run.pid})" for run in live),
+                    next_step="wait for it to end, then clear them",
+                )
+            return self._clear(keep)
+
+    def _clear(self, keep: AbstractSet[str]) -> Eviction:
         before = self.usage()
         removed: list[str] = []
         refused: dict[str, str] = {}
@@ -181,6 +205,11 @@ class Cache:
                 shutil.rmtree(self.cache_dir / name)
                 removed.append(f"{name}/")
         return Eviction(tuple(removed), refused, before.total, self.usage().total)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """No run registers an image as in use, and no other removes one, meanwhile."""
+        locks = KeyLocks(self.cache_dir / LOCKS_FOLDER, status=self.status)
+        return locks.holding(IN_USE_KEY, "removing old images from the caches")
 
     @property
     def _last_use(self) -> Ledger:

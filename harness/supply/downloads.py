@@ -17,8 +17,9 @@ from pathlib import Path
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from harness.errors import CommandFailed, CommandTimeout, SupplyError, UsageError
+from harness.errors import CommandFailed, CommandTimeout, SupplyError, UsageError, WaitAbandoned
 from harness.process import Runner, which
+from harness.supply.locks import LOCKS_FOLDER, KeyLocks
 from harness.supply.pins import Download, ToolName, ToolPin
 from harness.wait import SYSTEM_CLOCK, Clock
 
@@ -69,6 +70,8 @@ class ToolSupply:
         clock: Time for the pauses between retries.
         platform: Such as "linux-amd64".
         path: Where programs are looked for; None for PATH.
+        locks: One per program; None for some that tell nothing of the run.
+        given_up: Whether the program is not needed any more; ends a download within seconds.
     """
 
     runner: Runner
@@ -78,12 +81,15 @@ class ToolSupply:
     clock: Clock = SYSTEM_CLOCK
     platform: str = field(default_factory=this_platform)
     path: str | None = None
+    locks: KeyLocks | None = None
+    given_up: Callable[[], bool] = lambda: False
 
     def get(self, pin: ToolPin) -> Path:
         """The program.
 
         Raises:
             SupplyError: It is neither on PATH in a version that will do nor to be downloaded.
+            WaitAbandoned: It is not needed any more.
         """
         found = which(pin.name, path=self.path)
         unfit = "it is not on PATH"
@@ -103,8 +109,11 @@ class ToolSupply:
                 f"{pin.name} cannot be had: {unfit}, and no checksum of it is pinned for {self.platform}",
                 next_step=f"install {pin.name} {pin.version} and put it on PATH",
             )
-        self.status(f"{pin.name}: {unfit}; downloading {pin.version}")
-        self._install(self._fetched(download, pin), download, program)
+        locks = self.locks or KeyLocks(self.cache_dir / LOCKS_FOLDER, status=self.status)
+        with locks.holding(f"download-{download.sha256}", f"downloading {pin.name} {pin.version}"):
+            if not program.is_file():  # else whoever had the lock before has downloaded it
+                self.status(f"{pin.name}: {unfit}; downloading {pin.version}")
+                self._install(self._fetched(download, pin), download, program)
         return program
 
     def _version(self, program: Path, name: ToolName) -> tuple[int, ...] | None:
@@ -164,6 +173,8 @@ class ToolSupply:
                 done = have if resumed else 0
                 with part.open("ab" if resumed else "wb") as out:
                     for chunk in answer.iter_bytes():
+                        if self.given_up():
+                            raise WaitAbandoned(what=f"the download of {pin.name}", reason="something else has failed")
                         out.write(chunk)
                         done += len(chunk)
                         self.status(f"{pin.name}: {done / 1e6:.0f} of {total / 1e6:.0f} MB")

@@ -3,61 +3,35 @@
 An engine that answers is used as it is. Where none does, Docker is installed from the operating system's packages
 (root on Debian only) and a daemon of our own is started: own socket, own data folder under the cache, no default
 bridge, published ports on loopback only. Several runs share it: each holds a shared lock while it needs it, and the
-last one stops it unless a cluster is kept.
+last one stops it unless a cluster is kept. An engine that is there but slow is waited for: neither is a second one
+started beside it, nor is it ever stopped by a run that did not find it answering.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
-import shutil
-import signal
-import stat
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from harness.assets import package_path
-from harness.errors import CommandFailed, CommandTimeout, EngineError, HarnessError
+from harness.errors import EngineError, HarnessError, WaitTimeout
 from harness.model import Engine
 from harness.process import Runner
-from harness.supply.firewall import FilterState, clean_filter, filter_state
-from harness.supply.runtime_shim import withheld
+from harness.supply.client import Answer, ask
+from harness.supply.daemon import EngineFolders, OwnDaemon
+from harness.supply.debian import install, lacking
 from harness.wait import Waiter
 
-# What a Debian host needs besides what it has: the engine, and what its networks and our base images are made with.
-DEBIAN_PACKAGES = ("docker.io", "iptables", "mmdebstrap")
-_FIRST_CLIENT_WITHOUT_BUILDKIT = 23
-_INSTALL_SECONDS = 600
+__all__ = ["EngineFolders", "EngineSupply"]
+
+# What an engine of our own is run with, and the Debian package of each.
+_PROGRAMS: Mapping[str, str] = {"dockerd": "docker.io", "iptables": "iptables"}
 _START_SECONDS = 60
-_STOP_SECONDS = 60
-
-
-@dataclass(frozen=True, slots=True)
-class EngineFolders:
-    """Where an engine of our own keeps its things.
-
-    Attributes:
-        state: Socket, pid file, locks, log; small.
-        data: Images and containers; large, part of the caches.
-    """
-
-    state: Path
-    data: Path
-
-    @property
-    def socket(self) -> Path:
-        """Its listening socket."""
-        return self.state / "docker.sock"
-
-    @property
-    def pid_file(self) -> Path:
-        """Where the daemon writes its process id."""
-        return self.state / "docker.pid"
+_SLOW_SECONDS = 60
+# Another run installs, starts or stops the engine at the longest.
+_TURN_SECONDS = 900
 
 
 class EngineSupply:
@@ -76,243 +50,240 @@ class EngineSupply:
         self._runner = runner
         self._waiter = waiter
         self._status = status
-        self._proc_status = proc_status
+        self._daemon = OwnDaemon(folders, runner, waiter, proc_status)
         self._lease: IO[str] | None = None
+
+    @property
+    def own_host(self) -> str:
+        """Address of an engine of our own, whether it runs or not."""
+        return self._folders.host
+
+    @property
+    def runs(self) -> bool:
+        """Whether an engine of our own runs, whoever uses it."""
+        return self._daemon.pid() is not None
 
     def answering(self) -> Engine | None:
         """The engine that answers now: the machine's own, else ours from an earlier run; None if there is none."""
-        for host, ours in (("", False), (f"unix://{self._folders.socket}", True)):
-            if ours and not self._folders.socket.exists():
-                continue
-            engines = [
-                Engine(docker=docker, host=host, ours=ours, version=version)
-                for docker in _clients()
-                if (version := self._server_version(docker, host)) is not None
-            ]
-            if engines:
-                # Several clients may be installed; one may lack BuildKit where the next has it.
-                return next((engine for engine in engines if self._has_buildkit(engine.docker)), engines[0])
-        return None
+        return self._ask("").engine or self._ask(self._folders.host).engine
 
     def acquire(self) -> Engine:
         """The engine for this run, started if none answers; hold it until `release`.
 
         Raises:
-            EngineError: None answers and none can be started here.
+            EngineError: None answers and none can be started here, or one is there and does not answer.
         """
-        self._folders.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self._starting():
-            engine = self.answering()
+        with self._turn():
+            engine = self._patiently("") or self._own()
             if engine is None:
                 self._install()
-                engine = self.answering() or self._start()
-            if engine.ours:
-                self._lease = (self._folders.state / "lease").open("a+")
-                fcntl.flock(self._lease, fcntl.LOCK_SH)
+                # Where services are started at their installation, Debian's package has started the machine's own.
+                engine = self._patiently("") or self._start()
+            self._hold(engine)
         return engine
 
-    def release(self, *, keep: bool) -> None:
+    def acquire_at(self, host: str) -> Engine | None:
+        """The very engine in which something was made; hold it until `release`.
+
+        Args:
+            host: Its address as `Engine.host` and journals have it; empty for the machine's own.
+
+        Returns:
+            None if it was ours and its data are gone, so that nothing made in it can be left.
+
+        Raises:
+            EngineError: It does not answer. One of our own is started for it.
+        """
+        with self._turn():
+            if host == self._folders.host:
+                engine = self._own()
+                if engine is None and not self._folders.data.exists():
+                    return None
+                if engine is None:
+                    self._install()
+                    engine = self._start()
+                self._hold(engine)
+                return engine
+            engine = self._patiently(host)
+        if engine is None:
+            named = f"the container engine at {host}" if host else "the machine's own container engine"
+            raise EngineError(
+                f"{named} does not answer, and what is to be removed was made in it",
+                next_step="start it, then run the same command again",
+            )
+        return engine
+
+    def release(self, *, keep: bool) -> bool:
         """Let go of the engine; its last user stops it, unless something that needs it is kept.
+
+        Returns:
+            Whether it was stopped.
 
         Raises:
             EngineError: It does not stop.
         """
         if self._lease is None:
-            return
+            return False
         lease, self._lease = self._lease, None
-        with self._starting(), lease:
+        with lease:
+            return self._stop_unless_used(lease, keep=keep)
+
+    def stop_unused(self, *, keep: bool) -> bool:
+        """Stop an engine of our own that no run holds, such as one that a killed run left running.
+
+        Args:
+            keep: Whether something that needs it is kept.
+
+        Returns:
+            Whether it was stopped.
+
+        Raises:
+            EngineError: It does not stop.
+        """
+        if not self.runs:
+            return False
+        with (self._folders.state / "lease").open("a+") as lease:
+            return self._stop_unless_used(lease, keep=keep)
+
+    def _stop_unless_used(self, lease: IO[str], *, keep: bool) -> bool:
+        with self._turn():
             try:
                 fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return  # somebody else still uses it
+                return False  # somebody else still uses it
+            stops = self.runs and not keep
             if not keep:
-                self._stop()
+                self._daemon.stop()
+            return stops
+
+    def _hold(self, engine: Engine) -> None:
+        if engine.ours and self._lease is None:
+            self._lease = (self._folders.state / "lease").open("a+")
+            fcntl.flock(self._lease, fcntl.LOCK_SH)
 
     @contextmanager
-    def _starting(self) -> Iterator[None]:
+    def _turn(self) -> Iterator[None]:
         """Only one run at a time decides whether the engine starts or stops."""
+        self._folders.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self._folders.state / "starting").open("a+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+
+            def taken() -> bool:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    self._status("another run is starting or stopping the container engine: waiting for it")
+                    return False
+                return True
+
+            self._waiter.until(
+                "another run that starts or stops the container engine",
+                taken,
+                ready=bool,
+                describe=lambda ours: "done" if ours else "at work",
+                timeout=_TURN_SECONDS,
+                interval=0.1,
+            )
             yield
 
-    def _server_version(self, docker: Path, host: str) -> str | None:
-        environment = {"DOCKER_HOST": host} if host else {}
-        try:
-            done = self._runner.run(
-                [docker, "version", "--format", "{{.Server.Version}}"], env=environment, timeout=15, check=False
-            )
-        except CommandTimeout:
-            return None
-        return done.stdout.strip() if done.code == 0 and done.stdout.strip() else None
+    def _patiently(self, host: str) -> Engine | None:
+        """The engine at that address; one that takes the question and is slow to answer is asked again.
 
-    def _has_buildkit(self, docker: Path) -> bool:
-        """BuildKit is built into clients before 23.0 and a plug-in (buildx) from then on."""
-        if self._runner.run([docker, "buildx", "version"], timeout=15, check=False).code == 0:
-            return True
-        client = self._runner.run([docker, "version", "--format", "{{.Client.Version}}"], timeout=15, check=False)
-        major = client.stdout.split(".")[0]
-        return major.isdigit() and int(major) < _FIRST_CLIENT_WITHOUT_BUILDKIT
-
-    def _install(self) -> None:
-        missing = [name for name in ("dockerd", "iptables", "mmdebstrap") if shutil.which(name, path=_path()) is None]
-        if not missing:
-            return
-        advice = "start Docker, or run as root on Debian so that the harness can install its own"
-        if os.geteuid() != 0:
-            raise EngineError("no container engine answers, and installing one needs root", next_step=advice)
-        if shutil.which("apt-get") is None:
-            raise EngineError("no container engine answers, and this is not Debian (no apt-get)", next_step=advice)
-        self._status(f"installing {', '.join(DEBIAN_PACKAGES)}")
-        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        Raises:
+            EngineError: It goes on not answering.
+        """
+        answer = self._ask(host)
+        if not answer.silent:
+            return answer.engine
+        self._status("the container engine is slow to answer: waiting for it")
         try:
-            self._runner.run(["apt-get", "update", "-q"], env=quiet, timeout=_INSTALL_SECONDS)
-            self._runner.run(
-                ["apt-get", "install", "-y", "-q", "--no-install-recommends", *DEBIAN_PACKAGES],
-                env=quiet,
-                timeout=_INSTALL_SECONDS,
-            )
-        except (CommandFailed, CommandTimeout) as error:
+            return self._waiter.until(
+                "the container engine to answer",
+                lambda: self._ask(host),
+                ready=lambda found: not found.silent,
+                describe=lambda found: "silent" if found.silent else "answers",
+                timeout=_SLOW_SECONDS,
+            ).engine
+        except WaitTimeout as error:
             raise EngineError(
-                "no container engine answers, and installing one failed",
-                next_step=advice,
-                evidence={"apt-get": str(error)},
+                f"the container engine at {host or 'the address that this machine is set to'} takes questions and "
+                "does not answer them",
+                next_step="restart it (or unset DOCKER_HOST if it is not the one that is meant), then run again",
+                evidence={"why": error.message},
             ) from error
 
-    def _start(self) -> Engine:
-        self._status("starting a container engine of our own")
-        folders = self._folders
-        folders.data.mkdir(parents=True, exist_ok=True, mode=0o711)
-        if not self._filter_file.exists():  # else an engine of ours was killed, and what is there now is its own
-            self._filter_file.write_text(json.dumps(asdict(filter_state(self._runner))))
-        configuration = folders.state / "daemon.json"
-        configuration.write_text(json.dumps(self._configuration(), indent=1))
-        log = folders.state / "dockerd.log"
-        # A new log for a new daemon: the last words of an earlier one would be taken for its own.
-        log.write_text("", encoding="utf-8")
-        # dockerd does not go into the background by itself, and it must outlive this process when a cluster is kept.
-        launcher = 'exec setsid "$0" --config-file "$1" >>"$2" 2>&1 </dev/null &'
-        self._runner.run(["sh", "-c", launcher, "dockerd", configuration, log], env={"PATH": _path()}, timeout=30)
+    def _own(self) -> Engine | None:
+        """Our own engine if it runs; None if it does not.
 
-        def failed(_engine: Engine | None) -> str | None:
-            text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-            last = text.strip().splitlines()[-1] if text.strip() else ""
-            return last if "failed to start daemon" in last else None
-
+        Raises:
+            EngineError: It runs and does not answer. It is left alone: other runs may have work in it.
+        """
+        host = self._folders.host
+        engine = self._ask(host).engine
+        pid = self._daemon.pid()
+        if engine is not None or pid is None:
+            return engine
+        self._status(f"our container engine (process {pid}) is slow to answer: waiting for it")
         try:
+            return self._waiter.until(
+                "our container engine to answer",
+                lambda: (self._ask(host).engine, self._daemon.pid()),
+                ready=lambda found: found[0] is not None or found[1] is None,
+                describe=lambda found: "answers" if found[0] else "does not answer" if found[1] else "has ended",
+                timeout=_SLOW_SECONDS,
+            )[0]
+        except WaitTimeout as error:
+            raise EngineError(
+                f"the container engine of the harness runs (process {pid}) and does not answer; it is left alone, "
+                "since other runs may use it",
+                next_step=f"`harness sweep` stops it if no run uses it; or kill {pid}",
+                evidence={"log": str(self._folders.log)},
+            ) from error
+
+    def _ask(self, host: str) -> Answer:
+        """Who answers at that address."""
+        ours = host == self._folders.host
+        if ours and not self._folders.socket.exists():
+            return Answer(None)
+        return ask(self._runner, host, ours=ours)
+
+    def _install(self) -> None:
+        if packages := lacking(_PROGRAMS):
+            install(packages, runner=self._runner, status=self._status, refused=_no_engine)
+
+    def _start(self) -> Engine:
+        """Start our own; the caller has made sure that it does not run, and holds the turn."""
+        if os.geteuid() != 0:
+            raise _no_engine("starting one needs root", {})
+        self._status("starting a container engine of our own")
+        try:
+            self._daemon.start()
             engine = self._waiter.until(
                 "our container engine to answer",
-                self.answering,
+                lambda: self._ask(self._folders.host).engine,
                 ready=lambda found: found is not None,
-                failed=failed,
+                failed=lambda _found: self._daemon.gave_up(),
                 describe=lambda found: "answers" if found else "does not answer yet",
                 timeout=_START_SECONDS,
                 interval=0.3,
             )
-        except HarnessError as error:
-            self._stop()
+        except BaseException as error:
+            # Also after an interrupt: nobody holds it yet, so nobody else would stop it.
+            self._daemon.stop()
+            if not isinstance(error, HarnessError):
+                raise
             raise EngineError(
                 "the container engine that the harness started does not answer",
-                evidence={"why": error.message, "log": str(log)},
+                evidence={"why": error.message, "log": str(self._folders.log)},
                 next_step="read the log; on hosts that forbid containers use a machine with Docker",
             ) from error
         if engine is None:
-            raise EngineError("the container engine vanished", evidence={"log": str(log)})
+            raise EngineError("the container engine vanished", evidence={"log": str(self._folders.log)})
         return engine
 
-    def _configuration(self) -> dict[str, object]:
-        folders = self._folders
-        configuration: dict[str, object] = {
-            "data-root": str(folders.data),
-            "exec-root": str(folders.state / "exec"),
-            "pidfile": str(folders.pid_file),
-            "hosts": [f"unix://{folders.socket}"],
-            "storage-driver": "overlay2",
-            # No docker0 and nothing published beyond loopback: clusters bring networks of their own.
-            "bridge": "none",
-            "ip": "127.0.0.1",
-            "features": {"buildkit": True},
-            "live-restore": False,
-            "log-driver": "json-file",
-            "log-opts": {"max-size": "10m", "max-file": "2"},
-        }
-        if withheld(self._proc_status.read_text(encoding="utf-8")):
-            shim = folders.state / "runc-without-withheld-capabilities"
-            source = package_path("supply", "runtime_shim.py").read_text(encoding="utf-8")
-            # Not the interpreter of a virtual environment: the engine may outlive it.
-            shim.write_text(f"#!{Path(sys.executable).resolve()} -IS\n{source}", encoding="utf-8")
-            shim.chmod(shim.stat().st_mode | stat.S_IXUSR)
-            configuration |= {"default-runtime": "harness", "runtimes": {"harness": {"path": str(shim)}}}
-        return configuration
 
-    @property
-    def _filter_file(self) -> Path:
-        """How the packet filter was before our engine started."""
-        return self._folders.state / "packet-filter.json"
-
-    def _stop(self) -> None:
-        self._stop_daemon()
-        if self._filter_file.exists():
-            clean_filter(self._runner, FilterState(**json.loads(self._filter_file.read_text())))
-            self._filter_file.unlink()
-
-    def _stop_daemon(self) -> None:
-        pid_file = self._folders.pid_file
-        if not pid_file.exists():
-            return
-        pid = int(pid_file.read_text())
-        if not _is_ours(pid, self._folders.state):
-            # Of a machine that has restarted since: the number is somebody else's now.
-            pid_file.unlink()
-            return
-        try:
-            os.kill(pid, signal.SIGTERM)
-        except ProcessLookupError:
-            pid_file.unlink(missing_ok=True)
-            return
-        try:
-            self._waiter.until(
-                "our container engine to stop",
-                lambda: _alive(pid),
-                ready=lambda alive: not alive,
-                describe=lambda alive: f"process {pid} " + ("runs" if alive else "is gone"),
-                timeout=_STOP_SECONDS,
-                interval=0.2,
-            )
-        except HarnessError as error:
-            raise EngineError(
-                f"the container engine (process {pid}) does not stop",
-                next_step=f"kill {pid}",
-                evidence={"log": str(self._folders.state / "dockerd.log")},
-            ) from error
-
-
-def _is_ours(pid: int, state: Path) -> bool:
-    """Whether that process is the daemon which was started with our configuration."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return str(state / "daemon.json").encode() in words
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _path() -> str:
-    """PATH with the folders where Debian puts daemons."""
-    return os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-
-
-def _clients() -> list[Path]:
-    """Every `docker` on PATH, in order."""
-    found: list[Path] = []
-    for folder in _path().split(os.pathsep):
-        candidate = Path(folder) / "docker"
-        if os.access(candidate, os.X_OK) and candidate.is_file() and candidate.resolve() not in found:
-            found.append(candidate.resolve())
-    return found
+def _no_engine(why: str, evidence: Mapping[str, str]) -> EngineError:
+    return EngineError(
+        f"no container engine answers, and {why}",
+        next_step="start Docker, or run as root on Debian so that the harness can install its own",
+        evidence=evidence,
+    )

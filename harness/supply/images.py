@@ -13,18 +13,23 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from harness.errors import CommandFailed, SupplyError
 from harness.model import Engine
 from harness.names import LABEL_OWNER, OWNER
 from harness.process import Runner
+from harness.supply.debian import install, lacking
 from harness.supply.host import HostConfiguration
+from harness.supply.inuse import InUse
+from harness.supply.locks import KeyLocks
 
 REPOSITORY = "airflow-dvc-harness"
 _BUILD_SECONDS = 3600
 _INSPECT_SECONDS = 60
 _KEY_LENGTH = 16
+_MMDEBSTRAP: Mapping[str, str] = {"mmdebstrap": "mmdebstrap"}
 _STEP = re.compile(r"^#\d+ \[[^]]*?(\d+/\d+)\] (.*)")
 _OUTPUT = re.compile(r"^#\d+ \d+\.\d+ (.*)")
 
@@ -84,11 +89,14 @@ class Recipe:
         return f"{REPOSITORY}/{self.name}:{self.key}"
 
 
+_LEFT_BY_TOOLS = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
+
+
 def tree_digest(folder: Path) -> str:
-    """Hash over the names, executable bits and bytes of all files below a folder; caches of Python left out."""
+    """Hash over the names, executable bits and bytes of all files below a folder; caches of Python's tools left out."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if not path.is_file() or "__pycache__" in path.parts:
+        if not path.is_file() or not _LEFT_BY_TOOLS.isdisjoint(path.parts):
             continue
         executable = "x" if path.stat().st_mode & 0o100 else "-"
         content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -97,36 +105,50 @@ def tree_digest(folder: Path) -> str:
 
 
 class ImageBuilder:
-    """Builds recipes with BuildKit, and bases with mmdebstrap."""
+    """Builds recipes with BuildKit, and bases with mmdebstrap; each image by one run of this machine at a time.
 
-    def __init__(self, *, engine: Engine, host: HostConfiguration, runner: Runner) -> None:
+    Args:
+        engine: Where images are built and kept.
+        host: Mirrors, proxies and authorities of this machine.
+        runner: Runs docker and mmdebstrap.
+        scratch: A folder of the run, for what a build needs while it lasts.
+        locks: One per image.
+        in_use: Where images that the run stands on are registered.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        host: HostConfiguration,
+        runner: Runner,
+        scratch: Path,
+        locks: KeyLocks,
+        in_use: InUse,
+    ) -> None:
         self._engine = engine
         self._host = host
         self._runner = runner
-        # What this run stands on: never evicted while it runs, and the last to be evicted afterwards.
-        self.used: set[str] = set()
+        self._scratch = scratch
+        self._locks = locks
+        self._in_use = in_use
 
     def find(self, tag: str) -> str | None:
-        """The id of the image of that name, or None."""
-        self.used.add(tag)
+        """The id of the image of that name, or None; from now on no other run evicts it."""
+        self._in_use.add(tag)
         done = self._docker(["image", "inspect", "--format", "{{.Id}}", tag], check=False)
         return done.strip() or None
 
     def build(self, recipe: Recipe, *, status: Callable[[str], None] = lambda _text: None) -> BuiltImage:
-        """The image of a recipe, built if its key is new.
+        """The image of a recipe, built if its key is new; waits for another run that is building it.
 
         Raises:
             SupplyError: The build failed; carries its last lines.
         """
-        tag = recipe.tag
-        found = self.find(tag)
-        if found is not None:
-            return BuiltImage(tag, found, built=False)
-        self._build(recipe, ["--tag", tag], status)
-        image_id = self.find(tag)
-        if image_id is None:
-            raise SupplyError(f"the engine does not show {tag} after building it")
-        return BuiltImage(tag, image_id, built=True)
+        self._in_use.add(*(parent.tag for parent in recipe.parents.values()))
+        name = recipe.target or recipe.name
+        build = partial(self._build, recipe, ["--tag", recipe.tag], status)
+        return self._once(recipe.tag, f"building the image {name}", build)
 
     def export(self, recipe: Recipe, folder: Path) -> None:
         """Write the files of a built recipe's last stage to a folder; what was built before is not built again.
@@ -151,20 +173,54 @@ class ImageBuilder:
         archives = ["main", suite, "minbase", "ca-certificates", "1"]
         key = hashlib.sha256("\0".join(archives).encode()).hexdigest()[:_KEY_LENGTH]
         tag = f"{REPOSITORY}/debian-{suite}:{key}"
+        make = partial(self._make_base, suite, mirror, tag, status)
+        return self._once(tag, f"making Debian {suite}", make)
+
+    def _once(self, tag: str, what: str, make: Callable[[], None]) -> BuiltImage:
+        """The image of that name, made by one run at a time if there is none."""
         found = self.find(tag)
         if found is not None:
             return BuiltImage(tag, found, built=False)
+        with self._locks.holding(tag, what):
+            found = self.find(tag)  # whoever had the lock before may have made it
+            if found is not None:
+                return BuiltImage(tag, found, built=False)
+            make()
+            image_id = self.find(tag)
+        if image_id is None:
+            raise SupplyError(f"the engine does not show {tag} after {what}")
+        return BuiltImage(tag, image_id, built=True)
+
+    def _ensure_mmdebstrap(self, status: Callable[[str], None]) -> None:
+        """Have the one program of the packages supply that is neither in an image nor part of the engine."""
+        if not lacking(_MMDEBSTRAP):
+            return
+
+        def refused(why: str, evidence: Mapping[str, str]) -> SupplyError:
+            return SupplyError(
+                f"the packages supply makes its Debian images with mmdebstrap: it is not on PATH, and {why}",
+                next_step="apt-get install mmdebstrap; or use --supply registry",
+                evidence=evidence,
+            )
+
+        with self._locks.holding("apt", "installing mmdebstrap"):
+            if packages := lacking(_MMDEBSTRAP):
+                install(packages, runner=self._runner, status=status, refused=refused)
+
+    def _make_base(self, suite: str, mirror: str, tag: str, status: Callable[[str], None]) -> None:
+        self._ensure_mmdebstrap(status)
         sources = [
             f"deb {mirror} {suite} main",
             f"deb {mirror} {suite}-updates main",
         ]
         if self._host.debian_security is not None:
             sources.append(f"deb {self._host.debian_security} {suite}-security main")
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
             archive = Path(scratch) / "root.tar"
             command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates", suite, str(archive), *sources]
             try:
-                self._runner.run(command, timeout=_BUILD_SECONDS, on_line=status)
+                # Its root file system, too: a run that is killed must leave nothing outside of its own folder.
+                self._runner.run(command, env={"TMPDIR": scratch}, timeout=_BUILD_SECONDS, on_line=status)
                 labels = ["--change", f"LABEL {LABEL_OWNER}={OWNER}", "--change", 'CMD ["bash"]']
                 self._docker(["import", *labels, str(archive), tag], timeout=_BUILD_SECONDS)
             except CommandFailed as error:
@@ -173,13 +229,9 @@ class ImageBuilder:
                     evidence=error.evidence,
                     next_step="check the Debian mirror in /etc/apt (and its keyring), then run the same command again",
                 ) from error
-        image_id = self.find(tag)
-        if image_id is None:
-            raise SupplyError(f"the engine does not show {tag} after importing it")
-        return BuiltImage(tag, image_id, built=True)
 
     def _build(self, recipe: Recipe, output: list[str], status: Callable[[str], None]) -> None:
-        with tempfile.TemporaryDirectory() as scratch:
+        with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
             build_env = Path(scratch) / "build.env"
             build_env.touch(mode=0o600)
             build_env.write_text(self._host.build_env_file(), encoding="utf-8")

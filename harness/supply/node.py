@@ -11,13 +11,16 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from harness.errors import CommandFailed, SupplyError
+from harness.errors import CleanupFailed, CommandFailed, CommandTimeout, SupplyError
 from harness.journal import Journal
 from harness.model import Engine
-from harness.names import LABEL_OWNER, OWNER
+from harness.names import LABEL_OWNER, LABEL_RUN, OWNER
 from harness.process import Runner
 from harness.supply.images import REPOSITORY, BuiltImage
+from harness.supply.inuse import InUse
+from harness.supply.locks import KeyLocks
 
 _LABEL_IMAGES = "harness.images"
 _PRELOAD_SECONDS = 1800
@@ -40,12 +43,36 @@ class NodeImage:
 
 
 class NodeImageMaker:
-    """Makes node images."""
+    """Makes node images, each by one run of this machine at a time.
 
-    def __init__(self, *, engine: Engine, runner: Runner, journal: Journal) -> None:
+    Args:
+        engine: Where images are.
+        runner: Runs docker.
+        cleanup: Runs docker when what `runner` runs has been given up, to remove what is there by then.
+        journal: Told of the container before it exists.
+        run_id: Part of the container's name, and its label.
+        locks: One per node image.
+        in_use: Where the node image is registered before it is looked for.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        runner: Runner,
+        cleanup: Runner,
+        journal: Journal,
+        run_id: str,
+        locks: KeyLocks,
+        in_use: InUse,
+    ) -> None:
         self._engine = engine
         self._runner = runner
+        self._cleanup = cleanup
         self._journal = journal
+        self._run_id = run_id
+        self._locks = locks
+        self._in_use = in_use
 
     def make(
         self,
@@ -63,17 +90,26 @@ class NodeImageMaker:
 
         Raises:
             SupplyError: It could not be made; nothing half-made is left.
+            CleanupFailed: It was made, and the container that it was made in could not be removed.
         """
         parts = [bare.id, *(f"{reference}={image.id}" for reference, image in sorted(contents.items()))]
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
         tag = f"{REPOSITORY}/node-full:{key}"
+        self._in_use.add(tag)
         found = self._digests(tag)
-        if found is not None:
-            return NodeImage(tag, found, built=False)
-        container = f"{REPOSITORY}-preload-{key}"
+        if found is None:
+            with self._locks.holding(tag, "filling the node image"):
+                found = self._digests(tag)  # whoever had the lock before may have made it
+                if found is None:
+                    return NodeImage(tag, self._make(tag, bare, contents, status), built=True)
+        return NodeImage(tag, found, built=False)
+
+    def _make(
+        self, tag: str, bare: BuiltImage, contents: Mapping[str, BuiltImage], status: Callable[[str], None]
+    ) -> dict[str, tuple[str, ...]]:
+        container = f"{REPOSITORY}-preload-{self._run_id}"
         entry = self._journal.record("container", container, host=self._engine.host)
         try:
-            self._remove(container)  # of an interrupted run
             digests = self._fill(container, bare, contents, status)
             status("committing the node image")
             encoded = base64.b64encode(json.dumps(digests, sort_keys=True).encode()).decode()
@@ -84,16 +120,22 @@ class NodeImageMaker:
                 container, tag,
                 timeout=_PRELOAD_SECONDS,
             )  # fmt: skip
-        except CommandFailed as error:
+        except BaseException as error:
+            if (left := self._remove(container)) is None:
+                self._journal.removed(entry)
+            if not isinstance(error, CommandFailed):
+                raise
             raise SupplyError(
                 "the node image could not be filled with the workload images",
-                evidence=error.evidence,
+                evidence=error.evidence if left is None else {**error.evidence, "cleaning up failed too": left},
                 next_step="run the same command again; `harness doctor` shows whether disk or memory ran out",
             ) from error
-        finally:
-            self._remove(container)
-            self._journal.removed(entry)
-        return NodeImage(tag, digests, built=True)
+        if (left := self._remove(container)) is not None:
+            raise CleanupFailed(
+                f"the container {container} could not be removed", evidence={"it said": left}, next_step="harness sweep"
+            )
+        self._journal.removed(entry)
+        return digests
 
     def _fill(
         self,
@@ -105,7 +147,8 @@ class NodeImageMaker:
         # /stage is a volume: the engine's own file system, where overlay layers can be unpacked.
         self._docker(
             "run", "--detach", "--name", container, "--privileged", "--network", "none", "--volume", "/stage",
-            "--label", f"{LABEL_OWNER}={OWNER}", "--entrypoint", "sleep", bare.tag, "infinity",
+            "--label", f"{LABEL_OWNER}={OWNER}", "--label", f"{LABEL_RUN}={self._run_id}",
+            "--entrypoint", "sleep", bare.tag, "infinity",
         )  # fmt: skip
         inside = ("exec", "--interactive", container, "preload-images")
         self._docker("exec", "--detach", container, "sh", "-c", "preload-images start; exec sleep infinity")
@@ -132,8 +175,15 @@ class NodeImageMaker:
             return None
         return {name: tuple(ids) for name, ids in json.loads(base64.b64decode(done.strip())).items()}
 
-    def _remove(self, container: str) -> None:
-        self._docker("rm", "--force", "--volumes", container, check=False)
+    def _remove(self, container: str) -> str | None:
+        """Remove the container; what the engine says if it does not, and then the journal still names it."""
+        command: list[str | Path] = [self._engine.docker, "rm", "--force", "--volumes", container]
+        try:
+            done = self._cleanup.run(command, env=self._engine.env, timeout=_STEP_SECONDS, check=False)
+        except CommandTimeout as error:
+            return error.message
+        gone = done.code == 0 or "No such container" in done.stderr
+        return None if gone else done.stderr.strip()
 
     def _docker(
         self, *arguments: str, timeout: float = _STEP_SECONDS, check: bool = True, stdin: str | None = None

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.assets import asset, package_path
 from harness.model import Engine, ImageName, StandIn, Toolchain
-from harness.process import Runner
 from harness.supply.images import BuiltImage, ImageBuilder, Recipe
+from harness.supply.locks import KeyLocks
 from harness.supply.node import NodeImageMaker
+from harness.supply.parallel import Steps, side_by_side
 from harness.timeline import Timeline
 from harness.versions import Versions
 
@@ -36,9 +37,10 @@ STAND_INS: tuple[StandIn, ...] = (
         because="the official image is in a container registry only; same Airflow, same provider versions",
     ),
     StandIn(
-        name="LocalStack image built from Python packages",
+        # The official image is built from the core of its own version (LocalStack's Dockerfile).
+        name="LocalStack image built from Python packages (localstack-core 4.14.0)",
         replaces="docker.io/localstack/localstack:4.14.0",
-        because="the official image is in a container registry only; same LocalStack core",
+        because="the official image is in a container registry only; same release, its S3, STS and IAM parts",
     ),
     StandIn(
         name="PostgreSQL 17 from Debian",
@@ -56,19 +58,24 @@ class PackagesSupply:
         engine: Where images are built and kept.
         builder: Builds images.
         node_maker: Fills the node image.
-        runner: Runs programs.
         timeline: Told of each step.
         tools_dir: Where kind, helm and kubectl are put, below the caches.
         versions: What to build.
+        run_id: Of the run.
+        locks: One per thing that is made.
+        cancel: Ends every build that is under way; called when one fails or on an interrupt.
+        status: Told what is going on.
     """
 
     engine: Engine
     builder: ImageBuilder
     node_maker: NodeImageMaker
-    runner: Runner
     timeline: Timeline
     tools_dir: Path
     versions: Versions
+    run_id: str
+    locks: KeyLocks
+    cancel: Callable[[], None]
     status: Callable[[str], None] = lambda _text: None
 
     def toolchain(self, *, strict_s3: bool) -> Toolchain:
@@ -78,18 +85,14 @@ class PackagesSupply:
             strict_s3: Whether the strict S3 backend is wanted inside besides LocalStack.
 
         Raises:
-            SupplyError: A part could not be had.
+            SupplyError: A part could not be had; the other builds were ended at once.
         """
-        with ThreadPoolExecutor(max_workers=_PARALLEL, thread_name_prefix="supply") as pool:
-            try:
-                return self._toolchain(pool, strict_s3=strict_s3)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        with side_by_side(_PARALLEL, cancel=self.cancel) as steps:
+            return self._toolchain(steps, strict_s3=strict_s3)
 
-    def _toolchain(self, pool: ThreadPoolExecutor, *, strict_s3: bool) -> Toolchain:
+    def _toolchain(self, steps: Steps, *, strict_s3: bool) -> Toolchain:
         versions = self.versions
-        bookworm = pool.submit(self._base, versions.debian_node)
+        bookworm = steps.start(self._base, versions.debian_node)
         trixie = self._base(versions.debian_base)
         tools_recipe = Recipe(
             "go-tools",
@@ -98,10 +101,10 @@ class PackagesSupply:
             {"BASE": trixie},
             {"KUBERNETES_VERSION": versions.kubernetes, "HELM_VERSION": versions.helm},
         )
-        tools = pool.submit(self._build, tools_recipe)
+        tools = steps.start(self._build, tools_recipe)
         names = [name for name in _WORKLOADS if strict_s3 or name != "strict-s3"]
         workloads: dict[ImageName, Future[BuiltImage]] = {
-            name: pool.submit(self._build, _workload(name, trixie)) for name in names
+            name: steps.start(self._build, _workload(name, trixie)) for name in names
         }
         compiled = tools.result()
         programs = self._export_tools(tools_recipe, compiled)
@@ -157,21 +160,29 @@ class PackagesSupply:
             return BuiltImage(recipe.tag, found, built=False)
         with self.timeline.phase(f"image {recipe.target or recipe.name}") as note:
             image = self.builder.build(recipe, status=self.status)
-            note("built")
+            note("built" if image.built else "built by another run")
         return image
 
     def _export_tools(self, recipe: Recipe, image: BuiltImage) -> Mapping[str, Path]:
         """kind, helm and kubectl as programs of the host."""
         folder = self.tools_dir / image.tag.rpartition(":")[2]
         if not folder.is_dir():
-            with self.timeline.phase("kind, helm, kubectl"):
-                fresh = folder.with_suffix(".new")
-                shutil.rmtree(fresh, ignore_errors=True)
-                fresh.parent.mkdir(parents=True, exist_ok=True)
-                self.builder.export(recipe, fresh)
-                (fresh / "kubectl").symlink_to("nodekit")
-                fresh.rename(folder)
+            with (
+                self.timeline.phase("kind, helm, kubectl"),
+                self.locks.holding(f"tools-{folder.name}", "writing kind, helm and kubectl"),
+            ):
+                if not folder.is_dir():  # else whoever had the lock before has written them
+                    self._write_tools(recipe, folder)
         return {name: folder / name for name in ("kind", "helm", "kubectl")}
+
+    def _write_tools(self, recipe: Recipe, folder: Path) -> None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for stale in folder.parent.glob(f"{folder.name}.*.new"):  # of runs that were killed: the lock is ours
+            shutil.rmtree(stale)
+        fresh = folder.with_name(f"{folder.name}.{self.run_id}.new")
+        self.builder.export(recipe, fresh)
+        (fresh / "kubectl").symlink_to("nodekit")
+        fresh.rename(folder)
 
 
 _WORKLOADS: tuple[ImageName, ...] = (

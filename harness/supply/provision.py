@@ -3,45 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.journal import Journal
 from harness.model import Engine, Toolchain
-from harness.process import Runner
+from harness.process import Runner, SubprocessRunner
+from harness.processgroup import Scope
 from harness.settings import S3Backend, Settings, SupplyKind
 from harness.supply.cache import Cache
 from harness.supply.choose import Choice, ExpectedMinutes, RegistryProbe, choose
 from harness.supply.host import read_host
 from harness.supply.images import ImageBuilder
+from harness.supply.inuse import InUse
+from harness.supply.locks import LOCKS_FOLDER, KeyLocks
 from harness.supply.node import NodeImageMaker
 from harness.supply.packages import PackagesSupply
 from harness.supply.registry import RegistrySupply
 from harness.timeline import Timeline
 from harness.versions import versions
+from harness.wait import Waiter
 
 
 @dataclass(frozen=True, slots=True)
 class Provision:
-    """What a run runs with, and how it was come by."""
+    """What a run runs with, and how it was come by.
+
+    Attributes:
+        toolchain: What it runs with.
+        choice: Which supply gave it, and why.
+        cache_bytes: What all caches take of the disk.
+    """
 
     toolchain: Toolchain
     choice: Choice
+    cache_bytes: int
 
 
 def provision(
     settings: Settings,
     engine: Engine,
     *,
-    runner: Runner,
+    run_id: str,
+    scratch: Path,
+    until_end: ExitStack,
+    runner: SubprocessRunner,
     timeline: Timeline,
     journal: Journal,
     status: Callable[[str], None],
 ) -> Provision:
     """Choose a supply, say so, and get everything from it.
 
+    When one part fails, and on an interrupt, the programs that make the others are ended within seconds.
+
+    Args:
+        settings: Of the run.
+        engine: Where images are.
+        run_id: Of the run.
+        scratch: A folder of the run.
+        until_end: Closed at the run's end: the images that it stands on are registered as in use until then.
+        runner: Runs programs.
+        timeline: Told of each step.
+        journal: Told of containers before they exist.
+        status: Told what is going on.
+
     Raises:
         SupplyError: Something could not be had. The supply is not changed because of it.
     """
+    scope = Scope()
+    making = runner.within(scope)
+    locks = KeyLocks(
+        settings.cache_dir / LOCKS_FOLDER,
+        run_id,
+        Waiter(patience=settings.patience, given_up=lambda: scope.cancelled),
+        status,
+    )
+    in_use = until_end.enter_context(InUse(settings.cache_dir, run_id, locks=locks).registered())
     host = read_host()
     with timeline.phase("supply") as note:
         choice = choose(
@@ -50,44 +88,66 @@ def provision(
             minutes=ExpectedMinutes(engine=engine, runner=runner, cache_dir=settings.cache_dir),
         )
         note(str(choice))
-    builder = ImageBuilder(engine=engine, host=host, runner=runner)
+    builder = ImageBuilder(engine=engine, host=host, runner=making, scratch=scratch, locks=locks, in_use=in_use)
     strict_s3 = settings.s3 is S3Backend.STRICT
     supply: PackagesSupply | RegistrySupply
     if choice.kind is SupplyKind.PACKAGES:
         supply = PackagesSupply(
             engine=engine,
             builder=builder,
-            node_maker=NodeImageMaker(engine=engine, runner=runner, journal=journal),
-            runner=runner,
+            node_maker=NodeImageMaker(
+                engine=engine,
+                runner=making,
+                cleanup=runner,
+                journal=journal,
+                run_id=run_id,
+                locks=locks,
+                in_use=in_use,
+            ),
             timeline=timeline,
             tools_dir=settings.cache_dir / "tools",
             versions=versions(),
+            run_id=run_id,
+            locks=locks,
+            cancel=scope.cancel,
             status=status,
         )
     else:
+        # Pulled images have the names that they have in the cluster: noted before they are looked for.
+        in_use.add(*versions().images.values())
         supply = RegistrySupply(
             engine=engine,
             builder=builder,
-            runner=runner,
+            runner=making,
             timeline=timeline,
             cache_dir=settings.cache_dir,
             versions=versions(),
             mirrors=settings.registry_mirror,
             status=status,
+            locks=locks,
+            scope=scope,
         )
     toolchain = supply.toolchain(strict_s3=strict_s3)
-    _keep_within_budget(settings, engine, {toolchain.node_image, *builder.used}, runner, timeline)
-    return Provision(toolchain, choice)
+    in_use.add(toolchain.node_image)
+    cache_bytes = _keep_within_budget(settings, engine, in_use.names, runner, timeline, status)
+    return Provision(toolchain, choice, cache_bytes)
 
 
 def _keep_within_budget(
-    settings: Settings, engine: Engine, in_use: set[str], runner: Runner, timeline: Timeline
-) -> None:
-    """Note what is in use, and evict the oldest of the rest where the caches are over their budget."""
-    cache = Cache(engine=engine, runner=runner, cache_dir=settings.cache_dir)
+    settings: Settings,
+    engine: Engine,
+    in_use: frozenset[str],
+    runner: Runner,
+    timeline: Timeline,
+    status: Callable[[str], None],
+) -> int:
+    """Note what is in use, and evict the oldest of the rest where the caches exceed their budget; their bytes then."""
+    cache = Cache(engine=engine, runner=runner, cache_dir=settings.cache_dir, status=status)
     cache.touch(in_use)
-    if cache.usage().total <= settings.cache_limit_gb * 1e9:
-        return
+    total = cache.usage().total
+    if total <= settings.cache_limit_gb * 1e9:
+        return total
     with timeline.phase("cache eviction") as note:
         evicted = cache.evict(settings.cache_limit_gb, keep=in_use)
         note(f"{(evicted.before - evicted.after) / 1e9:.1f} GB freed of {evicted.before / 1e9:.1f} GB")
+    return evicted.after

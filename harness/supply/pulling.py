@@ -93,7 +93,7 @@ class PullFailed(SupplyError):
         super().__init__(
             f"the image {reference} could not be pulled: {self.trouble}",
             evidence=evidence,
-            next_step=_next_step(self.trouble, reference.host),
+            next_step=_next_step(self.trouble, reference.host, (wanted or reference).host),
         )
 
 
@@ -189,9 +189,10 @@ def _last_words(said: str) -> str:
     return "\n".join(lines[-5:]) or "nothing"
 
 
-def _next_step(trouble: Trouble, host: str) -> str:
+def _next_step(trouble: Trouble, host: str, original: str) -> str:
     login = "docker login" if host == DOCKER_HUB else f"docker login {host}"
-    other = f"--registry-mirror {host}=<mirror>, or --supply packages"
+    # A mirror takes the place of the registry that the images name, also when it is a mirror that failed.
+    other = f"--registry-mirror {original}=<{'mirror' if host == original else 'another mirror'}>, or --supply packages"
     steps = {
         Trouble.RATE_LIMIT: f"`{login}` raises the limit; or {other}",
         Trouble.CUT: f"run the same command again: what arrived is kept; or {other}",

@@ -2,13 +2,12 @@
 
 What no registry publishes (the worker, the Git server, the adapter, the strict S3) is built from the very Dockerfiles
 of the packages supply, on the pulled `debian:trixie-slim`. All images then have the names in the engine that they have
-in the cluster; the target loads those that a node lacks in one batch (`missing_images`).
+in the cluster; the target loads those that a node lacks in one batch.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,10 +16,13 @@ from typing import Any
 import httpx
 
 from harness.assets import asset, package_path
+from harness.errors import SupplyError
 from harness.model import Engine, ImageName, Toolchain
 from harness.process import Runner
+from harness.processgroup import Scope
 from harness.supply.downloads import ToolSupply, default_client
 from harness.supply.images import REPOSITORY, BuiltImage, ImageBuilder, Recipe
+from harness.supply.locks import KeyLocks
 from harness.supply.pins import Pins, PulledName, Reference, ToolName, checked_mirrors, pins
 from harness.supply.pulling import Puller
 from harness.supply.registry_images import PulledImage, RegistryImages
@@ -57,6 +59,8 @@ class RegistrySupply:
         clock: Time for the pauses between retries.
         tool_path: Where programs are looked for; None for PATH.
         pinned: What is pulled and downloaded.
+        locks: One per download; None for some of its own.
+        scope: What `runner` and the builder run in; cancelled when a part fails or on an interrupt.
     """
 
     engine: Engine
@@ -71,6 +75,9 @@ class RegistrySupply:
     clock: Clock = SYSTEM_CLOCK
     tool_path: str | None = None
     pinned: Pins = field(default_factory=pins)
+    locks: KeyLocks | None = None
+    scope: Scope = field(default_factory=Scope)
+    _fetched: dict[str, str] = field(default_factory=dict, init=False)
 
     @property
     def unpinned(self) -> tuple[Reference, ...]:
@@ -84,7 +91,8 @@ class RegistrySupply:
             strict_s3: Whether the strict S3 backend is wanted besides LocalStack.
 
         Raises:
-            SupplyError: A part could not be had. Pulls under way end first; nothing is tried again after that.
+            SupplyError: A part could not be had; says what was fetched by then. Pulls, builds and downloads
+                under way are ended.
             UsageError: A mirror is not a host.
         """
         puller = Puller(engine=self.engine, runner=self.runner, status=self.status, clock=self.clock)
@@ -96,13 +104,20 @@ class RegistrySupply:
             mirrors=checked_mirrors(self.mirrors),
             status=self.status,
         )
-        with ThreadPoolExecutor(max_workers=_PARALLEL, thread_name_prefix="supply") as pool:
-            try:
-                return self._toolchain(pool, images, strict_s3=strict_s3)
-            except BaseException:
-                puller.stop.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        self._fetched.clear()
+        try:
+            with ThreadPoolExecutor(max_workers=_PARALLEL, thread_name_prefix="supply") as pool:
+                try:
+                    return self._toolchain(pool, images, strict_s3=strict_s3)
+                except BaseException:
+                    puller.stop.set()
+                    self.scope.cancel()
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
+        except SupplyError as error:
+            here = ", ".join(f"{pin} ({how})" for pin, how in sorted(self._fetched.items()))
+            error.evidence["images that are here"] = f"{here}; they stay for the next run" if here else "none"
+            raise
 
     def _toolchain(self, pool: ThreadPoolExecutor, images: RegistryImages, *, strict_s3: bool) -> Toolchain:
         tools = pool.submit(self._tools)
@@ -142,6 +157,7 @@ class RegistrySupply:
             preloaded=frozenset(),
             stand_ins=(),
             kubernetes_version=self.pinned.kubernetes,
+            unpinned=tuple(_short(reference) for reference in self.unpinned),
         )
 
     def _pull(self, images: RegistryImages, pin: PulledName, name: str) -> PulledImage:
@@ -153,6 +169,7 @@ class RegistrySupply:
             if not image.published:
                 words.append("no published digest: the one of the first pull")
             note(", ".join(words))
+        self._fetched[pin] = words[0]
         return image
 
     def _build(self, name: ImageName, base: BuiltImage, images: RegistryImages) -> BuiltImage:
@@ -163,7 +180,7 @@ class RegistrySupply:
         else:
             with self.timeline.phase(f"image {name}") as note:
                 image = self.builder.build(recipe, status=self.status)
-                note("built")
+                note("built" if image.built else "built by another run")
         images.tag(image.tag, self.versions.images[name])
         return image
 
@@ -177,43 +194,14 @@ class RegistrySupply:
                 status=self.status,
                 clock=self.clock,
                 path=self.tool_path,
+                locks=self.locks,
+                given_up=lambda: self.scope.cancelled,
             )
             with self.timeline.phase("kind, helm, kubectl"):
                 return {name: supply.get(pin) for name, pin in self.pinned.tools.items()}
         finally:
             if self.client is None:
                 client.close()
-
-
-def missing_images(toolchain: Toolchain, present: Iterable[str]) -> tuple[str, ...]:
-    """References that a node still needs, in order, for one `kind load docker-image A B C`.
-
-    Args:
-        toolchain: What is wanted.
-        present: References that the node lists (`crictl images`), short or in full.
-    """
-    there = {_full(name) for name in (*present, *toolchain.preloaded)}
-    return tuple(name for name in toolchain.images.values() if _full(name) not in there)
-
-
-def node_images(listing: str) -> dict[str, tuple[str, ...]]:
-    """What a node has: digests that a pod's status may show, by reference in full.
-
-    A loaded image has another manifest there than in its registry, so these digests go into `image_digests` too.
-
-    Args:
-        listing: What `crictl images --output json` prints in the node (fields id, repoTags, repoDigests:
-            https://github.com/kubernetes/cri-api/blob/v0.34.0/pkg/apis/runtime/v1/api.proto, message Image).
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    for image in json.loads(listing).get("images") or ():
-        digests = [image["id"], *(entry.partition("@")[2] for entry in image.get("repoDigests") or ())]
-        found |= {_full(tag): tuple(dict.fromkeys(digests)) for tag in image.get("repoTags") or ()}
-    return found
-
-
-def _full(name: str) -> str:
-    return str(replace(Reference.parse(name), digest=None))
 
 
 def _short(reference: Reference) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# kind's own advice for more than one cluster on a machine:
-# https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files
-WANTED = {"max_user_instances": 512, "max_user_watches": 524288}
+from harness.limits import INOTIFY
+
+WANTED = INOTIFY
 _FOLDER = Path("/proc/sys/fs/inotify")
 
 

@@ -1,24 +1,20 @@
 """A kind cluster: made with the supply's own kind and node image, in a network of its own, on loopback ports only.
 
-pytest-kind's `KindCluster` is the seam to kind. Its own methods run programs with the ambient environment, reuse any
-cluster of the same name, download old tools and write into the working directory (22.11.1), so the subclass here
-keeps its interface and replaces what it does.
+A name belongs to one run at a time, by a lock; what carries that name and is not the harness's own is neither used nor
+removed.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pytest_kind import KindCluster
 
 from harness.errors import CleanupFailed, CommandFailed, EnvironmentFailed, GuardError, HarnessError
 from harness.journal import Entry, Journal
@@ -26,79 +22,15 @@ from harness.model import Cluster, Toolchain
 from harness.names import NODE_PORTS
 from harness.process import Runner
 from harness.targets.inotify import raise_limits
+from harness.targets.kind_cluster import RunnerKindCluster
+from harness.targets.namelock import NameLock
+from harness.targets.node_images import NodeImages
+from harness.targets.ownership import refuse_foreign
 from harness.targets.ports import reserved_ports
 from harness.versions import versions
 
-_CREATE_SECONDS = 300
-_DELETE_SECONDS = 120
-_LOAD_SECONDS = 900
-_PORT_TAKEN = re.compile(r"address already in use|port is already allocated")
+PORT_TAKEN = re.compile(r"address already in use|port is already allocated")
 _PORT_ATTEMPTS = 3
-
-
-class RunnerKindCluster(KindCluster):  # type: ignore[misc] # pytest-kind is untyped
-    """pytest-kind's cluster, through our runner, with an explicit environment and no downloads."""
-
-    def __init__(self, *, name: str, folder: Path, toolchain: Toolchain, runner: Runner) -> None:
-        # Not the parent's: it makes a folder in the working directory.
-        self.name = name
-        self.image = toolchain.node_image
-        self.path = folder
-        self.kubeconfig_path = folder / "kubeconfig"
-        self.kind_path = toolchain.kind
-        self.kubectl_path = toolchain.kubectl
-        self._runner = runner
-        self._docker = [str(toolchain.engine.docker)]
-        self._env = {
-            **toolchain.engine.env,
-            # kind runs whatever `docker` it finds first: that must be the client which the engine was proven with.
-            "PATH": os.pathsep.join([str(toolchain.engine.docker.parent), os.environ.get("PATH", os.defpath)]),
-            "KIND_EXPERIMENTAL_PROVIDER": "docker",
-            "KIND_EXPERIMENTAL_DOCKER_NETWORK": name,
-            "KUBECONFIG": str(self.kubeconfig_path),
-        }
-
-    def exists(self) -> bool:
-        """Whether kind knows a cluster of that name on this engine."""
-        return self.name in self._kind("get", "clusters", timeout=60).split()
-
-    def create(self, config_file: str | Path | None = None) -> None:
-        """Create the cluster; never reuses one.
-
-        Raises:
-            CommandFailed: kind says why.
-        """
-        arguments = ["create", "cluster", "--name", self.name, "--kubeconfig", str(self.kubeconfig_path)]
-        arguments += ["--image", self.image, "--wait", "0s"]
-        if config_file is not None:
-            arguments += ["--config", str(config_file)]
-        self.kubeconfig_path.touch(0o600)
-        self._kind(*arguments, timeout=_CREATE_SECONDS)
-
-    def load_docker_image(self, docker_image: str, *more: str) -> None:
-        """Load images from the engine into the node, in one archive."""
-        self._kind("load", "docker-image", "--name", self.name, docker_image, *more, timeout=_LOAD_SECONDS)
-
-    def images(self) -> tuple[str, ...]:
-        """References of the images in the node."""
-        return tuple(self._inside("ctr", "--namespace", "k8s.io", "images", "ls", "--quiet").split())
-
-    def _inside(self, *arguments: str) -> str:
-        command = [*self._docker, "exec", f"{self.name}-control-plane", *arguments]
-        return self._runner.run(command, env=self._env, timeout=60).stdout
-
-    def kubectl(self, *args: str, **_kwargs: object) -> str:
-        """Run kubectl against this cluster and return what it prints."""
-        pinned = ["--kubeconfig", str(self.kubeconfig_path), "--context", f"kind-{self.name}"]
-        return self._runner.run([self.kubectl_path, *pinned, *args], env=self._env).stdout
-
-    def delete(self) -> None:
-        """Delete the cluster; no error if there is none."""
-        arguments = ("--name", self.name, "--kubeconfig", str(self.kubeconfig_path))
-        self._kind("delete", "cluster", *arguments, timeout=_DELETE_SECONDS)
-
-    def _kind(self, *arguments: str, timeout: float) -> str:
-        return self._runner.run([self.kind_path, *arguments], env=self._env, timeout=timeout).stdout
 
 
 class KindTarget:
@@ -123,26 +55,36 @@ class KindTarget:
         self._journal = journal
         self._status = status
         self._entries: list[Entry] = []
-        self._held: IO[str] | None = None
+        self._held: NameLock | None = None
 
     @property
     def folder(self) -> Path:
         """Where the cluster's kubeconfig and its description are kept."""
         return self._folder
 
+    @property
+    def toolchain(self) -> Toolchain:
+        """What the cluster was made with; after `up` with the digests that its pods show."""
+        return self._toolchain
+
     def up(self) -> Cluster:
         """The cluster: the kept one of that name if its node image is still the one wanted, else a new one.
 
         Raises:
-            GuardError: A cluster of that name exists which the harness did not make.
+            GuardError: Another run, or something that the harness did not make, has that name.
             EnvironmentFailed: It cannot be made; nothing of ours is left behind.
         """
         cluster = self._seam()
         if raised := raise_limits():
             self._status(f"raised inotify limits: {raised}")
         self._lock()
+        try:
+            refuse_foreign(self.name, folder=self._folder, engine=self._toolchain.engine, runner=self._runner)
+        except GuardError:
+            self.release()  # then `down`, too, knows that this is not ours
+            raise
         up = self._reuse(cluster) if cluster.exists() else self._create(cluster)
-        self._load_images(cluster)
+        self._load_images()
         return up
 
     def down(self) -> None:
@@ -175,7 +117,7 @@ class KindTarget:
         host = self._toolchain.engine.host
         self._entries.append(self._journal.record("cluster", self.name, host=host, folder=str(self._folder)))
         # Before anything is created: a cluster whose making was broken off is known as ours, and is not reused.
-        (self._folder / "cluster.json").write_text(json.dumps({"run": self._run_id}))
+        (self._folder / "cluster.json").write_text(json.dumps({"run": self._run_id, "host": host}))
         try:
             self._make_network()
             ports = self._create_on_free_ports(cluster)
@@ -186,22 +128,29 @@ class KindTarget:
             except HarnessError as second:
                 error.evidence["cleaning up failed too"] = second.message
             raise
-        description = {"ports": ports, "node_image": self._toolchain.node_image, "run": self._run_id}
+        description = {"ports": ports, "node_image": self._toolchain.node_image, "run": self._run_id, "host": host}
         (self._folder / "cluster.json").write_text(json.dumps(description, indent=1))
         return self._describe(ports, reused=False)
 
-    def _load_images(self, cluster: RunnerKindCluster) -> None:
-        """Load what the node image does not hold, all in one go; with the packages supply there is nothing to do."""
+    def _load_images(self) -> None:
+        """Give the node what its image does not hold; with the packages supply there is nothing to do."""
         toolchain = self._toolchain
-        wanted = [name for name in toolchain.images.values() if name not in toolchain.preloaded]
+        wanted = {name: image for name, image in toolchain.images.items() if image not in toolchain.preloaded}
         if not wanted:
             return
-        present = cluster.images()
-        # containerd lists full names; "postgres:17" is "docker.io/library/postgres:17" there.
-        missing = [name for name in wanted if not any(found.endswith(f"/{name}") or found == name for found in present)]
-        if missing:
-            self._status(f"loading {len(missing)} images into the node")
-            cluster.load_docker_image(*missing)
+        node = NodeImages(
+            node=f"{self.name}-control-plane",
+            engine=toolchain.engine,
+            runner=self._runner,
+            record=self._folder / "images.json",
+            status=self._status,
+        )
+        loaded = node.load(tuple(wanted.values()))
+        digests = dict(toolchain.image_digests)
+        for name, image in wanted.items():
+            # The image's own id stays the last: reports call it by that.
+            digests[name] = tuple(dict.fromkeys([*loaded[image], *toolchain.image_digests[name]][::-1]))[::-1]
+        self._toolchain = replace(toolchain, image_digests=digests)
 
     def _create_on_free_ports(self, cluster: RunnerKindCluster) -> dict[str, int]:
         """Create; on the rare loss of a port between its release and the engine's taking it, try other ports."""
@@ -214,7 +163,7 @@ class KindTarget:
             try:
                 cluster.create(config)
             except CommandFailed as error:
-                if _PORT_TAKEN.search(error.stderr) is None or attempt == _PORT_ATTEMPTS:
+                if PORT_TAKEN.search(error.stderr) is None or attempt == _PORT_ATTEMPTS:
                     error.next_step = "`harness doctor` checks what a node needs of this machine"
                     raise
                 self._status("a port was taken in the meantime: trying others")
@@ -286,7 +235,7 @@ class KindTarget:
     def release(self) -> None:
         """Let others use the cluster's name."""
         if self._held is not None:
-            self._held.close()
+            self._held.release()
             self._held = None
 
     def _lock(self) -> None:
@@ -295,15 +244,4 @@ class KindTarget:
         Raises:
             GuardError: Another run has it.
         """
-        locks = self._folder.parent
-        locks.mkdir(parents=True, exist_ok=True, mode=0o700)
-        held = (locks / f".{self.name}.lock").open("a")
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            held.close()
-            raise GuardError(
-                f"another run is using the cluster {self.name}",
-                next_step="wait for it to end, or name another cluster with --cluster",
-            ) from None
-        self._held = held
+        self._held = NameLock(self._folder)

@@ -8,10 +8,9 @@ from pathlib import Path
 from harness.errors import CleanupFailed, HarnessError
 from harness.model import Engine
 from harness.process import Runner
+from harness.targets.ownership import KIND_LABEL
 
 _SECONDS = 120
-# What kind labels its node containers with (kind v0.33, pkg/cluster/constants: ClusterLabelKey).
-_KIND_LABEL = "io.x-k8s.kind.cluster"
 
 
 def remove_cluster(name: str, *, folder: Path, engine: Engine, runner: Runner) -> None:
@@ -23,7 +22,7 @@ def remove_cluster(name: str, *, folder: Path, engine: Engine, runner: Runner) -
         CleanupFailed: Something is still there; names it.
     """
     problems: dict[str, str] = {}
-    nodes = _docker(engine, runner, "ps", "--all", "--quiet", "--filter", f"label={_KIND_LABEL}={name}").split()
+    nodes = _docker(engine, runner, "ps", "--all", "--quiet", "--filter", f"label={KIND_LABEL}={name}").split()
     for node in nodes:
         try:
             remove_container(node, engine=engine, runner=runner)

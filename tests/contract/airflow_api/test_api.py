@@ -496,3 +496,91 @@ def test_the_environments_proxy_is_not_used_for_loopback(
     server.on("GET", DAG_PATH, answer(200, dag()))
     with AirflowApi(server.url, "admin", SecretStr(server.password), waiter=Waiter(clock)) as api:
         assert api.dag(DAG) is not None
+
+
+# The DAG's tasks, and runs that are ended
+
+
+def defined(task_id: str, operator: str) -> dict[str, Any]:
+    made = generated.TaskResponse(
+        class_ref={"module_path": "somewhere", "class_name": operator},
+        depends_on_past=False,
+        downstream_task_ids=[],
+        extra_links=[],
+        is_mapped=False,
+        operator_name=operator,
+        owner="airflow",
+        params={},
+        pool="default_pool",
+        pool_slots=1,
+        priority_weight=1,
+        queue="default",
+        retries=0,
+        retry_exponential_backoff=0,
+        task_display_name=task_id,
+        task_id=task_id,
+        template_fields=[],
+        trigger_rule="all_success",
+        ui_color="#fff",
+        ui_fgcolor="#000",
+        wait_for_downstream=False,
+        weight_rule="downstream",
+    )
+    return {**body(made), "extra_links": []}
+
+
+def test_the_tasks_of_a_dag_tell_which_have_a_pod_of_their_own(api: AirflowApi, server: Any, answer: Any) -> None:
+    kinds = {
+        "fetch": "KubernetesPodOperator",
+        "own": "TeamPodOperator",
+        "decorated": "_KubernetesDecoratedOperator",
+        "plain": "PythonOperator",
+        "start": "EmptyOperator",
+    }
+    server.on("GET", f"{DAG_PATH}/tasks", answer(200, listed("tasks", *(defined(*kind) for kind in kinds.items()))))
+    found = {task.task_id: (task.runs, task.has_pod) for task in api.dag_tasks(DAG)}
+    assert found == {
+        "fetch": (True, True),
+        "own": (True, True),
+        "decorated": (True, True),
+        "plain": (True, False),
+        "start": (False, False),
+    }
+    assert not api.drift
+
+
+def test_the_tasks_of_a_dag_that_is_not_there_name_those_that_are(api: AirflowApi, server: Any, answer: Any) -> None:
+    server.on("GET", DAGS, answer(200, listed("dags", dag(dag_id="other"))))
+    server.on("GET", ERRORS, answer(200, listed("import_errors")))
+    with pytest.raises(UsageError, match=DAG) as caught:
+        api.dag_tasks(DAG)
+    assert caught.value.evidence["DAGs that are there"] == "other"
+
+
+def test_unfinished_runs_are_asked_for_by_state(api: AirflowApi, server: Any, answer: Any) -> None:
+    server.on("GET", RUNS, answer(200, listed("dag_runs", run(), run(dag_run_id="scheduled__x", state="queued"))))
+    assert api.unfinished_runs(DAG) == (RUN, "scheduled__x")
+    (asked,) = server.asked("GET", RUNS)
+    assert asked.query["state"] == ["queued", "running"]
+
+
+def test_a_dag_that_airflow_does_not_know_has_no_runs(api: AirflowApi) -> None:
+    assert api.unfinished_runs(DAG) == ()
+
+
+def test_a_run_is_marked_failed_and_nothing_else_of_it_is_touched(api: AirflowApi, server: Any, answer: Any) -> None:
+    server.on("PATCH", RUN_PATH, answer(200, run(state="failed")))
+    api.fail_run(DAG, RUN)
+    (asked,) = server.asked("PATCH", RUN_PATH)
+    assert asked.query["update_mask"] == ["state"]
+    assert asked.body == {"state": "failed"}
+
+
+def test_a_run_that_is_gone_is_none_to_fail(api: AirflowApi) -> None:
+    api.fail_run(DAG, RUN)
+
+
+def test_a_refusal_to_fail_a_run_is_told(api: AirflowApi, server: Any, answer: Any) -> None:
+    server.on("PATCH", RUN_PATH, answer(403, {"detail": "Forbidden"}))
+    with pytest.raises(ApiRefused, match="HTTP 403"):
+        api.fail_run(DAG, RUN)

@@ -237,8 +237,14 @@ class Proxy:
         self.requests.append((handler.command, handler.path))
         connection = http.client.HTTPConnection("127.0.0.1", self.target.port, timeout=30)
         headers = {name: value for name, value in handler.headers.items() if name.lower() != "host"}
-        connection.request(handler.command, self.rewrite(handler.path), headers=headers)
-        answer = connection.getresponse()
+        try:
+            connection.request(handler.command, self.rewrite(handler.path), headers=headers)
+            answer = connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            # The registry has just died; then the way to it has, too.
+            connection.close()
+            handler.close_connection = True
+            return
         status, sent, body = answer.status, answer.getheaders(), answer.read()
         connection.close()
         what = self.misbehave(handler.command, handler.path, len(body))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import get_args
 
 import httpx
 import pytest
@@ -17,17 +18,22 @@ from harness.errors import SupplyError
 from harness.model import Engine, ImageName
 from harness.names import LABEL_OWNER, OWNER
 from harness.process import SubprocessRunner
+from harness.processgroup import Scope
 from harness.settings import SupplyKind
 from harness.supply.cache import Cache
 from harness.supply.choose import RegistryProbe, choose
 from harness.supply.host import HostConfiguration
 from harness.supply.images import REPOSITORY, BuiltImage, ImageBuilder, Recipe
+from harness.supply.inuse import InUse
+from harness.supply.locks import KeyLocks
 from harness.supply.pins import PulledName, Reference, pins
-from harness.supply.registry import RegistrySupply, missing_images
+from harness.supply.pulling import PullFailed, Trouble
+from harness.supply.registry import RegistrySupply
+from harness.supply.registry_images import DIGESTS_FILE, PULLED_FILE
 from harness.timeline import Timeline
 from harness.versions import versions
 
-from .conftest import Engineer, Registry
+from .conftest import Engineer, Proxy, Registry
 
 PINNED: tuple[PulledName, ...] = ("node", "airflow", "postgres", "localstack", "git-sync", "base")
 
@@ -35,9 +41,15 @@ PINNED: tuple[PulledName, ...] = ("node", "airflow", "postgres", "localstack", "
 class TinyBuilder(ImageBuilder):
     """Builds nothing: the Dockerfiles need package registries. What it is asked for is what counts here."""
 
-    def __init__(self, engineer: Engineer) -> None:
-        host = HostConfiguration("", None, Path("ca.crt"), {})
-        super().__init__(engine=engineer.engine, host=host, runner=engineer.runner)
+    def __init__(self, engineer: Engineer, folder: Path, in_use: InUse) -> None:
+        super().__init__(
+            engine=engineer.engine,
+            host=HostConfiguration("", None, Path("ca.crt"), {}),
+            runner=engineer.runner,
+            scratch=folder,
+            locks=KeyLocks(folder / "locks"),
+            in_use=in_use,
+        )
         self.engineer = engineer
         self.recipes: dict[str, Recipe] = {}
 
@@ -48,10 +60,19 @@ class TinyBuilder(ImageBuilder):
 
 
 @pytest.fixture
-def supply(
-    engine: Engine, runner: SubprocessRunner, engineer: Engineer, registry: Registry, tmp_path: Path
-) -> RegistrySupply:
-    """Every pinned image is a tiny one in the local registry, which is the mirror of the registries that are named."""
+def builder(engineer: Engineer, tmp_path: Path) -> Iterator[TinyBuilder]:
+    with InUse(tmp_path / "builder", "test").registered() as in_use:
+        yield TinyBuilder(engineer, tmp_path / "builder", in_use)
+
+
+@pytest.fixture
+def supply(builder: TinyBuilder, registry: Registry, tmp_path: Path) -> RegistrySupply:
+    return supply_from(builder, registry, registry.host, tmp_path)
+
+
+def supply_from(builder: TinyBuilder, registry: Registry, mirror: str, tmp_path: Path) -> RegistrySupply:
+    """Every pinned image is a tiny one in a local registry, which is the mirror of the registries that are named."""
+    engineer, scope = builder.engineer, Scope()
     token = secrets.token_hex(4)
     images: dict[PulledName, Reference] = {}
     for name in PINNED:
@@ -59,8 +80,10 @@ def supply(
         host = "registry.k8s.io" if name == "git-sync" else "docker.io"
         digest = None if name == "airflow" else pushed.digest
         images[name] = Reference(host, f"{token}/{name}", pushed.tag, digest)
-        engineer.names.update({f"{token}/{name}:1", f"{registry.host}/hub/{token}/{name}:1"})
-    names: dict[ImageName, str] = {name: f"harness-test-{token}/{name}:1" for name in get_args(ImageName)}
+        engineer.names.update(
+            {f"{token}/{name}:1", *(f"{host}/hub/{token}/{name}:1" for host in (registry.host, mirror))}
+        )
+    names: dict[ImageName, str] = {name: f"harness-test-{token}/{name}:1" for name in versions().images}
     engineer.names.update({*names.values(), f"{REPOSITORY}/registry-base:{token}"})
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -68,15 +91,16 @@ def supply(
         (programs / program).write_text(f"#!/bin/sh\necho {program} {version} go1.24.0\n")
         (programs / program).chmod(0o755)
     return RegistrySupply(
-        engine=engine,
-        builder=TinyBuilder(engineer),
-        runner=runner,
+        engine=engineer.engine,
+        builder=builder,
+        runner=engineer.runner.within(scope),
         timeline=Timeline(),
         cache_dir=tmp_path / "cache",
         versions=replace(versions(), images=names, debian_base=token),
-        mirrors={"docker.io": f"{registry.host}/hub", "registry.k8s.io": f"{registry.host}/hub"},
+        mirrors={"docker.io": f"{mirror}/hub", "registry.k8s.io": f"{mirror}/hub"},
         tool_path=str(programs),
         pinned=replace(pins(), images=images),
+        scope=scope,
     )
 
 
@@ -86,9 +110,9 @@ def test_a_toolchain_has_every_image_under_its_name_in_the_cluster(supply: Regis
     assert all(engineer.has(name) for name in (*toolchain.images.values(), toolchain.node_image))
     assert toolchain.image_digests["postgres"][0] == supply.pinned.images["postgres"].digest
     assert toolchain.stand_ins == ()
-    assert missing_images(toolchain, ()) == tuple(toolchain.images.values())
-    assert missing_images(toolchain, [f"docker.io/{name}" for name in toolchain.images.values()]) == ()
-    assert [str(reference) for reference in supply.unpinned] == [str(supply.pinned.images["airflow"])]
+    airflow = supply.pinned.images["airflow"]
+    assert toolchain.unpinned == (f"{airflow.path}:{airflow.tag}",)
+    assert toolchain.kubernetes_version == supply.pinned.images["node"].tag
 
 
 def test_what_no_registry_has_is_built_on_the_pulled_base(supply: RegistrySupply) -> None:
@@ -104,6 +128,94 @@ def test_one_image_that_cannot_be_had_fails_the_supply_and_is_named(supply: Regi
     supply.pinned = replace(supply.pinned, images={**supply.pinned.images, "localstack": wrong})
     with pytest.raises(SupplyError, match="localstack"):
         supply.toolchain(strict_s3=False)
+
+
+@pytest.fixture
+def dying(start_registry: Callable[[bool], Registry]) -> Iterator[Proxy]:
+    """The way to a registry of its own, both of which a test may kill."""
+    proxy = Proxy(start_registry(False))
+    yield proxy
+    proxy.stop()
+
+
+def dies_at(proxy: Proxy, part: str) -> None:
+    """Let registry and way end in the middle of the first answer at a path that holds that."""
+
+    def misbehave(_method: str, path: str, _size: int) -> str:
+        if part not in path or proxy.target.process.poll() is not None:
+            return ""
+        proxy.target.process.kill()
+        proxy.target.process.wait()
+        proxy.server.shutdown()
+        proxy.server.socket.close()
+        return "cut"
+
+    proxy.misbehave = misbehave
+
+
+def left_behind(supply: RegistrySupply, engineer: Engineer, host: str) -> list[str]:
+    """Half files in the cache, programs that still talk to the host, images of it without a name in the cluster."""
+    whole = {DIGESTS_FILE, f"{DIGESTS_FILE}.lock", PULLED_FILE, f"{PULLED_FILE}.lock"}
+    files = [path.name for path in supply.cache_dir.rglob("*") if path.is_file() and path.name not in whole]
+    programs = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended
+        programs += [str(process) for word in words if host.encode() in word]
+    mine = set(supply.versions.images.values()) | {
+        supply_node(supply),
+        f"{REPOSITORY}/registry-base:{supply.versions.debian_base}",
+    }
+    images = []
+    for line in engineer.docker("image", "ls", "--no-trunc", "--format", "{{.Repository}} {{.ID}}").splitlines():
+        repository, image = line.split()
+        if repository.startswith(host):
+            names = json.loads(engineer.docker("image", "inspect", "--format", "{{json .RepoTags}}", image))
+            images += [] if mine & set(names) else [line]
+    return [*files, *programs, *images]
+
+
+def supply_node(supply: RegistrySupply) -> str:
+    node = supply.pinned.images["node"]
+    return f"{node.path}:{node.tag}"
+
+
+def test_a_registry_that_dies_between_images_is_named_with_what_was_fetched_and_what_to_do(
+    builder: TinyBuilder, engineer: Engineer, dying: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One after the other: base, node, airflow, localstack, postgres, git-sync.
+    monkeypatch.setattr("harness.supply.registry._PARALLEL", 1)
+    supply = supply_from(builder, dying.target, dying.host, tmp_path)
+    dies_at(dying, "/localstack/manifests/")
+    with pytest.raises(PullFailed, match=f"{dying.host}/hub/.*/localstack.* could not be pulled") as caught:
+        supply.toolchain(strict_s3=False)
+    error = caught.value
+    assert error.trouble is Trouble.UNREACHABLE
+    assert error.evidence["registry"] == dying.host
+    assert error.evidence["images that are here"] == (
+        "airflow (pulled), base (pulled), node (pulled); they stay for the next run"
+    )
+    assert "--registry-mirror docker.io=<another mirror>, or --supply packages" in error.next_step
+    names = supply.versions.images
+    assert engineer.has(names["airflow"])
+    assert not any(engineer.has(names[name]) for name in ("localstack", "postgres", "git-sync"))
+    assert left_behind(supply, engineer, dying.host) == []
+
+
+def test_a_registry_that_dies_inside_a_layer_ends_the_supply_within_seconds_and_leaves_nothing_half(
+    builder: TinyBuilder, engineer: Engineer, dying: Proxy, tmp_path: Path
+) -> None:
+    supply = supply_from(builder, dying.target, dying.host, tmp_path)
+    dies_at(dying, "/node/blobs/")
+    begun = time.monotonic()
+    with pytest.raises(PullFailed, match=f"{dying.host}/hub/"):
+        supply.toolchain(strict_s3=False)
+    # The engine itself would go on asking for that layer for almost a minute.
+    assert time.monotonic() - begun < 20
+    assert not engineer.has(supply_node(supply))
+    assert left_behind(supply, engineer, dying.host) == []
 
 
 def test_a_registry_that_answers_is_chosen_also_when_it_asks_for_a_login(
@@ -151,6 +263,9 @@ class AllBut(AbstractSet[str]):
 
     def __and__(self, other: AbstractSet[object]) -> frozenset[str]:
         return frozenset(str(name) for name in other if name in self)
+
+    def __or__(self, other: AbstractSet[object]) -> AllBut:
+        return AllBut(name for name in self.free if name not in other)
 
 
 def test_the_cache_counts_and_evicts_only_what_is_ours(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harness.airflow.runids import LONGEST, checked_run_id, new_logical_date, new_run_id
+from harness.airflow.runids import LONGEST, checked_run_id, new_logical_date, new_run_id, safe_label
 from harness.errors import UsageError
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
@@ -48,3 +48,17 @@ def test_a_logical_date_is_now_with_microseconds_of_its_own() -> None:
 
 def test_logical_dates_of_one_moment_differ() -> None:
     assert len({new_logical_date(now=NOW) for _ in range(20)}) > 1
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("dataset_pipeline", "dataset_pipeline"),
+        ("scheduled__2026-01-31T00:00:00+00:00", "scheduled__2026-01-31T0000000000-c7a4d0e4e"),
+        ("x" * 70, "x" * 53 + "-7d56c0f83"),
+    ],
+)
+def test_other_texts_become_labels_as_the_executor_makes_them(text: str, label: str) -> None:
+    """Expected values: apache-airflow-providers-cncf-kubernetes 10.25.0, make_safe_label_value, by hand."""
+    assert safe_label(text) == label
+    assert len(label) <= LONGEST

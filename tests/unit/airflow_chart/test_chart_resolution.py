@@ -124,6 +124,11 @@ def test_somebody_elses_airflow_chart_is_not_official(tmp_path: Path) -> None:
     assert found.warnings
 
 
+def test_a_chart_of_something_else_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is the chart redis 1\.0\.0, not an Airflow chart"):
+        resolve(folder(tmp_path / "chart", "name: redis\nversion: 1.0.0\n"), tmp_path)
+
+
 @pytest.mark.parametrize("spec", ["oci://registry.invalid/charts/airflow:1.22.0", "https://charts.invalid/airflow.tgz"])
 def test_a_url_or_reference_is_pulled_by_helm(tmp_path: Path, spec: str) -> None:
     helm = Helm(leaves=archive(APACHE.format(version="1.22.7")))

@@ -6,12 +6,14 @@ import _thread
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from harness.errors import CommandFailed, CommandTimeout, UsageError
+from harness.errors import CommandCancelled, CommandFailed, CommandTimeout, UsageError
 from harness.process import SubprocessRunner, which
+from harness.processgroup import Scope
 from harness.redaction import MASK, Redactor
 from harness.wait import Waiter
 
@@ -275,3 +277,80 @@ def test_which_finds_programs_on_the_path_only(tmp_path: Path) -> None:
 
 def test_a_runner_does_not_show_its_environment() -> None:
     assert SECRET not in repr(SubprocessRunner(env={"TOKEN": SECRET}))
+
+
+def cancelled_while(runner: SubprocessRunner, scope: Scope, commands: list[list[str]], started: list[Path]) -> float:
+    """Run them side by side, cancel once they run; seconds that it took until all were told."""
+    within = runner.within(scope)
+    with ThreadPoolExecutor(len(commands)) as pool:
+        runs = [pool.submit(within.run, command, timeout=60) for command in commands]
+        Waiter().until("all to run", lambda: all(path.exists() for path in started), ready=bool, timeout=10)
+        began = time.monotonic()
+        scope.cancel(grace=0.5)
+        for run in runs:
+            with pytest.raises(CommandCancelled):
+                run.result()
+        return time.monotonic() - began
+
+
+def test_cancelling_ends_all_that_runs_with_children_and_grandchildren(
+    runner: SubprocessRunner, tmp_path: Path
+) -> None:
+    pids = [tmp_path / name for name in ("one", "two", "grandchild", "stubborn")]
+    stubborn = f'trap "" TERM; echo $$ > {pids[3]}; for i in $(seq 100); do sleep 0.1; done'
+    commands = [
+        ["sh", "-c", f"echo $$ > {pids[0]}; exec sleep 60"],
+        ["sh", "-c", f"echo $$ > {pids[1]}; sh -c 'echo $$ > {pids[2]}; sleep 60' & wait"],
+        ["sh", "-c", f"sh -c '{stubborn}' & wait"],
+    ]
+    assert cancelled_while(runner, Scope(), commands, pids) < 3
+    for pid in pids:
+        assert_gone(pid)
+
+
+def test_a_program_that_ends_well_when_it_is_cancelled_still_counts_as_cancelled(
+    runner: SubprocessRunner, tmp_path: Path
+) -> None:
+    ready = tmp_path / "ready"
+    polite = f"trap 'exit 0' TERM; touch {ready}; while :; do sleep 0.05; done"
+    assert cancelled_while(runner, Scope(), [["sh", "-c", polite]], [ready]) < 3
+
+
+def test_both_ends_of_a_pipe_are_cancelled(runner: SubprocessRunner, tmp_path: Path) -> None:
+    scope = Scope()
+    first, second = tmp_path / "first", tmp_path / "second"
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(
+            runner.within(scope).pipe,
+            ["sh", "-c", f"echo $$ > {first}; exec sleep 60"],
+            ["sh", "-c", f"echo $$ > {second}; exec cat"],
+            timeout=60,
+        )
+        Waiter().until("both to run", lambda: first.exists() and second.exists(), ready=bool, timeout=10)
+        scope.cancel()
+        with pytest.raises(CommandCancelled):
+            running.result()
+    assert_gone(first)
+    assert_gone(second)
+
+
+def test_nothing_starts_in_a_cancelled_scope_and_cleaning_up_outside_of_it_does(
+    runner: SubprocessRunner, tmp_path: Path
+) -> None:
+    scope = Scope()
+    scope.cancel()
+    with pytest.raises(CommandCancelled, match="given up"):
+        runner.within(scope).run(["touch", tmp_path / "made"])
+    assert not (tmp_path / "made").exists()
+    assert runner.run(["true"]).code == 0
+
+
+def test_cancelling_one_scope_leaves_another_alone(runner: SubprocessRunner, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(
+            runner.within(Scope()).run, ["sh", "-c", f"while [ ! -e {go} ]; do sleep 0.02; done; echo done"]
+        )
+        Scope().cancel()
+        go.touch()
+        assert other.result().stdout == "done\n"

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.errors import ExitCode, UsageError
-from harness.settings import Keep, S3Backend, Settings, SupplyKind, resolve
+from harness.settings import Keep, S3Backend, Settings, SupplyKind, policy_flags, resolve
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +105,14 @@ def test_other_variables_are_nobodys_business(monkeypatch: pytest.MonkeyPatch) -
         ("tracked_file", "../outside.csv"),
         ("tracked_file", ""),
         ("policy", {"commits": 0}),
+        ("policy", {"branch": "a..b"}),
+        ("policy", {"branch": "-x"}),
+        ("policy", {"branch": "x/"}),
+        ("policy", {"branch": "x.lock"}),
+        ("policy", {"branch": "two words"}),
+        ("worker_image", "registry.example/worker"),
+        ("worker_image", "Upper/worker:1"),
+        ("worker_image", "worker:1@sha256:abc"),
     ],
 )
 def test_a_bad_value_is_a_usage_error_that_names_the_setting(flag: str, value: object) -> None:
@@ -155,3 +163,35 @@ def test_settings_are_frozen() -> None:
 
 def test_every_setting_is_described() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    "reference", ["worker:1", "team/worker:1.4-rc1", "localhost:5000/a/b:x", "r.example/team/w_x:2"]
+)
+def test_an_image_is_named_by_its_tag(reference: str) -> None:
+    assert resolve(worker_image=reference).worker_image == reference
+
+
+@pytest.mark.parametrize("branch", ["main", "team/data", "release-1.2", "a_b"])
+def test_a_branch_flag_leaves_the_rest_of_the_policy_alone(folder: Path, branch: str) -> None:
+    pyproject(folder, "[tool.harness.policy]\nbranch = 'other'\ncommits = 2\n")
+    policy = resolve(policy=policy_flags(branch=branch)).policy
+    assert (policy.branch, policy.commits) == (branch, 2)
+    assert resolve(policy=policy_flags(branch=None)).policy.branch == "other"
+
+
+def test_data_brings_its_own_place_in_the_repository() -> None:
+    assert resolve(data=Path("there/cars.csv")).tracked_file == "datasets/cars.csv"
+    assert resolve(data=Path("there/cars.csv"), tracked_file="x/y.csv").tracked_file == "x/y.csv"
+
+
+def test_only_a_csv_table_has_rows_to_count_unless_the_policy_says_so() -> None:
+    assert resolve(data=Path("cars.csv")).policy.new_rows == 1
+    assert resolve(data=Path("cars.parquet")).policy.new_rows is None
+    assert resolve(tracked_file="models/model.bin").policy.new_rows is None
+    assert resolve(data=Path("cars.txt"), policy={"new_rows": 3}).policy.new_rows == 3
+
+
+def test_a_file_without_null_can_also_ask_for_no_rows(folder: Path) -> None:
+    pyproject(folder, "[tool.harness.policy]\nnew_rows = 'any'\n")
+    assert resolve().policy.new_rows is None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ import pytest
 from harness.diagnostics.bundle import MOST_CHARACTERS, PROBLEMS, Bundle
 from harness.diagnostics.collect import HelmAccess, Sources, collect
 from harness.diagnostics.diagnose import diagnose
-from harness.diagnostics.kube import as_yaml, containers_with_logs, events_sorted, pods_wide
+from harness.diagnostics.kube import as_yaml, containers_with_logs, dag_runs, events_sorted, pods_wide
+from harness.diagnostics.values import masked
 from harness.errors import EnvironmentFailed
 from harness.model import Cluster
 from harness.podstate import parse_time
@@ -81,6 +84,10 @@ class FakeRunner:
     ) -> Completed:
         command = tuple(map(str, argv))
         self.commands.append(command)
+        if command[1] == "get":
+            return Completed(
+                command, 0, "data:\n  metadataConnection:\n    host: db\n    pass: of-the-database\n", "", 0.1
+            )
         return Completed(command, 0, f"{command[1]}: deployed\n\nNOTES:\npassword: generated-one\n", "", 0.1)
 
     def pipe(
@@ -146,7 +153,7 @@ def full(tmp_path: Path, kube: FakeKube) -> Sources:
         helm=HelmAccess(runner=FakeRunner(), helm=Path("/tools/helm"), cluster=cluster),
         git_log=lambda: "1f2e3d4 Data version",
         bucket=lambda: "files/md5/59/4c",
-        task_logs=lambda: {"push_data try 1/map": "pushed", "../../escape": "x"},
+        task_logs=lambda: {"push_data try 1/map": lambda: "pushed", "../../escape": lambda: "x"},
         journal=journal,
         transcript=transcript,
         settings={"keep": "never", "evidence_dir": Path("/evidence")},
@@ -173,6 +180,7 @@ def test_everything_that_can_be_had_is_in_the_bundle(tmp_path: Path, full: Sourc
         "logs/harness/git-0/git.log",
         "helm-status.txt",
         "helm-history.txt",
+        "helm-values.yaml",
         "git-log.txt",
         "bucket.txt",
         "tasks/push_data_try_1_map.log",
@@ -182,6 +190,7 @@ def test_everything_that_can_be_had_is_in_the_bundle(tmp_path: Path, full: Sourc
         "settings.json",
         "versions.txt",
     } == set(files)
+    assert files["helm-values.yaml"] == f"data:\n  metadataConnection:\n    host: db\n    pass: '{MASK}'\n"
     assert json.loads(files["settings.json"]) == {"keep": "never", "evidence_dir": "/evidence"}
     assert {path.relative_to(folder).as_posix() for path in collected.files} == set(files)
 
@@ -189,7 +198,7 @@ def test_everything_that_can_be_had_is_in_the_bundle(tmp_path: Path, full: Sourc
 def test_no_file_of_the_bundle_holds_a_secret(tmp_path: Path, full: Sources, redactor: Redactor) -> None:
     collect(tmp_path / "bundle", full, redactor=redactor)
     files = texts(tmp_path / "bundle")
-    for secret in (SECRET, "plain-fernet-key", "generated-one"):
+    for secret in (SECRET, "plain-fernet-key", "generated-one", "of-the-database"):
         assert [name for name, text in files.items() if secret in text] == []
     assert MASK in files["logs/airflow/airflow-scheduler-1/scheduler.previous.log"]
 
@@ -198,7 +207,7 @@ def test_helm_is_asked_with_kubeconfig_and_context_by_name(tmp_path: Path, full:
     collect(tmp_path / "bundle", full, redactor=redactor)
     assert full.helm is not None
     assert isinstance(full.helm.runner, FakeRunner)
-    assert len(full.helm.runner.commands) == 2
+    assert len(full.helm.runner.commands) == 3
     for command in full.helm.runner.commands:
         assert command[command.index("--kubeconfig") + 1] == str(tmp_path / "kubeconfig")
         assert command[command.index("--kube-context") + 1] == "kind-h-1"
@@ -221,17 +230,27 @@ def test_what_cannot_be_had_is_a_line_and_hides_nothing_else(
         kube=FakeKube(objects={"Pod": [make_pod(phase="Running")], "Event": ConnectionError("no events")}),
         git_log=refuse,
         bucket=lambda: "files/md5/59/4c",
-        task_logs=refuse,
+        task_logs=lambda: {"pull_data": refuse, "push_data": lambda: "pushed"},
         journal=tmp_path / "no-such-journal",
+        missing={"Helm": "there is none"},
     )
     folder = tmp_path / "bundle"
     collected = collect(folder, broken, redactor=redactor)
     lines = (folder / PROBLEMS).read_text().splitlines()
     assert tuple(lines) == collected.problems
-    for what in ("Events of airflow", "log of airflow/dvc-push-x1, container base", "git-log.txt", "journal.jsonl"):
+    for what in (
+        "Events of airflow",
+        "log of airflow/dvc-push-x1, container base",
+        "log of task pull_data",
+        "git-log.txt",
+        "journal.jsonl",
+        "Helm",
+    ):
         assert [line for line in lines if line.startswith(f"{what}: ")], what
     assert f"git-log.txt: ConnectionError: refused with {MASK} and a second line" in lines
-    assert {"error.txt", "pods.txt", "pods/airflow/dvc-push-x1.yaml", "bucket.txt"} <= set(texts(folder))
+    assert {"error.txt", "pods.txt", "pods/airflow/dvc-push-x1.yaml", "bucket.txt", "tasks/push_data.log"} <= set(
+        texts(folder)
+    )
 
 
 def test_a_folder_that_cannot_be_written_raises_nothing(tmp_path: Path, full: Sources, redactor: Redactor) -> None:
@@ -269,10 +288,43 @@ class SlowClock:
 def test_a_collection_that_takes_too_long_leaves_the_rest_out_and_says_so(tmp_path: Path, redactor: Redactor) -> None:
     clock = SlowClock()
     bundle = Bundle(tmp_path, redactor, budget=60, clock=clock)
-    bundle.attempt("a", clock.sleep, 61)
-    bundle.attempt("b", bundle.write, "b.txt", "never")
-    assert bundle.problems == ["b: left out: the collection had taken 60 s by then"]
-    assert not (tmp_path / "b.txt").exists()
+    bundle.ask("x", "a", clock.sleep, 61)
+    assert bundle.ask("y", "b", lambda: "never") is None
+    assert bundle.problems[-1] == "b: left out: the collection had taken 60 s by then"
+
+
+def test_a_part_that_hangs_is_left_out_and_the_others_are_had(tmp_path: Path, redactor: Redactor) -> None:
+    over = threading.Event()
+    bundle = Bundle(tmp_path, redactor, limit=0.05)
+    assert bundle.ask("the cluster", "pods", over.wait) is None
+    assert bundle.ask("Helm", "status", lambda: "deployed") == "deployed"
+    assert bundle.problems == ["pods: left out: the cluster did not give it within 0 s"]
+    over.set()
+
+
+def test_a_source_that_was_silent_twice_is_not_asked_again(tmp_path: Path, redactor: Redactor) -> None:
+    over, asked = threading.Event(), list[str]()
+    bundle = Bundle(tmp_path, redactor, limit=0.05)
+    bundle.ask("the cluster", "pods", over.wait)
+    bundle.ask("the cluster", "events", over.wait)
+    bundle.ask("the cluster", "logs", asked.append, "logs")
+    bundle.ask("Helm", "status", asked.append, "status")
+    over.set()
+    assert asked == ["status"]
+    assert bundle.problems[2] == "logs: left out: the cluster did not answer in time before"
+
+
+def test_what_comes_too_late_is_not_written(tmp_path: Path, redactor: Redactor) -> None:
+    over = threading.Event()
+
+    def late() -> str:
+        over.wait()
+        return "late"
+
+    bundle = Bundle(tmp_path, redactor, limit=0.05)
+    bundle.put("a", "a.txt", bundle.ask("x", "a", late))
+    over.set()
+    assert not (tmp_path / "a.txt").exists()
 
 
 def test_of_a_long_log_the_end_is_kept(tmp_path: Path, redactor: Redactor) -> None:
@@ -356,3 +408,66 @@ def test_only_logs_that_exist_are_asked_for(
     logs: list[tuple[str, bool]],
 ) -> None:
     assert list(containers_with_logs(make_pod(state=state, last=last, restarts=restarts))) == logs
+
+
+def executor_pod(name: str, run: str, made: str) -> dict[str, Any]:
+    annotations = {"dag_id": "dataset_pipeline", "run_id": run, "task_id": "pull_data"}
+    return {"metadata": {"name": name, "creationTimestamp": made, "annotations": annotations}}
+
+
+def test_the_dag_runs_are_those_whose_pods_were_made_since_the_run_began() -> None:
+    began = datetime(2026, 1, 31, 12, 0, 0, 900_000, tzinfo=UTC)
+    pods = [
+        executor_pod("b", "second", "2026-01-31T12:00:09Z"),
+        executor_pod("a", "first", "2026-01-31T12:00:00Z"),
+        executor_pod("c", "first", "2026-01-31T12:00:05Z"),
+        executor_pod("d", "of an earlier run", "2026-01-31T11:59:59Z"),
+        {"metadata": {"name": "git-0", "creationTimestamp": "2026-01-31T12:00:01Z"}},
+        {
+            "metadata": {
+                "name": "a task's own pod",
+                "creationTimestamp": "2026-01-31T12:00:02Z",
+                "labels": {"dag_id": "dataset_pipeline", "run_id": "shortened-0a1b2c3d4"},
+            }
+        },
+    ]
+    assert dag_runs(pods, since=began) == [("dataset_pipeline", "first"), ("dataset_pipeline", "second")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fernetKey: hunter2",
+        "jwtSecret: hunter2",
+        "data: {metadataConnection: {pass: hunter2}}",
+        "data: {brokerUrl: redis://:hunter2@redis}",
+        "env: [{name: AWS_SECRET_ACCESS_KEY, value: hunter2}]",
+        "extraSecrets: {mine: {stringData: 'a: hunter2'}}",
+        "dags: {gitSync: {sshKey: hunter2}}",
+        "config: {core: {fernet_key: hunter2}, database: {sql_alchemy_conn: hunter2}}",
+        "secret: [{envName: A, secretName: hunter2}]",
+    ],
+)
+def test_values_that_sound_like_secrets_are_masked(text: str) -> None:
+    shown = masked(text)
+    assert "hunter2" not in shown
+    assert MASK in shown
+
+
+def test_other_values_are_shown_as_they_are() -> None:
+    text = """\
+executor: KubernetesExecutor
+data:
+  metadataConnection:
+    host: postgres.harness
+    port: 5432
+dags:
+  gitSync:
+    credentialsSecret: git-credentials
+    branch: main
+fernetKeySecretName: airflow-keys
+env:
+- name: AWS_REGION
+  value: us-west-2
+"""
+    assert masked(text) == text

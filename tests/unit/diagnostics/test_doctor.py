@@ -34,6 +34,7 @@ from harness.diagnostics.doctor import (
 from harness.diagnostics.host import Answer, Host, LocalHost
 from harness.errors import ExitCode
 from harness.process import SubprocessRunner
+from harness.targets.inotify import WANTED
 
 ALL_CAPABILITIES = (1 << len(CAPABILITIES)) - 1
 NOW = 1_800_000_000.0
@@ -285,3 +286,11 @@ def test_a_program_that_is_missing_or_fails_is_an_answer_not_an_error() -> None:
     host = LocalHost(SubprocessRunner())
     assert host.run(["no-such-program"]).code is None
     assert host.run(["sh", "-c", "echo why >&2; exit 3"]) == Answer(3, "why")
+
+
+@pytest.mark.parametrize("name", sorted(WANTED))
+def test_the_doctor_asks_for_what_a_run_raises_the_limits_to(name: str) -> None:
+    as_raised = {limit: f"{least}\n" for limit, least in WANTED.items()}
+    assert check_inotify(WELL.with_files(**as_raised)).level is Level.OK
+    low = check_inotify(WELL.with_files(**{**as_raised, name: f"{WANTED[name] - 1}\n"}))
+    assert (low.level, low.mend) == (Level.WARN, f"as root: sysctl -w fs.inotify.{name}={WANTED[name]}")

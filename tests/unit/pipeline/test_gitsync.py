@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.kubeapi import KubeApiError, KubeUnavailable
-from harness.pipeline.gitsync import Checkout, ProcessorCheckout, checkout_of, last_checkout
+from harness.pipeline.gitsync import Checkout, ProcessorCheckout, checkout_of, last_checkout, sync_fault
 
 A, B = "a" * 40, "b" * 40
 
@@ -129,3 +129,68 @@ def test_an_api_server_that_does_not_answer_is_not_taken_for_a_missing_container
     pods = Pods({("p", "git-sync"): KubeUnavailable("busy", status=503)})
     with pytest.raises(KubeUnavailable):
         ProcessorCheckout(pods, "airflow")()
+
+
+def failed(said: str, *, count: int = 1) -> str:
+    """As git-sync writes a failed round: what git said stands quoted in the error."""
+    error = (
+        f'Run(git fetch https://git.example/x.git main): exit status 128: {{ stdout: "", stderr: {json.dumps(said)} }}'
+    )
+    return json.dumps({"logger": "", "msg": "error syncing repo, will retry", "error": error, "failCount": count})
+
+
+REFUSED = failed("remote: no\nfatal: Authentication failed for 'https://git.example/x.git/'")
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ("fatal: Authentication failed for 'https://git.example/x.git/'", "refuses the user name and password"),
+        ("fatal: could not read Username for 'https://git.example': terminal prompts disabled", "refuses the user"),
+        ("fatal: unable to access 'https://g/x.git/': The requested URL returned error: 403", "does not let it read"),
+        ("fatal: repository 'https://g/x.git/' not found", "no such repository"),
+        ("fatal: couldn't find remote ref data", "no such branch"),
+    ],
+)
+def test_what_no_further_round_can_mend_is_a_fault_with_gits_own_words(said: str, fault: str) -> None:
+    found = sync_fault([real("update required", ref="main"), failed(said)])
+    assert found is not None
+    assert fault in found
+    assert said.split("'", maxsplit=1)[0] in found
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "fatal: unable to access 'https://g/x.git/': Failed to connect to g port 443: Connection refused",
+        "fatal: unable to access 'https://g/x.git/': Could not resolve host: g",
+        "fatal: unable to access 'https://g/x.git/': The requested URL returned error: 502",
+    ],
+)
+def test_what_may_pass_by_itself_is_no_fault(said: str) -> None:
+    assert sync_fault([failed(said)]) is None
+
+
+def test_only_the_last_round_counts() -> None:
+    assert sync_fault([REFUSED, real("updated successfully", remote=A)]) is None
+    assert sync_fault([real("updated successfully", remote=A), REFUSED]) is not None
+    assert sync_fault(["2026-01-31T12:00:00.123456789Z " + REFUSED]) is not None
+
+
+class RefusedPods:
+    """A DAG processor that waits in its init container, whose log the API server still has."""
+
+    def list(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[dict[str, Any]]:
+        return [{"metadata": {"name": "dp"}, "status": {"phase": "Pending"}}]
+
+    def pod_logs(self, pod: str, container: str | None = None, **_options: Any) -> str:
+        if container == "git-sync":
+            raise KubeApiError("waiting to start: PodInitializing", status=400)
+        return REFUSED
+
+
+def test_the_fault_names_pod_and_container_also_before_the_processor_runs() -> None:
+    fault = ProcessorCheckout(RefusedPods(), "airflow").fault()
+    assert fault is not None
+    assert fault.startswith("pod airflow/dp, container git-sync-init: git-sync: the Git server refuses")
+    assert "GITSYNC_PASSWORD" in fault

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from harness.pipeline.imports import files_naming, lacking_provider, same_file
+from harness.pipeline.imports import lacking_provider, same_file
 
 
 def trace(statement: str, error: str) -> str:
@@ -54,16 +52,3 @@ def test_a_recorded_file_is_compared_by_whole_path_parts(recorded: str, same: bo
 def test_no_file_is_one_of_none() -> None:
     assert not same_file("a.py", [])
     assert not same_file("a.py", [""])
-
-
-def test_the_files_that_name_the_dag_are_found(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "a.py").write_text("DAG('other')")
-    (tmp_path / "sub" / "b.py").write_text("DAG('mine')")
-    assert files_naming(tmp_path, "mine") == ("sub/b.py",)
-
-
-def test_where_no_file_names_the_dag_any_may_define_it(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("DAG(name())")
-    (tmp_path / "notes.txt").write_text("mine")
-    assert files_naming(tmp_path, "mine") == ("a.py",)

@@ -356,3 +356,19 @@ def test_a_first_list_that_is_refused_is_raised_at_once() -> None:
 
     with pytest.raises(KubeApiError, match="forbidden"), follower(Refusing()):
         pass
+
+
+def test_wrong_credentials_of_git_sync_are_the_reason_before_what_becomes_of_its_container(cluster: Cluster) -> None:
+    said = json.dumps(
+        {"msg": "error syncing repo", "error": "git fetch: fatal: Authentication failed for 'https://g/'"}
+    )
+    running: dict[str, Any] = {"git-sync-init": {"running": {}}}
+    ended: dict[str, Any] = {"git-sync-init": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    cluster.listed = [pod("p", "Pending", containers={}, inits=running)]
+    cluster.script_log("p", "git-sync-init", Stream(said, open_end=True))
+    cluster.watches.put(Stream(event("MODIFIED", pod("p", "Pending", containers={}, inits=ended)), open_end=True))
+    with follower(cluster) as following:
+        reach("the fault", lambda: "git-sync: " in following.fatal().get("p", ""))
+        fault = following.fatal()["p"]
+    assert "refuses the user name and password" in fault
+    assert "CrashLoopBackOff" not in fault

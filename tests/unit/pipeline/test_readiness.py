@@ -229,3 +229,25 @@ def test_a_checkout_without_a_time_counts_from_when_it_was_first_seen(clock: Clo
     clock.seconds = 5.0
     wait_for_dag(airflow, "mine", NEW, lambda: Checkout(NEW, None), waiter=waiter, now=lambda: clock.now)
     assert clock.seconds >= 20
+
+
+def test_a_commit_that_cannot_get_there_ends_the_wait_at_once_with_its_reason(clock: Clock) -> None:
+    def fault() -> str | None:
+        return "git-sync: HTTP 401" if clock.seconds >= 3 else None
+
+    with pytest.raises(WaitFailed, match="git-sync: HTTP 401") as caught:
+        wait_for_dag(Airflow(clock), "mine", NEW, lambda: Checkout(OLD, None), waiter=Waiter(clock), fault=fault)
+    assert clock.seconds < 5
+    assert "harness logs airflow" in caught.value.next_step
+
+
+def test_once_the_commit_is_there_no_fault_is_asked_for(clock: Clock) -> None:
+    airflow = Airflow(clock, dag_at=lambda at: info(20) if at >= 20 else None)
+    asked: list[float] = []
+
+    def fault() -> str | None:
+        asked.append(clock.seconds)
+        return None
+
+    wait_for_dag(airflow, "mine", NEW, airflow.probe, waiter=Waiter(clock), fault=fault, now=lambda: clock.now)
+    assert max(asked) < FLIP

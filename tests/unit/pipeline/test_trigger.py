@@ -225,7 +225,14 @@ def test_a_passing_failure_of_the_api_is_waited_out() -> None:
 def test_instances_of_a_mapped_task_are_told_apart() -> None:
     mapped = tuple(TaskInfo("m", index, "success", 1, 1.0, None) for index in (0, 1))
     made = run(Airflow(Clock(), lambda _at: "success", lambda _at: mapped))
-    assert set(made.outcome.tasks) == {"m[0]", "m[1]"}
+    assert set(made.outcome.tasks) == {"m[0]", "m[1]", "m"}
+
+
+@pytest.mark.parametrize(("second", "whole"), [("success", "success"), ("failed", "failed"), ("skipped", "skipped")])
+def test_a_mapped_task_is_as_good_as_its_worst_instance(second: str, whole: str) -> None:
+    mapped = tuple(TaskInfo("m", index, state, 1, 1.0, None) for index, state in enumerate(("success", second)))
+    made = run(Airflow(Clock(), lambda _at: "success", lambda _at: mapped))
+    assert made.outcome.tasks["m"].state == whole
 
 
 def test_the_report_says_so_where_a_log_cannot_be_had() -> None:

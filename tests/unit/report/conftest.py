@@ -39,7 +39,7 @@ FACTS = RunFacts(
     supply="packages (no image registry answers)",
     chart="airflow 1.22.0 (embedded)",
     airflow="3.3.2",
-    s3="LocalStack 2026.3.0",
+    s3="LocalStack 4.14.0",
     stand_ins=(StandIn("git-sync stand-in", "git-sync v4.4.2", "its image needs a registry"),),
 )
 GREEN = Verdict((Check("object.present", "the object is in the bucket", True, "md5/59/4c0d", "md5/59/4c0d"),))

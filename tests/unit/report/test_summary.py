@@ -67,6 +67,43 @@ def test_without_stand_ins_the_header_says_that_all_is_real(report: Report) -> N
     assert "none: every part is the real one" in text
 
 
+def test_a_run_that_ended_before_the_parts_were_known_claims_nothing_of_them(report: Report) -> None:
+    assert "stand-in" not in shown(replace(report, facts=replace(report.facts, stand_ins=None)))
+
+
+def test_what_came_up_without_a_verdict_is_not_called_green(report: Report) -> None:
+    assert last_line(shown(replace(report, verdict=None))).startswith("UP in ")
+
+
+def test_a_red_run_says_which_check_to_begin_with_and_where_the_logs_are(red_report: Report) -> None:
+    text = shown(replace(red_report, diagnoses=()))
+    assert (
+        f"next: begin with commit.one, the first check that failed; the pods' logs are in {red_report.evidence}" in text
+    )
+
+
+def test_a_test_that_fails_beside_a_green_first_run_is_not_taken_for_a_failed_check(report: Report) -> None:
+    text = shown(replace(report, code=ExitCode.VERDICT_RED))
+    assert "next: the first run is green, and a test failed all the same" in text
+
+
+def test_a_run_without_a_verdict_says_that_nothing_is_known(report: Report) -> None:
+    text = shown(replace(report, code=ExitCode.NOTHING_PROVEN, verdict=None))
+    assert "next: no run was judged, so nothing is known of the DAG" in text
+
+
+def test_an_interrupted_run_names_the_cluster_that_it_leaves(report: Report, kept: KeptCluster) -> None:
+    interrupted = replace(report, code=ExitCode.INTERRUPTED, verdict=None)
+    assert "next: run again\n" in shown(interrupted)
+    assert f"next: run again; {kept.delete} removes the cluster that is kept" in shown(replace(interrupted, kept=kept))
+
+
+def test_a_cluster_without_airflow_is_shown_without_address_and_login(report: Report, kept: KeptCluster) -> None:
+    text = shown(replace(report, kept=replace(kept, ui="")), terminal=True)
+    assert "Airflow  did not come up" in text
+    assert "login" not in text
+
+
 def test_each_check_shows_expected_found_and_whether_it_passed(red_report: Report) -> None:
     lines = shown(red_report).splitlines()
     (passed,) = [line for line in lines if "the object is in the bucket" in line]

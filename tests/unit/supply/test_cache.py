@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from harness.errors import CommandFailed, EnvironmentFailed
+from harness.errors import CommandFailed, EnvironmentFailed, UsageError
 from harness.model import Engine
 from harness.process import Completed
 from harness.supply.cache import Cache, _bytes
+from harness.supply.inuse import IN_USE_KEY, InUse, live_runs
+from harness.supply.locks import LOCKS_FOLDER, KeyLocks
 from harness.supply.registry_images import PULLED_FILE, Ledger
 
 _MB = 10**6
@@ -176,3 +181,59 @@ def test_dockers_sizes_are_understood(text: str, size: int) -> None:
 def test_a_size_that_is_not_understood_is_an_error() -> None:
     with pytest.raises(EnvironmentFailed, match="not understood"):
         _bytes("many")
+
+
+# A run that lives, uses an image, and ends when its standard input does.
+_RUN = """
+import sys
+from pathlib import Path
+from harness.supply.inuse import InUse
+
+with InUse(Path(sys.argv[1]), "other-run").registered() as in_use:
+    in_use.add("airflow-dvc-harness/used:1")
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other_run(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", _RUN, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_what_another_live_run_uses_is_not_evicted(tmp_path: Path, other_run: subprocess.Popen[str]) -> None:
+    docker = Docker({key: Image([f"airflow-dvc-harness/{key}:1"]) for key in ("used", "old")}, build=0)
+    assert cache(docker, tmp_path).evict(0).removed == ("airflow-dvc-harness/old:1",)
+    other_run.kill()
+    other_run.wait()
+    assert cache(docker, tmp_path).evict(0).removed == ("airflow-dvc-harness/used:1",)
+    assert list((tmp_path / "in-use").iterdir()) == []
+
+
+def test_the_caches_are_not_cleared_under_a_live_run(tmp_path: Path, other_run: subprocess.Popen[str]) -> None:
+    docker = Docker({"old": Image(["airflow-dvc-harness/old:1"])})
+    with pytest.raises(UsageError, match=f"in use by run other-run .process {other_run.pid}"):
+        cache(docker, tmp_path).clear()
+    assert set(docker.images) == {"old"}
+    other_run.communicate("")
+    assert cache(docker, tmp_path).clear().removed == ("airflow-dvc-harness/old:1", "build cache")
+
+
+def test_a_run_registers_an_image_only_when_nobody_removes_images(tmp_path: Path) -> None:
+    """Else it would find an image and lose it: an eviction that has read the register must end first."""
+    with InUse(tmp_path, "run").registered() as in_use, ThreadPoolExecutor(1) as pool:
+        with KeyLocks(tmp_path / LOCKS_FOLDER).holding(IN_USE_KEY, "removing"):
+            adding = pool.submit(in_use.add, "image:1")
+            with pytest.raises(TimeoutError):
+                adding.result(0.5)
+            assert live_runs(tmp_path)[0].names == frozenset()
+        adding.result(5)
+        assert live_runs(tmp_path)[0].names == {"image:1"}
+    assert live_runs(tmp_path) == ()

@@ -6,17 +6,20 @@ import hashlib
 import io
 import os
 import tarfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
-from harness.errors import SupplyError
+from harness.errors import SupplyError, WaitAbandoned
 from harness.process import SubprocessRunner
 from harness.supply.downloads import ToolSupply
 from harness.supply.pins import Download, ToolPin
+from harness.wait import SYSTEM_CLOCK
 
 _BYTES = os.urandom(300_000)
 
@@ -157,3 +160,43 @@ def test_a_program_inside_an_archive_is_taken_out(tmp_path: Path) -> None:
     helm = replace(pin(packed.getvalue(), "linux-amd64/helm"), name="helm")
     answer = httpx.Response(200, content=packed.getvalue())
     assert supply(tmp_path, lambda _request: answer).get(helm).read_bytes() == _BYTES
+
+
+def test_two_runs_that_lack_a_program_download_it_once(tmp_path: Path) -> None:
+    asked = threading.Semaphore(0)
+    go = threading.Event()
+
+    def slow(request: httpx.Request) -> httpx.Response:
+        asked.release()
+        assert go.wait(10)
+        return whole(request)
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(replace(supply(tmp_path, slow), clock=SYSTEM_CLOCK).get, pin()) for _ in range(2)]
+        assert asked.acquire(timeout=10)
+        assert not asked.acquire(timeout=0.5)
+        go.set()
+        assert len({run.result() for run in runs}) == 1
+    assert not asked.acquire(blocking=False)
+    assert list((tmp_path / "cache" / "locks").iterdir()) == []
+
+
+def test_a_download_ends_when_it_is_not_needed_any_more_and_goes_on_at_the_next_run(tmp_path: Path) -> None:
+    given_up = threading.Event()
+    pieces = [_BYTES[:10], _BYTES[10:]]
+
+    class Body(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield pieces[0]
+            given_up.set()
+            yield pieces[1]
+
+    first = replace(supply(tmp_path, lambda _request: httpx.Response(200, stream=Body())), given_up=given_up.is_set)
+    with pytest.raises(WaitAbandoned):
+        first.get(pin())
+
+    def rest(request: httpx.Request) -> httpx.Response:
+        assert request.headers["range"] == "bytes=10-"
+        return httpx.Response(206, content=pieces[1])
+
+    assert supply(tmp_path, rest).get(pin()).read_bytes() == _BYTES

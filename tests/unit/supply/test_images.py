@@ -2,10 +2,29 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
-from harness.supply.images import BuiltImage, Recipe, tree_digest
+from harness.errors import SupplyError
+from harness.model import Engine
+from harness.process import SubprocessRunner
+from harness.supply import debian
+from harness.supply.debian import install
+from harness.supply.host import HostConfiguration
+from harness.supply.images import BuiltImage, ImageBuilder, Recipe, tree_digest
+from harness.supply.inuse import InUse
+from harness.supply.locks import KeyLocks
+
+
+class FakeEngine(Protocol):
+    """See conftest.py."""
+
+    @property
+    def engine(self) -> Engine: ...
+    @property
+    def runner(self) -> SubprocessRunner: ...
+    def said(self, name: str) -> list[str]: ...
 
 
 @pytest.fixture
@@ -59,3 +78,66 @@ def test_compiled_python_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "__pycache__").mkdir()
     (tmp_path / "__pycache__/module.pyc").write_bytes(b"\0")
     assert tree_digest(tmp_path) == before
+
+
+@pytest.fixture
+def builder(tmp_path: Path, fake_engine: FakeEngine) -> ImageBuilder:
+    """On a machine whose PATH has no mmdebstrap, with an engine that has no base yet."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    ca_bundle = tmp_path / "ca.crt"
+    ca_bundle.touch()
+    return ImageBuilder(
+        engine=fake_engine.engine,
+        host=HostConfiguration("http://mirror.invalid/debian", None, ca_bundle, {"SECRET": "value"}),
+        runner=fake_engine.runner,
+        scratch=scratch,
+        locks=KeyLocks(tmp_path / "locks"),
+        in_use=InUse(tmp_path / "cache", "run"),
+    )
+
+
+@pytest.mark.parametrize(("user", "why"), [(1000, "needs root"), (0, "not Debian")])
+def test_a_base_without_mmdebstrap_is_an_error_where_it_cannot_be_installed(
+    builder: ImageBuilder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, user: int, why: str
+) -> None:
+    monkeypatch.setattr(debian, "program_path", lambda: str(tmp_path / "bin"))
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with InUse(tmp_path / "cache", "run").registered(), pytest.raises(SupplyError, match=why) as caught:
+        builder.base("sid")
+    assert "not on PATH" in str(caught.value)
+    assert "apt-get install mmdebstrap" in caught.value.next_step
+
+
+def test_mmdebstrap_is_installed_where_it_is_missing_and_nothing_else_is(
+    builder: ImageBuilder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fake_engine: FakeEngine
+) -> None:
+    programs, log = tmp_path / "bin", tmp_path / "apt.log"
+    made = f'#!/bin/sh\necho "$*" >>{log}\n'
+    (programs / "apt-get").write_text(
+        f"{made}case $* in *install*) printf '#!/bin/sh\\necho \"$4\" >{log}.archive\\n' >{programs}/mmdebstrap; "
+        f"/bin/chmod +x {programs}/mmdebstrap;; esac\n"
+    )
+    (programs / "apt-get").chmod(0o755)
+    monkeypatch.setattr(debian, "program_path", lambda: str(programs))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    runner = fake_engine.runner
+    install(["mmdebstrap"], runner=runner, status=lambda _text: None, refused=lambda why, _more: SupplyError(why))
+    assert [line.split()[2] for line in log.read_text().splitlines()] == ["update", "install"]
+    assert log.read_text().splitlines()[1].endswith("--no-install-recommends mmdebstrap")
+    assert debian.lacking({"mmdebstrap": "mmdebstrap"}) == []
+
+
+def test_what_a_build_needs_while_it_lasts_is_in_the_runs_own_folder_and_gone_afterwards(
+    builder: ImageBuilder, recipe: Recipe, tmp_path: Path, fake_engine: FakeEngine
+) -> None:
+    with InUse(tmp_path / "cache", "run").registered():
+        assert builder.build(recipe).built
+        assert not builder.build(recipe).built
+    (build,) = [call for call in fake_engine.said("calls") if call.startswith("build ")]
+    assert f"src={tmp_path / 'scratch'}/" in build
+    assert "value" not in build
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert len(fake_engine.said("builds")) == 1

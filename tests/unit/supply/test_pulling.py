@@ -157,6 +157,12 @@ def test_an_error_names_image_registry_words_and_next_step() -> None:
         assert part in text
 
 
+def test_a_mirror_that_fails_is_to_be_replaced_under_the_name_of_its_registry() -> None:
+    mirrored = Reference.parse("postgres:17").mirrored({"docker.io": "127.0.0.1:5000"})
+    error = PullFailed(mirrored, "connection refused", wanted=Reference.parse("postgres:17"))
+    assert "--registry-mirror docker.io=<another mirror>" in error.next_step
+
+
 def test_nothing_is_tried_again_once_another_pull_has_failed() -> None:
     docker = Docker(["toomanyrequests"] * 3)
     puller = Puller(engine=_ENGINE, runner=docker, clock=Clock())

@@ -8,6 +8,8 @@ from pathlib import Path
 from harness.errors import CommandFailed
 from harness.process import Completed
 
+from .fake_node import FakeNode
+
 _KUBECONFIG = "contexts: [{{name: kind-{name}}}]\n"
 
 
@@ -17,6 +19,8 @@ class FakeKind:
     def __init__(self) -> None:
         self.clusters: set[str] = set()
         self.networks: set[str] = set()
+        self.foreign: set[str] = set()
+        self.node: FakeNode | None = None
         self.calls: list[list[str]] = []
         self.environments: list[Mapping[str, str]] = []
         self.fail_create_with: list[str] = []
@@ -46,7 +50,9 @@ class FakeKind:
         timeout: float,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        raise AssertionError("nothing is piped here")
+        if self.node is None:
+            raise AssertionError("nothing is piped here")
+        self.node.pipe(source, sink, timeout=timeout, env=env)
 
     def _answer(self, command: list[str]) -> str:
         match command[1:]:
@@ -59,6 +65,10 @@ class FakeKind:
                 Path(kubeconfig).write_text(_KUBECONFIG.format(name=name))
             case ["delete", "cluster", "--name", name, *_]:
                 self.clusters.discard(name)
+            case ["container", "ls", *_]:
+                return "\n".join(self.foreign)
+            case ["image" | "version" | "exec", *_] if self.node is not None:
+                return self.node.run(command).stdout
             case ["network", "create", *_, name]:
                 self.networks.add(name)
             case ["network", "ls", *_]:

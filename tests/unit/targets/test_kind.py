@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from harness.model import Engine, Toolchain
 from harness.targets.kind import KindTarget
 
 from .fake_kind import FakeKind
+from .fake_node import FakeNode
 
 ENGINE = Engine(docker=Path("/opt/engine/docker"), host="unix:///run/ours.sock", ours=True, version="1")
 
@@ -204,3 +206,96 @@ def test_the_folder_with_the_kubeconfig_is_private(tmp_path: Path, target: Make)
     target(FakeKind()).up()
 
     assert stat.S_IMODE((tmp_path / "clusters/h-1").stat().st_mode) == 0o700
+
+
+# As kind prints it, with the words of Docker 20.10 (tests/contract/supply/test_taken_port.py makes it say them), of
+# moby's port allocator (libnetwork/portallocator), and of Docker 28 (libnetwork's bridge driver).
+_CREATING = (
+    'ERROR: failed to create cluster: command "docker run ..." failed with error: exit status 125\nCommand Output: '
+)
+_CONNECTING = "driver failed programming external connectivity on endpoint h-1-control-plane (5c): "
+_DAEMON = f"{_CREATING}docker: Error response from daemon: "
+PORT_TAKEN = (
+    f"{_DAEMON}{_CONNECTING}Error starting userland proxy: listen tcp4 127.0.0.1:4242: bind: address already in use.",
+    f"{_DAEMON}{_CONNECTING}Bind for 127.0.0.1:4242 failed: port is already allocated.",
+    f"{_DAEMON}{_CONNECTING}failed to bind host port 127.0.0.1:4242/tcp: address already in use",
+)
+
+
+@pytest.mark.parametrize("said", PORT_TAKEN)
+def test_a_lost_port_costs_another_attempt_with_other_ports(tmp_path: Path, target: Make, said: str) -> None:
+    kind = FakeKind()
+    kind.fail_create_with = [said, said]
+
+    cluster = target(kind).up()
+
+    attempts = [call for call in kind.calls if call[1:2] == ["create"]]
+    assert len(attempts) == 3
+    written = yaml.safe_load((tmp_path / "clusters/h-1/kind.yaml").read_text())
+    assert {entry["hostPort"] for entry in written["nodes"][0]["extraPortMappings"]} == set(cluster.ports.values())
+
+
+def test_a_port_that_is_lost_every_time_is_an_error_and_leaves_nothing(tmp_path: Path, target: Make) -> None:
+    kind = FakeKind()
+    kind.fail_create_with = [PORT_TAKEN[0]] * 10
+
+    with pytest.raises(CommandFailed, match="address already in use"):
+        target(kind).up()
+
+    assert len(kind.fail_create_with) == 7
+    assert kind.networks == set()
+    assert not (tmp_path / "clusters/h-1").exists()
+
+
+def test_another_failure_is_not_tried_again(target: Make) -> None:
+    kind = FakeKind()
+    kind.fail_create_with = ["no space left on device", "unused"]
+
+    with pytest.raises(CommandFailed, match="no space left"):
+        target(kind).up()
+
+    assert kind.fail_create_with == ["unused"]
+
+
+def test_a_container_of_somebody_else_under_the_nodes_name_is_named_and_left_alone(
+    tmp_path: Path, target: Make
+) -> None:
+    kind = FakeKind()
+    kind.foreign = {"h-1-control-plane, Up 3 days"}
+    one = target(kind)
+
+    with pytest.raises(GuardError, match=r"h-1 is in use[^$]*h-1-control-plane, Up 3 days"):
+        one.up()
+    one.down()
+
+    changing = [
+        call for call in kind.calls if call[1] in {"create", "delete", "rm"} or call[2:3] in (["create"], ["rm"])
+    ]
+    assert changing == []
+    assert not (tmp_path / "clusters/h-1").exists()
+
+
+def test_the_digests_that_pods_will_show_are_those_of_the_node(tmp_path: Path) -> None:
+    kind = FakeKind()
+    kind.node = FakeNode(engine={"postgres:17": "sha256:p"})
+    made = replace(
+        toolchain(),
+        images={"git-server": "harness/git-server:1", "postgres": "postgres:17"},
+        image_digests={"git-server": ("sha256:1",), "postgres": ("sha256:pinned", "sha256:p")},
+    )
+    one = KindTarget(
+        name="h-1",
+        run_id="run-1",
+        state_dir=tmp_path,
+        toolchain=made,
+        runner=kind,
+        journal=Journal(tmp_path / "journal"),
+    )
+
+    one.up()
+    one.release()
+
+    assert one.toolchain.image_digests == {
+        "git-server": ("sha256:1",),
+        "postgres": ("sha256:p-manifest", "sha256:pinned", "sha256:p"),
+    }

@@ -1,0 +1,81 @@
+"""Several runs in a row, to find what fails now and then and to measure what a run costs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from harness.errors import ExitCode, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Lap:
+    """One run of a series.
+
+    Attributes:
+        code: How it ended.
+        seconds: Its wall-clock time, clean-up and report included.
+    """
+
+    code: ExitCode
+    seconds: float
+
+
+def repeat(
+    times: int,
+    run: Callable[[], ExitCode],
+    console: Console,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> ExitCode:
+    """Carry out a run several times, whatever each says, and report them together.
+
+    An interrupt ends the series, and so does a usage error, which would only come again.
+
+    A series never turns a failure into a success: its exit code is that of the first run that was not green.
+
+    Args:
+        times: How many runs.
+        run: One whole run, from its first phase to its report.
+        console: Where the series is reported.
+        clock: Seconds, monotonic.
+
+    Raises:
+        UsageError: Fewer than one run is asked for.
+    """
+    if times < 1:
+        raise UsageError(f"--repeat {times} asks for no run", next_step="use --repeat 1 or more")
+    laps: list[Lap] = []
+    for number in range(1, times + 1):
+        if times > 1:
+            console.rule(f"run {number} of {times}")
+        started = clock()
+        code = run()
+        laps.append(Lap(code, clock() - started))
+        if code in {ExitCode.INTERRUPTED, ExitCode.USAGE}:
+            break
+    if times > 1:
+        console.rule("series")
+        for line in summary(laps, times):
+            console.print(line, highlight=False, markup=False)
+    return next((lap.code for lap in laps if lap.code is not ExitCode.GREEN), ExitCode.GREEN)
+
+
+def summary(laps: Sequence[Lap], times: int) -> list[str]:
+    """What the reader is told of a series: each run, how they ended, and the spread of their times in seconds."""
+    count = Counter(lap.code for lap in laps)
+    ended = ", ".join(f"{number} {_word(code)}" for code, number in sorted(count.items()))
+    lines = [f"{number:>3}  {lap.seconds:6.1f} s  {_word(lap.code)}" for number, lap in enumerate(laps, 1)]
+    lines.append(f"{len(laps)} of {times} runs: {ended}")
+    seconds = [lap.seconds for lap in laps]
+    lines.append(f"min {min(seconds):.1f} s, median {statistics.median(seconds):.1f} s, max {max(seconds):.1f} s")
+    return lines
+
+
+def _word(code: ExitCode) -> str:
+    return code.name.lower().replace("_", " ")

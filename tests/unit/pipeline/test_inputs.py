@@ -1,0 +1,158 @@
+"""What a run is given is checked before anything starts, and becomes the seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.assets import asset
+from harness.errors import UsageError
+from harness.pipeline.inputs import check_inputs, dvc_program
+from harness.pipeline.remoteconfig import check_remote
+from harness.pipeline.seed import Seed, SeedPlan, build_seed
+from harness.process import SubprocessRunner
+from harness.settings import Settings
+
+CONFIG = "[core]\n    remote = ours\n['remote \"ours\"']\n    url = s3://team-bucket/data\n"
+
+
+@pytest.fixture
+def dvc(tmp_path: Path) -> Path:
+    program = tmp_path / "dvc"
+    program.touch()
+    return program
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A team's repository: a tracked file with its data, a DAG of its own, keys that are nobody's business."""
+    root = tmp_path / "team"
+    for name, text in {
+        ".dvc/config": CONFIG,
+        ".dvc/config.local": "secret",
+        ".dvc/cache/files/md5/aa/bb": "old",
+        ".git/HEAD": "ref: refs/heads/main",
+        "data/cache/keep.txt": "a folder of this name elsewhere is the team's own",
+        "data/birds.parquet": "PAR1 not really",
+        "data/birds.parquet.dvc": "desc: birds\nouts:\n- {md5: aa, size: 1, path: birds.parquet}\n",
+        "dags/birds.py": 'DAG("birds")\n',
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+    return root
+
+
+def seed(settings: Settings, dvc: Path, scratch: Path) -> tuple[Seed, Path]:
+    inputs = check_inputs(settings, dvc=dvc)
+    scratch.mkdir()
+    plan = SeedPlan(
+        template=inputs.template,
+        dags=inputs.dags,
+        data=inputs.data,
+        tracked_file=settings.tracked_file,
+        bucket="bucket",
+        prefix="runs/1",
+        branch=settings.policy.branch,
+    )
+    return build_seed(plan, scratch=scratch, runner=SubprocessRunner()), scratch / "repository"
+
+
+def test_by_default_everything_is_the_shipped_one(dvc: Path) -> None:
+    inputs = check_inputs(Settings(), dvc=dvc)
+    assert inputs.dags == asset("dags")
+    assert inputs.data.name == "penguins.csv"
+    assert inputs.template == asset("fixtures") / "repository"
+
+
+def test_without_dvc_nothing_starts(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no dvc beside this Python") as caught:
+        check_inputs(Settings(), dvc=tmp_path / "gone")
+    assert caught.value.next_step == "install airflow-dvc-harness[dvc]"
+
+
+def test_the_dvc_beside_this_python_is_found() -> None:
+    assert dvc_program().name == "dvc"
+
+
+@pytest.mark.parametrize("name", ["data", "repository"])
+def test_a_path_that_is_not_there_is_named_with_its_flag(dvc: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="gone") as caught:
+        check_inputs(Settings.model_validate({name: tmp_path / "gone", "tracked_file": "a.csv"}), dvc=dvc)
+    assert f"--{name}" in caught.value.next_step
+
+
+def test_another_data_set_is_seeded_under_its_own_name_and_hidden_from_git(dvc: Path, tmp_path: Path) -> None:
+    data = tmp_path / "cars.csv"
+    data.write_bytes(b"id\n1\n")
+    made, tree = seed(Settings(data=data), dvc, tmp_path / "scratch")
+    pointer = yaml.safe_load((tree / "datasets" / "cars.csv.dvc").read_text(encoding="utf-8"))
+    assert pointer["outs"] == [
+        {"md5": "bc9280dfc1d4e67233f138f5bbbf0951", "size": 5, "hash": "md5", "path": "cars.csv"}
+    ]
+    assert made.objects == {"runs/1/files/md5/bc/9280dfc1d4e67233f138f5bbbf0951": data}
+    assert "/cars.csv" in (tree / "datasets" / ".gitignore").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_branch_of_the_settings_is_the_branch_of_the_seed(dvc: Path, tmp_path: Path) -> None:
+    made, _tree = seed(Settings(policy={"branch": "team/data"}), dvc, tmp_path / "scratch")
+    heads = SubprocessRunner().run(["git", "bundle", "list-heads", str(made.bundle)]).stdout.split()
+    assert heads == [made.seeded.sha, "refs/heads/team/data"]
+    assert made.seeded.branch == "team/data"
+
+
+def test_a_teams_repository_is_seeded_without_its_history_keys_and_data(
+    dvc: Path, repository: Path, tmp_path: Path
+) -> None:
+    settings = Settings(repository=repository, tracked_file="data/birds.parquet", dag_id="birds")
+    made, tree = seed(settings, dvc, tmp_path / "scratch")
+    listed = set(SubprocessRunner().run(["git", "-C", tree, "ls-files"]).stdout.split())
+    assert listed == {
+        ".dvc/config", "dags/birds.py", "data/.gitignore", "data/birds.parquet.dvc", "data/cache/keep.txt",
+    }  # fmt: skip
+    assert "url = s3://bucket/runs/1\n" in (tree / ".dvc" / "config").read_text(encoding="utf-8")
+    assert yaml.safe_load((tree / "data" / "birds.parquet.dvc").read_text(encoding="utf-8"))["desc"] == "birds"
+    assert [path.name for path in made.objects.values()] == ["birds.parquet"]
+    assert settings.policy.new_rows is None
+
+
+def test_dags_that_are_given_take_the_place_of_the_repositorys(dvc: Path, repository: Path, tmp_path: Path) -> None:
+    settings = Settings(repository=repository, tracked_file="data/birds.parquet", dags=asset("dags"))
+    _made, tree = seed(settings, dvc, tmp_path / "scratch")
+    assert [path.name for path in (tree / "dags").iterdir()] == ["dataset_pipeline.py"]
+
+
+def test_a_file_that_is_not_under_dvc_is_refused_with_those_that_are(dvc: Path, repository: Path) -> None:
+    settings = Settings(repository=repository, tracked_file="data/cars.csv", dag_id="birds")
+    with pytest.raises(
+        UsageError, match=r"data/cars\.csv is not under DVC in .*team: there is no data/cars\.csv\.dvc"
+    ) as e:
+        check_inputs(settings, dvc=dvc)
+    assert e.value.evidence == {"under DVC there": "data/birds.parquet"}
+    assert "--tracked-file" in e.value.next_step
+
+
+def test_a_pointer_without_its_data_asks_for_data(dvc: Path, repository: Path) -> None:
+    (repository / "data" / "birds.parquet").unlink()
+    settings = Settings(repository=repository, tracked_file="data/birds.parquet", dag_id="birds")
+    with pytest.raises(UsageError, match="not the file itself") as caught:
+        check_inputs(settings, dvc=dvc)
+    assert "--data" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (None, "cannot be read"),
+        ("[core]\nremote = ours\n", "no default remote on S3"),
+        (CONFIG.replace("s3://", "gs://"), "no default remote on S3"),
+        (CONFIG + "    endpointurl = http://minio.example\n    profile = team\n", "sets endpointurl, profile"),
+        ("not a section\n", "cannot be read"),
+    ],
+)
+def test_a_remote_that_cannot_be_pointed_elsewhere_is_refused(repository: Path, config: str | None, says: str) -> None:
+    path = repository / ".dvc" / "config"
+    path.unlink() if config is None else path.write_text(config, encoding="utf-8")
+    with pytest.raises(UsageError, match=says):
+        check_remote(repository)

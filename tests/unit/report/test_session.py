@@ -1,0 +1,57 @@
+"""What a session says of a run that ended badly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from pydantic import SecretStr
+
+from harness.environment import Environment
+from harness.errors import EnvironmentFailed
+from harness.session import kept, told
+
+
+def environment(*, keeps: bool, ready: bool) -> Environment:
+    release = SimpleNamespace(url="http://127.0.0.1:40123", username="admin", password=SecretStr("p"))
+    made: Any = SimpleNamespace(
+        cluster=SimpleNamespace(name="h-1"),
+        ready=SimpleNamespace(release=release) if ready else None,
+        keeps_cluster=keeps,
+        evidence=Path("evidence"),
+    )
+    return cast("Environment", made)
+
+
+def test_a_cluster_that_is_kept_though_not_everything_came_up_can_be_entered_and_removed() -> None:
+    found = kept(environment(keeps=True, ready=False))
+    assert found is not None
+    assert (found.ui, found.enter, found.delete) == ("", "harness shell --cluster h-1", "harness down --cluster h-1")
+
+
+def test_a_kept_cluster_comes_with_airflows_address() -> None:
+    found = kept(environment(keeps=True, ready=True))
+    assert found is not None
+    assert found.ui == "http://127.0.0.1:40123"
+
+
+def test_nothing_is_said_to_be_kept_that_is_not() -> None:
+    assert kept(environment(keeps=False, ready=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (None, ""),
+        (KeyboardInterrupt(), ""),
+        (EnvironmentFailed("no disk", next_step="free some"), "no disk\n  next: free some"),
+    ],
+)
+def test_an_error_is_told_with_its_next_step(error: BaseException | None, text: str) -> None:
+    assert told(error) == text
+
+
+def test_a_fault_of_the_harness_is_called_that_and_names_its_type() -> None:
+    assert told(KeyError("ports")).startswith("a fault of the harness itself: KeyError: 'ports'\n  next: ")

@@ -1,0 +1,108 @@
+"""What the bring-up adds to its parts: git-sync's own words where a component cannot start, and which image proves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness import bringup
+from harness.bringup import AirflowBringUp, pipeline_config, service_images
+from harness.errors import EnvironmentFailed, WaitAbandoned, WaitFailed
+from harness.model import Cluster
+from harness.settings import Settings
+from harness.timeline import Timeline
+from harness.wait import Waiter
+
+REFUSED = json.dumps({"msg": "error syncing repo", "error": "git fetch: fatal: Authentication failed for 'https://g/'"})
+CRASHED = "pod airflow/dp, container git-sync-init: CrashLoopBackOff: it ended with exit code 1"
+
+
+class Kube:
+    def __init__(self, log: str | Exception) -> None:
+        self.log = log
+
+    def list(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[dict[str, Any]]:
+        return [{"metadata": {"name": "dp"}}]
+
+    def pod_logs(self, pod: str, container: str | None = None, **_options: Any) -> str:
+        if isinstance(self.log, Exception):
+            raise self.log
+        return self.log
+
+
+def install(log: str | Exception, error: WaitFailed, monkeypatch: pytest.MonkeyPatch) -> WaitFailed:
+    """What `install` raises where a component that does not come up ends the wait with this error."""
+
+    class Installer:
+        def __init__(self, **_parts: object) -> None:
+            pass
+
+        def recover(self) -> str:
+            return ""
+
+        def install(self, plan: object) -> tuple[str, ...]:
+            return ("values",)
+
+        def wait_ready(self) -> None:
+            raise error
+
+    monkeypatch.setattr(bringup, "ReleaseInstaller", Installer)
+    fake: Any = Kube(log)
+    secrets: Any = SimpleNamespace(airflow_password="pw")
+    runner: Any = None
+    airflow = AirflowBringUp(
+        cluster=Cluster("c", Path("k"), "kind-c", {"airflow": 1}, reused=False, kubernetes_version="v1"),
+        kube=fake,
+        helm=Path("helm"),
+        helm_home=Path("home"),
+        secrets=secrets,
+        timeline=Timeline(),
+        runner=runner,
+        waiter=Waiter(),
+    )
+    plan: Any = None
+    with pytest.raises(WaitFailed) as caught:
+        airflow.install(plan)
+    return caught.value
+
+
+def test_a_component_that_crashes_over_its_credentials_is_explained_by_git_sync(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raised = install(REFUSED, WaitFailed(what="Deployment airflow/dp", reason=CRASHED), monkeypatch)
+    assert "the Git server refuses the user name and password (HTTP 401)" in raised.message
+    assert raised.evidence["the pod"] == CRASHED
+
+
+def test_any_other_crash_keeps_its_own_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised = install("", WaitFailed(what="Deployment airflow/dp", reason=CRASHED), monkeypatch)
+    assert raised.reason == CRASHED
+
+
+def test_a_log_that_cannot_be_read_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised = install(EnvironmentFailed("no answer"), WaitFailed(what="d", reason=CRASHED), monkeypatch)
+    assert raised.reason == CRASHED
+    assert raised.evidence["git-sync's log"] == "no answer"
+
+
+def test_what_was_given_up_because_of_something_else_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    abandoned = WaitAbandoned(what="d", reason="something else has failed")
+    assert install(REFUSED, abandoned, monkeypatch) is abandoned
+
+
+def test_the_pod_that_proves_the_services_runs_the_built_worker() -> None:
+    both: Any = SimpleNamespace(images={"worker": "team:1", "probe": "built:1"})
+    alone: Any = SimpleNamespace(images={"worker": "built:1"})
+    assert service_images(both)["worker"] == "built:1"
+    assert service_images(alone)["worker"] == "built:1"
+
+
+def test_the_pipelines_configuration_follows_the_settings() -> None:
+    settings = Settings(policy={"branch": "data", "authors": ("bot@example.com",)}, tracked_file="a/b.csv")
+    config = pipeline_config(settings)
+    assert (config["GIT_BRANCH"], config["DVC_DATA_FILE"]) == ("data", "a/b.csv")
+    assert config["GIT_AUTHOR_EMAIL"] == "bot@example.com"

@@ -1,0 +1,45 @@
+"""Wrong input ends a run before anything is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.environment import Environment
+from harness.errors import UsageError
+from harness.settings import Settings
+from harness.timeline import Timeline
+
+
+@pytest.mark.parametrize(
+    ("dag", "says"),
+    [
+        ("with DAG('mine':\n", r"dag\.py, line 1, does not compile"),
+        ("DAG('yours')\n", "no file in .* names the DAG 'mine'"),
+        ("DAG('mine')\nenv = {'DVC_DATA_FILE': 'x.csv'}\n", r"dag\.py:2 sets DVC_DATA_FILE"),
+        (None, "there is no DAG file in"),
+    ],
+)
+def test_a_dag_that_cannot_run_is_refused_with_no_program_run_and_nothing_left(
+    tmp_path: Path, dag: str | None, says: str
+) -> None:
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    if dag is not None:
+        (folder / "dag.py").write_text(dag, encoding="utf-8")
+    state = tmp_path / "state"
+    settings = Settings(
+        dags=folder, dag_id="mine", state_dir=state, cache_dir=tmp_path / "cache", evidence_dir=tmp_path / "evidence"
+    )
+    timeline = Timeline()
+    environment = Environment(settings, timeline=timeline)
+    try:
+        with pytest.raises(UsageError, match=says):
+            environment.up()
+    finally:
+        environment.down()
+    assert timeline.phases == ()
+    assert not (environment.evidence / "commands.log").exists()
+    assert list((state / "runs").iterdir()) == []
+    assert not (tmp_path / "cache").exists()

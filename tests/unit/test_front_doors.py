@@ -1,0 +1,73 @@
+"""The command and the pytest plug-in take the same settings under the same flags, and hand on all of them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from harness import cli, plugin, session
+from harness.errors import ExitCode
+from harness.settings import Settings
+
+FLAGS = {
+    "--dags": "my-dags",
+    "--dag-id": "birds",
+    "--repository": "team",
+    "--data": "birds.csv",
+    "--tracked-file": "data/birds.csv",
+    "--worker-image": "registry.example/team/worker:1.4",
+    "--branch": "team/data",
+}
+
+
+def check(settings: Settings) -> None:
+    assert (settings.dags, settings.dag_id) == (Path("my-dags"), "birds")
+    assert (settings.repository, settings.data) == (Path("team"), Path("birds.csv"))
+    assert (settings.tracked_file, settings.policy.branch) == ("data/birds.csv", "team/data")
+    assert settings.worker_image == "registry.example/team/worker:1.4"
+
+
+@pytest.mark.parametrize(("verb", "driven_by"), [("run", "run_once"), ("up", "bring_up")])
+def test_the_command_hands_every_flag_on(verb: str, driven_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Settings] = []
+
+    def drive(settings: Settings, *_rest: object, **_options: object) -> ExitCode:
+        seen.append(settings)
+        return ExitCode.GREEN
+
+    monkeypatch.setattr(session, driven_by, drive)
+    result = CliRunner().invoke(cli.app, [verb, *(word for pair in FLAGS.items() for word in pair)])
+    assert result.exit_code == 0, result.output
+    check(seen[0])
+
+
+class Options:
+    """Stands for pytest's own parser, which takes what argparse takes."""
+
+    def __init__(self) -> None:
+        self.parser = argparse.ArgumentParser()
+
+    def getgroup(self, _name: str, _description: str) -> Options:
+        return self
+
+    def addoption(self, name: str, **options: Any) -> None:
+        self.parser.add_argument(name, **options)
+
+    def parse(self, words: list[str]) -> Any:
+        found = vars(self.parser.parse_args(words))
+        return SimpleNamespace(getoption=lambda name: found[name.removeprefix("--").replace("-", "_")])
+
+
+def test_pytest_hands_every_flag_on() -> None:
+    options: Any = Options()
+    opened: list[Any] = []
+    plugins: Any = SimpleNamespace(register=lambda stderr, _name: opened.append(stderr))
+    plugin.pytest_addoption(options, plugins)
+    for stderr in opened:
+        stderr.stream.close()
+    check(plugin._settings(options.parse([word for pair in FLAGS.items() for word in pair])))

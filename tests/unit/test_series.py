@@ -1,0 +1,66 @@
+"""Several runs in a row are told together, and a failure among them is never lost."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from harness.errors import ExitCode, UsageError
+from harness.series import Lap, repeat, summary
+
+
+def _series(*codes: ExitCode, times: int | None = None) -> tuple[ExitCode, str, int]:
+    waiting: Iterator[ExitCode] = iter(codes)
+    ticks = iter(range(0, 1000, 10))
+    output = io.StringIO()
+    console = Console(file=output, width=100)
+    done: list[ExitCode] = []
+
+    def run() -> ExitCode:
+        done.append(next(waiting))
+        return done[-1]
+
+    code = repeat(times or len(codes), run, console, clock=lambda: float(next(ticks)))
+    return code, output.getvalue(), len(done)
+
+
+def test_a_series_of_green_runs_is_green_and_shows_its_spread() -> None:
+    code, text, _ = _series(ExitCode.GREEN, ExitCode.GREEN, ExitCode.GREEN)
+    assert code is ExitCode.GREEN
+    assert "3 of 3 runs: 3 green" in text
+    assert "min 10.0 s, median 10.0 s, max 10.0 s" in text
+
+
+def test_one_red_run_among_green_ones_makes_the_series_red_and_the_others_still_run() -> None:
+    code, text, done = _series(ExitCode.GREEN, ExitCode.VERDICT_RED, ExitCode.GREEN)
+    assert code is ExitCode.VERDICT_RED
+    assert done == 3
+    assert "3 of 3 runs: 2 green, 1 verdict red" in text
+
+
+@pytest.mark.parametrize("code", [ExitCode.INTERRUPTED, ExitCode.USAGE])
+def test_what_would_only_come_again_ends_the_series(code: ExitCode) -> None:
+    ended, text, done = _series(ExitCode.GREEN, code, ExitCode.GREEN)
+    assert ended is code
+    assert done == 2
+    assert "2 of 3 runs: 1 green, 1 " in text
+
+
+def test_a_single_run_says_nothing_of_a_series() -> None:
+    code, text, _ = _series(ExitCode.ENVIRONMENT_FAILED)
+    assert code is ExitCode.ENVIRONMENT_FAILED
+    assert text == ""
+
+
+def test_the_median_of_uneven_times_is_no_mean() -> None:
+    laps = [Lap(ExitCode.GREEN, seconds) for seconds in (40.0, 44.0, 120.0)]
+    assert summary(laps, 3)[-1] == "min 40.0 s, median 44.0 s, max 120.0 s"
+
+
+@pytest.mark.parametrize("times", [0, -1])
+def test_a_series_of_no_runs_is_a_usage_error(times: int) -> None:
+    with pytest.raises(UsageError, match="asks for no run"):
+        repeat(times, lambda: ExitCode.GREEN, Console(file=io.StringIO()))

@@ -1,0 +1,213 @@
+"""Each thing is removed in the engine that it was made in, and nothing under a live run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from harness import sweeping
+from harness.errors import CleanupFailed, EngineError, GuardError
+from harness.journal import Journal
+from harness.liveness import alive
+from harness.model import Engine
+from harness.process import Completed
+from harness.supply.engine import EngineSupply
+from harness.targets.namelock import name_held
+
+OWN = "unix:///state/engine/docker.sock"
+
+
+class Engines(EngineSupply):
+    """Engines by address: those that answer; an address with None is ours with its data gone."""
+
+    def __init__(self, answer: dict[str, bool | None], *, running: bool = False) -> None:
+        self.answer = answer
+        self.running = running
+        self.asked: list[str | None] = []
+
+    @property
+    def own_host(self) -> str:
+        return OWN
+
+    @property
+    def runs(self) -> bool:
+        return self.running
+
+    def acquire(self) -> Engine:
+        self.asked.append(None)
+        return Engine(Path("docker"), "first", ours=False, version="20.10")
+
+    def acquire_at(self, host: str) -> Engine | None:
+        self.asked.append(host)
+        found = self.answer[host]
+        if found is False:
+            raise EngineError(f"{host or 'the machine'} does not answer")
+        self.running = self.running or (found is True and host == OWN)
+        return Engine(Path("docker"), host, ours=host == OWN, version="20.10") if found else None
+
+    def release(self, *, keep: bool) -> bool:
+        assert keep
+        return False
+
+    def stop_unused(self, *, keep: bool) -> bool:
+        stopped, self.running = self.running and not keep, self.running and keep
+        return stopped
+
+
+@dataclass
+class Docker:
+    """Notes in which engine something was removed."""
+
+    removed: list[tuple[str, str]] = field(default_factory=list)
+
+    def run(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        stdin: str | bytes | None = None,
+        timeout: float = 0,
+        check: bool = True,
+        on_line: Callable[[str], None] | None = None,
+        next_step: str = "",
+    ) -> Completed:
+        words = tuple(map(str, argv))
+        said = ""
+        if words[1] == "ps":
+            said = words[-1].rpartition("=")[2] + "-node"
+        if words[1] == "rm":
+            self.removed.append(((env or {}).get("DOCKER_HOST", ""), words[-1]))
+        return Completed(words, 0, said, "", 0.0)
+
+    def pipe(
+        self,
+        source: Sequence[str | Path],
+        sink: Sequence[str | Path],
+        *,
+        timeout: float,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class State:
+    """A state folder after some runs."""
+
+    folder: Path
+    docker: Docker = field(default_factory=Docker)
+    said: list[str] = field(default_factory=list)
+
+    def journal(self, run: str) -> Journal:
+        (self.folder / "runs" / run).mkdir(parents=True, exist_ok=True)
+        return Journal(self.folder / "runs" / run / "journal.jsonl")
+
+    def cluster(self, name: str, *, run: str = "", host: str = OWN, kept: bool = False) -> Path:
+        folder = self.folder / "clusters" / name
+        folder.mkdir(parents=True)
+        (folder / "cluster.json").write_text(json.dumps({"run": run, "host": host}))
+        if kept:
+            (folder / "kept").touch()
+        if run:
+            self.journal(run).record("cluster", name, host=host, folder=str(folder))
+        return folder
+
+    def sweep(self, engines: Engines) -> int:
+        return sweeping.sweep(self.folder, engines, self.docker, say=self.said.append)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return State(tmp_path)
+
+
+def test_each_thing_is_removed_in_the_engine_that_its_journal_names(state: State) -> None:
+    state.cluster("ours", run="one")
+    state.journal("two").record("container", "preload", host="")
+    assert state.sweep(Engines({OWN: True, "": True})) == 2
+    assert sorted(state.docker.removed) == [("", "preload"), (OWN, "ours-node")]
+    assert list((state.folder / "runs").iterdir()) == []
+    assert list((state.folder / "clusters").iterdir()) == []
+
+
+def test_an_entry_of_before_without_an_engine_goes_to_the_one_that_answers(state: State) -> None:
+    state.journal("one").record("container", "preload")
+    engines = Engines({})
+    assert state.sweep(engines) == 1
+    assert engines.asked == [None]
+
+
+def test_an_engine_that_does_not_answer_is_told_of_once_and_the_journal_stays(state: State) -> None:
+    state.journal("one").record("container", "a", host="")
+    state.journal("one").record("container", "b", host="")
+    state.cluster("ours", run="two")
+    engines = Engines({OWN: True, "": False})
+    with pytest.raises(CleanupFailed, match="could not be removed") as caught:
+        state.sweep(engines)
+    assert "container a: the machine does not answer" in str(caught.value)
+    assert engines.asked.count("") == 1
+    assert state.docker.removed == [(OWN, "ours-node")]
+    assert [folder.name for folder in (state.folder / "runs").iterdir()] == ["one"]
+
+
+def test_of_an_engine_of_ours_whose_data_are_gone_only_the_folder_is_left_to_remove(state: State) -> None:
+    folder = state.cluster("ours", run="one")
+    assert state.sweep(Engines({OWN: None})) == 1
+    assert not folder.exists()
+    assert state.docker.removed == []
+
+
+def test_an_engine_that_a_killed_run_left_is_stopped_though_no_journal_names_anything(state: State) -> None:
+    engines = Engines({}, running=True)
+    assert state.sweep(engines) == 1
+    assert not engines.running
+    assert any("stopped the harness's own container engine" in text for text in state.said)
+
+
+@pytest.mark.parametrize(("host", "stays"), [(OWN, True), ("", False)])
+def test_it_stays_for_a_kept_cluster_that_is_in_it(state: State, host: str, stays: bool) -> None:  # noqa: FBT001
+    folder = state.cluster("kept", run="one", host=host, kept=True)
+    engines = Engines({}, running=True)
+    state.sweep(engines)
+    assert engines.running is stays
+    assert folder.exists()
+
+
+def test_a_cluster_that_another_run_took_over_stays_and_so_does_its_journal(state: State) -> None:
+    folder = state.cluster("shared", run="killed")
+    with name_held(folder):
+        assert state.sweep(Engines({OWN: True})) == 0
+    assert folder.exists()
+    assert state.docker.removed == []
+    assert any("another run is using the cluster shared" in text for text in state.said)
+    assert state.sweep(Engines({OWN: True})) == 1
+
+
+def test_a_run_that_lives_is_left_alone(state: State) -> None:
+    with alive(state.folder / "runs" / "live"):
+        state.journal("live").record("container", "preload", host="")
+        assert state.sweep(Engines({"": True})) == 0
+    assert state.docker.removed == []
+
+
+def test_lock_files_that_nobody_holds_are_removed(state: State) -> None:
+    (state.folder / "clusters").mkdir()
+    (state.folder / "clusters" / ".gone.lock").touch()
+    state.sweep(Engines({}))
+    assert list((state.folder / "clusters").iterdir()) == []
+
+
+def test_down_removes_a_cluster_in_its_engine_and_not_while_a_run_uses_it(state: State) -> None:
+    folder = state.cluster("kept", host="", kept=True)
+    engines = Engines({"": True})
+    with sweeping.removing(engines, state.docker, clusters=folder.parent) as remover:
+        with name_held(folder), pytest.raises(GuardError):
+            remover.cluster(folder, sweeping.host_of(folder))
+        remover.cluster(folder, sweeping.host_of(folder))
+    assert state.docker.removed == [("", "kept-node")]
+    assert not folder.exists()
