@@ -46,6 +46,9 @@ _PASSING_TAINTS: Final = (
     "node.cloudprovider.kubernetes.io/uninitialized",
     "no nodes available to schedule pods",
 )
+# The kubelet waits one second for its own copy of a ConfigMap or Secret, then says that the container cannot be made,
+# and tries again: on a busy node that passes (Kubernetes v1.34: `pkg/kubelet/util/manager/watch_based_manager.go`).
+_PASSING_MESSAGE: Final = "failed to sync "
 UNSCHEDULABLE_GRACE: Final = timedelta(seconds=20)
 
 
@@ -66,6 +69,8 @@ def fatal_reason(pod: Pod, *, now: datetime | None = None) -> str | None:
     for container, state in _container_states(status):
         where = f"pod {name}, container {container}"
         reason, message = str(state.get("reason") or ""), str(state.get("message") or "")
+        if reason == "CreateContainerConfigError" and message.startswith(_PASSING_MESSAGE):
+            continue
         if reason in _WAITING:
             return _sentence(where, reason, message or _how_it_ended(status, container), _WAITING[reason])
         if reason in _TERMINATED:

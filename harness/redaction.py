@@ -42,18 +42,18 @@ _WRAPPED = re.compile(r"[A-Za-z0-9+/_-]{40}\s*\n\s*[A-Za-z0-9+/_-]")
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """The forms of the values learned so far, longest first.
+class _Forms:
+    """The forms of one value.
 
     Attributes:
-        literals: As they stand in the text.
-        encoded: Forms with a choice at each character (URL encoding).
+        literals: As they stand in the text, longest first.
+        encoded: With a choice at each character (URL encoding).
         wrapped: Base64 with line ends anywhere inside.
     """
 
-    literals: tuple[str, ...] = ()
-    encoded: tuple[re.Pattern[str], ...] = ()
-    wrapped: tuple[re.Pattern[str], ...] = ()
+    literals: tuple[str, ...]
+    encoded: re.Pattern[str]
+    wrapped: tuple[re.Pattern[str], ...]
 
 
 @dataclass(slots=True)
@@ -62,7 +62,8 @@ class Redactor:
 
     # Never in its own representation: test runners show that of every argument of a function that failed.
     _secrets: set[str] = field(default_factory=set, repr=False)
-    _known: _Known = field(default_factory=_Known, repr=False)
+    # Longest value first: one inside another must not tear it, in whatever form, and leave its rest.
+    _known: tuple[_Forms, ...] = field(default=(), repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def learn(self, *secrets: str) -> None:
@@ -82,34 +83,32 @@ class Redactor:
                 self._secrets.update(
                     line for line in secret.splitlines() if len(line) >= _SHORTEST_LINE and not line.startswith("-----")
                 )
-            longest_first = sorted(self._secrets, key=len, reverse=True)
-            cores = sorted({core for secret in longest_first for core in _base64_cores(secret)}, key=len, reverse=True)
-            literals = {form for secret in longest_first for form in _literal_forms(secret)}.union(cores)
-            self._known = _Known(
-                literals=tuple(sorted(literals, key=len, reverse=True)),
-                encoded=tuple(_url_encoded(secret) for secret in longest_first),
-                wrapped=tuple(re.compile(r"\s*".join(map(re.escape, core))) for core in cores),
-            )
+            self._known = tuple(_forms(secret) for secret in sorted(self._secrets, key=len, reverse=True))
 
     def text(self, text: str) -> str:
         """The text with every known secret replaced by `MASK`."""
-        known = self._known
-        for literal in known.literals:
-            text = text.replace(literal, MASK)
-        if "%" in text or "+" in text:
-            for pattern in known.encoded:
-                text = pattern.sub(MASK, text)
-        if _WRAPPED.search(text):
-            for pattern in known.wrapped:
-                text = pattern.sub(MASK, text)
+        may_be_encoded, may_be_wrapped = "%" in text or "+" in text, _WRAPPED.search(text) is not None
+        for forms in self._known:
+            for literal in forms.literals:
+                text = text.replace(literal, MASK)
+            if may_be_encoded:
+                text = forms.encoded.sub(MASK, text)
+            if may_be_wrapped:
+                for pattern in forms.wrapped:
+                    text = pattern.sub(MASK, text)
         for shape, mask in _SHAPES:
             text = shape.sub(mask, text)
         return text
 
 
-def _literal_forms(secret: str) -> set[str]:
-    in_hex = secret.encode().hex()
-    return {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], in_hex, in_hex.upper()}
+def _forms(secret: str) -> _Forms:
+    in_hex, cores = secret.encode().hex(), _base64_cores(secret)
+    in_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    return _Forms(
+        literals=tuple(sorted({secret, *in_json, in_hex, in_hex.upper(), *cores}, key=len, reverse=True)),
+        encoded=_url_encoded(secret),
+        wrapped=tuple(re.compile(r"\s*".join(map(re.escape, core))) for core in cores),
+    )
 
 
 def _url_encoded(secret: str) -> re.Pattern[str]:

@@ -95,10 +95,9 @@ class Waiter:
         """
         limit = timeout * self.patience
         deadline = self.clock.monotonic() + limit
-        described = "never answered"
+        cause: Exception | None
         reported: str | None = None
         streak = 0
-        cause: Exception | None = None
         while True:
             last_round = self.clock.monotonic() >= deadline
             try:

@@ -5,6 +5,7 @@ Pods, claims and events are the API server's JSON (camelCase keys).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -16,6 +17,8 @@ JsonObject = Mapping[str, Any]
 # A cause is looked for in the end of a log: what ended a program stands there.
 _LOG_TAIL: Final = 200_000
 _MOST_ERRORS: Final = 30
+# Airflow asks a pod that is gone for its log, says that its name cannot be resolved, and shows the log it has.
+_HARMLESS: Final = re.compile(r"^.*could not read served logs.*$", re.IGNORECASE | re.MULTILINE)
 
 
 class Source(IntEnum):
@@ -74,7 +77,7 @@ class Evidence:
         for event in self.events:
             yield from _of_event(event, well)
         for where, text in self.logs.items():
-            yield Observation(Source.LOG, where, "", text[-_LOG_TAIL:])
+            yield Observation(Source.LOG, where, "", _HARMLESS.sub("", text[-_LOG_TAIL:]))
 
 
 def tree(error: BaseException) -> Iterator[BaseException]:

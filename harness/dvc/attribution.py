@@ -7,7 +7,7 @@ and not judged.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from harness.dvc.evidence import Expectation
 from harness.dvc.repository import Commit
@@ -29,27 +29,21 @@ def final_commit(commits: Sequence[Commit], expectation: Expectation) -> Commit 
     return own[-1] if own else None
 
 
-def first_parents(commits: Sequence[Commit], tip: str) -> tuple[str, ...]:
-    """The branch's own line, from its tip back as far as the given commits go."""
+def first_parents(commits: Sequence[Commit], tip: str | None) -> tuple[str, ...]:
+    """The branch's own line, from its tip (None: it has none) back as far as the given commits go."""
     by_sha = {commit.sha: commit for commit in commits}
     line: list[str] = []
-    sha: str | None = tip
-    while sha in by_sha:
-        commit = by_sha[sha]
+    while tip in by_sha:
+        commit = by_sha[tip]
         line.append(commit.sha)
-        sha = commit.parents[0] if commit.parents else None
+        tip = commit.parents[0] if commit.parents else None
     return tuple(line)
 
 
-def descends(commit: Commit, ancestors: Collection[str], commits: Sequence[Commit]) -> bool:
-    """Whether one of `ancestors` is reached from a commit by way of the given commits."""
-    by_sha = {other.sha: other for other in commits}
-    todo, seen = list(commit.parents), set[str]()
-    while todo:
-        sha = todo.pop()
-        if sha in ancestors:
-            return True
-        if sha in by_sha and sha not in seen:
-            seen.add(sha)
-            todo.extend(by_sha[sha].parents)
-    return False
+def descends(commit: Commit, ancestor: str, commits: Sequence[Commit]) -> bool:
+    """Whether `ancestor` is reached from a commit by way of the given commits (parents before children)."""
+    line = {ancestor}
+    for other in commits:
+        if not line.isdisjoint(other.parents):
+            line.add(other.sha)
+    return not line.isdisjoint(commit.parents)

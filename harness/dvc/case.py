@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -87,7 +88,7 @@ def read_pointer(
     if data is None:
         return Reading(None, f"there is no file {path}", nothing)
     try:
-        lock = path.rsplit("/", maxsplit=1)[-1] == "dvc.lock"
+        lock = posixpath.basename(path) == "dvc.lock"
         pointer = parse_lock(data, path=path) if lock else parse_pointer(data, path=path, tracked=tracked)
     except PointerError as error:
         return Reading(None, str(error), nothing)

@@ -12,7 +12,7 @@ import posixpath
 import re
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -60,9 +60,9 @@ class Output:
 
     Attributes:
         path: Path in the repository.
-        md5: 32 lower-case hexadecimal digits, without `.dir`; None only where `files` stands in its place.
+        md5: 32 lower-case hexadecimal digits, without `.dir`; empty only where `files` stands in its place.
         size: Bytes, of a folder the sum of its files; None if not stated.
-        hash_name: "md5", or None for a legacy output.
+        legacy: Whether it follows the layout and hashing of DVC 2 (it names no `hash`).
         is_dir: Whether it is a folder.
         nfiles: Number of files in the folder, if stated.
         remote: Name of the remote that this output is bound to; None for the default remote.
@@ -72,20 +72,15 @@ class Output:
     """
 
     path: str
-    md5: str | None
+    md5: str
     size: int | None
-    hash_name: Literal["md5"] | None
+    legacy: bool
     is_dir: bool
     nfiles: int | None = None
     remote: str | None = None
     version: Version | None = None
     files: tuple[Member, ...] | None = None
     pushed: bool = True
-
-    @property
-    def legacy(self) -> bool:
-        """Whether it follows the layout and hashing of DVC 2."""
-        return self.hash_name is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +102,7 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            key = self.construct_object(key_node)
             if not isinstance(key, Hashable):
                 raise PointerError(f"a key is not a plain word (line {key_node.start_mark.line + 1})")
             if key in seen:
@@ -174,17 +169,19 @@ def is_pointer_path(path: str) -> bool:
 
 def _load(data: bytes) -> object:
     try:
-        text = data.decode("utf-8")
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise PointerError(f"it is not UTF-8 text ({error.reason} at byte {error.start})") from None
     try:
         # A subclass of SafeLoader, so it builds plain values only.
         document: object = yaml.load(text, Loader=_StrictLoader)  # noqa: S506
+    except PointerError:
+        raise
     except yaml.YAMLError as error:
         raise PointerError(f"it is not YAML ({_one_line(error)})") from None
     except (ValueError, RecursionError) as error:
         # PyYAML builds dates and integers with Python's own constructors, which refuse some that look like them.
-        raise error if isinstance(error, PointerError) else PointerError(f"it is not YAML ({error})") from None
+        raise PointerError(f"it is not YAML ({error})") from None
     if document is None:
         raise PointerError("it is empty")
     return document
@@ -196,7 +193,7 @@ def _output(entry: Mapping[str, object], folder: str) -> Output:
     if hash_name not in (None, "md5"):
         raise PointerError(f"{path}: 'hash' is {hash_name!r}; only md5 is known")
     files = _files(entry["files"], path) if "files" in entry else None
-    md5, is_dir = None, files is not None
+    md5, is_dir = "", files is not None
     if "md5" in entry or files is None:
         md5, named_dir = _md5(entry.get("md5"), path)
         is_dir = is_dir or named_dir
@@ -210,7 +207,7 @@ def _output(entry: Mapping[str, object], folder: str) -> Output:
         path=path,
         md5=md5,
         size=_count(entry, "size", path),
-        hash_name="md5" if hash_name == "md5" else None,
+        legacy=hash_name is None,
         is_dir=is_dir,
         nfiles=nfiles,
         remote=remote,
@@ -249,7 +246,7 @@ def _count(entry: Mapping[str, object], key: str, path: str) -> int | None:
     if value is None and key not in entry:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise PointerError(f"{path}: {key!r} is {_kind(value)}, not a number")
+        raise PointerError(f"{path}: {key!r} is {_kind(value)}, not a whole number")
     if value < 0:
         raise PointerError(f"{path}: {key!r} is negative")
     return value
@@ -314,11 +311,18 @@ def _mapping(value: object, what: str) -> Mapping[str, object]:
 
 
 def _kind(value: object) -> str:
-    names = {type(None): "empty", bool: "true/false", int: "a number", float: "a number", str: "text", list: "a list"}
+    names = {
+        type(None): "empty",
+        bool: "true/false",
+        int: "a number",
+        float: "a decimal number",
+        str: "text",
+        list: "a list",
+    }
     return names.get(type(value), "a mapping" if isinstance(value, dict) else f"a {type(value).__name__}")
 
 
 def _one_line(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or "unreadable"
-    return f"{problem}, line {mark.line + 1}" if mark is not None else " ".join(str(problem).split())
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem}, line {error.problem_mark.line + 1}"
+    return " ".join(str(error).split())

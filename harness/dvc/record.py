@@ -117,14 +117,13 @@ def write_verdict(path: Path, verdict: Verdict, facts: RunFacts, redactor: Redac
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(verdict_document(verdict, facts, redactor), indent=2, ensure_ascii=False)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(f"{text}\n", encoding="utf-8")
+    draft.write_bytes(f"{text}\n".encode())
     draft.replace(path)
 
 
 def verdict_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of `verdict.json`."""
-    text = resources.files("harness.dvc").joinpath("verdict.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
+    schema: dict[str, Any] = json.loads(resources.files("harness.dvc").joinpath("verdict.schema.json").read_bytes())
     return schema
 
 

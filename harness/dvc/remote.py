@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.dvc.pointer import Output, Pointer, PointerError, Version, check_relpath
+from harness.dvc.pointer import Member, Output, Pointer, PointerError, Version, check_relpath
 
 _SECTION = re.compile(r"""'?remote\s+"(?P<name>[^"]+)"'?""")
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -159,10 +159,10 @@ def parse_config(data: bytes) -> RemoteConfig:
     Raises:
         RemoteError: It cannot be read.
     """
-    parser = configparser.ConfigParser(interpolation=None, strict=False, inline_comment_prefixes=("#",))
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",))
     try:
         # DVC's reader gives indentation no meaning; configparser would take it for a continued value.
-        parser.read_string("\n".join(line.strip() for line in data.decode("utf-8").splitlines()))
+        parser.read_string("\n".join(line.strip() for line in data.decode().splitlines()))
     except (UnicodeDecodeError, configparser.Error) as error:
         raise RemoteError(f"it cannot be read ({' '.join(str(error).split())})") from None
     sections: dict[str, dict[str, str]] = {}
@@ -221,8 +221,11 @@ def name_objects(pointer: Pointer, config: RemoteConfig, manifests: Mapping[Addr
         if not out.pushed:
             continue
         try:
-            if out.version is not None or out.files is not None:
-                objects.extend(_versioned(out, config))
+            if out.files is not None:
+                objects.extend(_members_at_versions(out, out.files, config))
+                continue
+            if out.version is not None:
+                objects.append(_at_version(out.path, out.md5, out.size, out.version, config, legacy=out.legacy))
                 continue
             remote = config.remote(out.remote)
         except RemoteError as error:
@@ -248,8 +251,6 @@ def name_objects(pointer: Pointer, config: RemoteConfig, manifests: Mapping[Addr
 
 
 def _content_addressed(out: Output, remote: Remote) -> NamedObject:
-    if out.md5 is None:
-        raise RemoteError("the pointer has no md5 for it")
     key = object_key(remote.prefix, out.md5, legacy=out.legacy, is_dir=out.is_dir)
     return NamedObject(
         label=f"{out.path}/" if out.is_dir else out.path,
@@ -266,13 +267,9 @@ def _member(out: Output, remote: Remote, relpath: str, md5: str) -> NamedObject:
     return NamedObject(f"{out.path}/{relpath}", Address(remote.bucket, key), md5, None, out.legacy)
 
 
-def _versioned(out: Output, config: RemoteConfig) -> list[NamedObject]:
-    if out.files is None:
-        if out.md5 is None or out.version is None:
-            raise RemoteError("the pointer has neither a version nor files for it")
-        return [_at_version(out.path, out.md5, out.size, out.version, config, legacy=out.legacy)]
+def _members_at_versions(out: Output, files: tuple[Member, ...], config: RemoteConfig) -> list[NamedObject]:
     named = []
-    for member in out.files:
+    for member in files:
         if member.version is None:
             raise RemoteError(f"the pointer has no version id for its file {member.relpath}: dvc push did not happen")
         label = f"{out.path}/{member.relpath}"
@@ -289,5 +286,5 @@ def _at_version(
 
 
 def _unquote(value: str) -> str:
-    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in ("'", '"')
     return value[1:-1] if quoted else value

@@ -16,8 +16,6 @@ from decimal import Decimal
 from itertools import zip_longest
 from typing import Any
 
-from harness.dvc.bucket import CHUNK_BYTES
-
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
 _SHOWN_CELLS = 6
 
@@ -90,7 +88,7 @@ class _Chunks(io.RawIOBase):
 
 
 def _rows(chunks: Iterable[bytes], which: str) -> Iterator[list[str]]:
-    text = io.TextIOWrapper(io.BufferedReader(_Chunks(chunks), CHUNK_BYTES), encoding="utf-8-sig", newline="")
+    text = io.TextIOWrapper(io.BufferedReader(_Chunks(chunks)), encoding="utf-8-sig", newline="")
     try:
         yield from (row for row in csv.reader(text, strict=True) if row)
     except (csv.Error, UnicodeDecodeError) as error:
@@ -98,10 +96,13 @@ def _rows(chunks: Iterable[bytes], which: str) -> Iterator[list[str]]:
 
 
 def _same(before: list[str], after: list[str]) -> bool:
-    return len(before) == len(after) and all(
-        left == right or (_NUMBER.fullmatch(left) and _NUMBER.fullmatch(right) and Decimal(left) == Decimal(right))
-        for left, right in zip(before, after, strict=True)
-    )
+    return len(before) == len(after) and all(map(_same_cell, before, after))
+
+
+def _same_cell(left: str, right: str) -> bool:
+    if left == right:
+        return True
+    return bool(_NUMBER.fullmatch(left) and _NUMBER.fullmatch(right)) and Decimal(left) == Decimal(right)
 
 
 def _shown(row: list[str] | None) -> str:

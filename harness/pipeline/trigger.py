@@ -22,7 +22,9 @@ from harness.wait import Waiter
 
 FINISHED: Final = frozenset({"success", "failed"})
 _LOST: Final = frozenset({"failed", "upstream_failed"})
-_TAIL_LINES: Final = 30
+# Of each log, for the reader of an error: whole logs are in the evidence folder. Airflow's own lines are long JSON.
+_TAIL_LINES: Final = 12
+_LINE_CHARACTERS: Final = 300
 
 
 class RunApi(Protocol):
@@ -200,7 +202,7 @@ def failure_report(api: RunApi, follower: Follower, outcome: DagRunOutcome) -> d
             lines = api.task_logs(outcome.dag_id, outcome.run_id, task.task_id, try_number=max(task.try_number, 1))
         except EnvironmentFailed as error:
             lines = (error.message,)
-        report[f"log of task {task.task_id}"] = "\n".join(lines[-_TAIL_LINES:]) or "empty"
+        report[f"log of task {task.task_id}"] = "\n".join(_tail(lines)) or "empty"
     return {**report, **pod_report(follower)}
 
 
@@ -210,11 +212,16 @@ def pod_report(follower: Follower) -> dict[str, str]:
     for name, pod in follower.evidence().items():
         if pod.phase == "Succeeded":
             continue
-        tails = [
-            f"[{container}] {line}" for container, lines in follower.logs(name).items() for line in lines[-_TAIL_LINES:]
-        ]
+        tails = [f"[{container}] {line}" for container, lines in follower.logs(name).items() for line in _tail(lines)]
         report[f"pod {name} ({pod.role} of {pod.task_id}, {pod.phase})"] = "\n".join(tails) or "no log"
     return report
+
+
+def _tail(lines: Sequence[str]) -> list[str]:
+    """The last lines of a log, the long ones cut."""
+    return [
+        line if len(line) <= _LINE_CHARACTERS else f"{line[: _LINE_CHARACTERS - 3]}..." for line in lines[-_TAIL_LINES:]
+    ]
 
 
 def _final_state(api: RunApi, dag_id: str, run_id: str, waiter: Waiter) -> str:

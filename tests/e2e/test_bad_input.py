@@ -88,19 +88,18 @@ def test_a_dag_id_that_does_not_exist_ends_the_wait_with_the_ids_that_do(
 
 
 @pytest.mark.parametrize(
-    ("image", "policy", "reason", "advice"),
+    ("image", "reason", "advice"),
     [
         # Port 9 of the node's own loopback: refused at once, and nothing leaves the node.
-        ("127.0.0.1:9/nobody/has-this:1", "IfNotPresent", "ErrImagePull", "name, tag and platform must match"),
-        ("nobody/has-this:1", "Never", "ErrImageNeverPull", "the image is not in the node: load it"),
-        ("Not/A/Reference:1", "IfNotPresent", "InvalidImageName", "correct the image reference"),
+        ("127.0.0.1:9/nobody/has-this:1", "ErrImagePull", "name, tag and platform must match"),
+        ("Not/A/Reference:1", "InvalidImageName", "correct the image reference"),
     ],
 )
 def test_an_image_that_cannot_be_had_ends_the_wait_for_its_pod(
-    environment: Environment, ready: Ready, image: str, policy: str, reason: str, advice: str
+    environment: Environment, ready: Ready, image: str, reason: str, advice: str
 ) -> None:
     manifest, container = _pod("image")
-    container.update(image=image, imagePullPolicy=policy)
+    container.update(image=image)
     with within(environment, _SEEN_WITHIN):
         fault = _fault(environment, ready, manifest)
 

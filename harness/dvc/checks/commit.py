@@ -24,7 +24,8 @@ def _grew(case: Case) -> Finding:
         return Finding(passed=True, expected=f"no branch {branch}, as before", found="none")
     if after is None:
         what = "is gone" if before.tip else "was never created"
-        where = f"; the run's commit is only on {_astray(case)}" if _astray(case) else ""
+        astray = _astray(case)
+        where = f"; the run's commit is only on {astray}" if astray else ""
         return Finding(False, expected, "no such branch", f"the branch {branch} {what}{where}.")
     if not case.evidence.grew:
         return Finding(
@@ -68,9 +69,8 @@ def _none(case: Case) -> Finding:
 
 
 def _parent(case: Case) -> Finding:
-    tip = case.evidence.tip
     base = case.evidence.before.tip or case.expectation.seeded.sha
-    line = first_parents(case.evidence.commits, tip) if tip else ()
+    line = first_parents(case.evidence.commits, case.evidence.tip)
     merges_allowed = case.expectation.policy.merge_commits
     expected = f"on top of the branch's tip just before the push ({base[:10]}, or a rival's commit on it)"
     problems = []
@@ -80,7 +80,7 @@ def _parent(case: Case) -> Finding:
                 problems.append(f"{commit.sha[:10]} is a merge, which the policy does not allow")
         elif not commit.parents:
             problems.append(f"{commit.sha[:10]} has no parent, so it carries no history")
-        elif not descends(commit, {base}, case.evidence.commits):
+        elif not descends(commit, base, case.evidence.commits):
             problems.append(f"{commit.sha[:10]} was made on {commit.parents[0][:10]}, which is older than {base[:10]}")
         elif commit.sha not in line and not merges_allowed:
             problems.append(

@@ -15,7 +15,7 @@ _SHOWN = 5
 def _present(case: Case) -> Finding:
     named = case.named
     expected = f"{len(named.objects)} object{'s' * (len(named.objects) != 1)} where the pointer's layout puts them"
-    problems = [f"{problem}" for problem in named.problems]
+    problems = list(named.problems)
     problems += [_missing(case, wanted) for wanted in named.objects if wanted.address not in case.evidence.digests]
     problems += [
         f"the folder manifest at {address} could not be read"
@@ -36,7 +36,7 @@ def _missing(case: Case, wanted: NamedObject) -> str:
     )
     if wanted.address in case.evidence.deleted:
         return f"{start}: it was there, and a delete marker hides it"
-    seen = case.evidence.sightings.get(wanted.address, ())
+    seen = case.evidence.sightings.get(wanted.address)
     if seen:
         return f"{start}: dvc push went elsewhere, an object of that name is at {', '.join(seen)}"
     return f"{start}: dvc push did not happen or went elsewhere"
@@ -62,7 +62,7 @@ def _size(case: Case) -> Finding:
     problems, expected, found = [], [], []
     for out in outs:
         files = [wanted for wanted in case.named.objects if not wanted.manifest and _inside(wanted.label, out)]
-        if not out.pushed or not files:
+        if not files:
             continue
         total = sum(case.evidence.digests[wanted.address].size for wanted in files)
         found.append(f"{out.path}: {total} bytes in {len(files)} file{'s' * (len(files) != 1)}")

@@ -7,7 +7,7 @@ from typing import Final
 from harness.dvc.case import Case
 from harness.dvc.checks.commit import changes
 from harness.dvc.evidence import Expectation
-from harness.dvc.pointer import Output
+from harness.dvc.pointer import Output, Pointer
 from harness.dvc.rules import Finding, Rule
 
 
@@ -40,7 +40,7 @@ def _new(case: Case) -> Finding:
 
 def _unchanged(case: Case) -> Finding:
     before, after = _tracked(case)
-    old = _identity(before) if before is not None else "no pointer"
+    old = _identity(before)
     same = before is not None and _content(before) == _content(after)
     why = f"nothing was to change, yet the pointer went from {old} to {_identity(after)}."
     return Finding(same, old, _identity(after), "" if same else why)
@@ -65,8 +65,11 @@ def _remote(case: Case) -> Finding:
 
 def _tracked(case: Case) -> tuple[Output | None, Output | None]:
     tracked = case.expectation.tracked_file
-    before, after = case.before.pointer, case.after.pointer
-    return before.covering(tracked) if before else None, after.covering(tracked) if after else None
+    return _covering(case.before.pointer, tracked), _covering(case.after.pointer, tracked)
+
+
+def _covering(pointer: Pointer | None, tracked: str) -> Output | None:
+    return pointer.covering(tracked) if pointer is not None else None
 
 
 def _outs(case: Case) -> tuple[Output, ...]:
@@ -81,8 +84,8 @@ def _content(out: Output | None) -> object:
 
 def _identity(out: Output | None) -> str:
     if out is None:
-        return "nothing"
-    if out.md5 is None:
+        return "no pointer"
+    if not out.md5:
         return f"{out.path}, a folder of {len(out.files or ())} files"
     return f"md5 {out.md5}{'.dir' if out.is_dir else ''}{' (legacy)' if out.legacy else ''}"
 

@@ -47,7 +47,7 @@ def test_the_program_is_new_enough(helm_program: Path, home: Path) -> None:
 def test_values_merge_as_helm_merges_them(helm_program: Path, home: Path, tmp_path: Path) -> None:
     chart = tmp_path / "echo"
     (chart / "templates").mkdir(parents=True)
-    (chart / "Chart.yaml").write_text("apiVersion: v2\nname: echo\nversion: 0.1.0\n", encoding="utf-8")
+    (chart / "Chart.yaml").write_text("apiVersion: v2\nname: airflow\nversion: 0.1.0\n", encoding="utf-8")
     (chart / "values.yaml").write_text("a: {x: 1, y: 2, z: 3}\nb: {x: 1}\nc: [1]\nd: {x: 1}\n", encoding="utf-8")
     (chart / "templates" / "echo.yaml").write_text("kind: Echo\nvalues: {{ .Values | toJson }}\n", encoding="utf-8")
     files = []

@@ -99,10 +99,45 @@ def test_a_secret_inside_another_leaves_no_rest_of_the_longer_one() -> None:
     assert shown == f"a {MASK} b {MASK}"
 
 
+@pytest.mark.parametrize("longer", ["aa hunter22+more", "zz hunter22+more", "hunter22+and more", 'a"hunter22%b\\'])
+def test_a_secret_inside_another_leaves_no_rest_of_the_longer_one_in_any_form(longer: str) -> None:
+    made = redactor("hunter22", longer)
+    forms = [longer, urllib.parse.quote(longer), json.dumps(longer)[1:-1], longer.encode().hex()]
+    # Text around it that has a percent sign and wrapped base64, so that every way of looking is tried.
+    around = f"100 % {'QUFB' * 12}\n{'QUFB' * 12}"
+    for form in forms:
+        assert made.text(f"{around} <{form}>") == f"{around} <{MASK}>"
+
+
+def test_a_secret_inside_another_leaves_no_rest_of_it_in_wrapped_base64() -> None:
+    # Multiples of three bytes, so that nothing of the secret shares a character with its neighbours.
+    longer = "zzz/hunter22/hunter22/no"
+    encoded = base64.b64encode(b"x" * 45 + longer.encode() + b"y" * 45).decode()
+    for width in range(44, 100, 4):
+        lines = "\n".join(encoded[start : start + width] for start in range(0, len(encoded), width))
+        left = redactor("hunter22", longer, "nter22/no").text(lines).replace("\n", "")
+        assert left == "eHh4" * 15 + MASK + "eXl5" * 15
+
+
+def test_the_whole_of_a_secret_in_base64_is_masked() -> None:
+    encoded = base64.b64encode(b"correct-horse!!").decode()
+    assert redactor("correct-horse!!").text(f"<{encoded}>") == f"<{MASK}>"
+
+
+@pytest.mark.parametrize("quoted", ["gr%C3%BCnau-geheim", "gr%c3%bcnau%2Dgeheim", "grünau%2dgeheim"])
+def test_a_character_of_several_bytes_is_found_in_url_encoding(quoted: str) -> None:
+    assert redactor("grünau-geheim").text(f"<{quoted}>") == f"<{MASK}>"
+
+
+def test_a_plus_stands_for_a_space_only() -> None:
+    assert redactor("two words").text("two+words two-words") == f"{MASK} two-words"
+    assert redactor("abcdefgh").text("+bcdefgh") == "+bcdefgh"
+
+
 def test_each_line_of_a_key_file_is_masked_by_itself() -> None:
-    pem = "-----BEGIN X-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASCBKcwggSjAgEAAoIBAQC7\n-----END X-----\n"
-    shown = redactor(pem).text("log: EFAASCBKcwggSjAgEAAoIBAQC7 end")
-    assert shown == f"log: {MASK} end"
+    pem = "-----BEGIN SECRETS-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASCBKcwggSjAg\nEFAASCBKcwggSjA\n-----END X-----\n"
+    shown = redactor(pem).text("-----BEGIN SECRETS----- EFAASCBKcwggSjAg EFAASCBKcwggSjA end")
+    assert shown == f"-----BEGIN SECRETS----- {MASK} EFAASCBKcwggSjA end"
 
 
 @pytest.mark.parametrize("secret", ["", "short", "1234567", "redacted", "[redacte"])

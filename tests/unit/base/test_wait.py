@@ -184,3 +184,16 @@ def test_the_system_clock_passes_time() -> None:
     before = SYSTEM_CLOCK.monotonic()
     SYSTEM_CLOCK.sleep(0.01)
     assert SYSTEM_CLOCK.monotonic() - before >= 0.01
+
+
+def test_a_wait_without_advice_gives_none() -> None:
+    with pytest.raises(WaitTimeout) as caught:
+        Waiter(clock=FakeClock()).until("x", lambda: 0, ready=bool, timeout=1)
+    assert caught.value.next_step == ""
+
+
+def test_the_first_state_is_reported_even_if_its_description_is_empty() -> None:
+    seen: list[str] = []
+    waiter = Waiter(clock=FakeClock(), on_change=lambda _what, state: seen.append(state))
+    waiter.until("x", states(["", "z"]), ready=lambda s: s == "z", timeout=60)
+    assert seen == [""]

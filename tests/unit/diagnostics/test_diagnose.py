@@ -242,3 +242,13 @@ def test_a_sign_that_fits_everything_is_refused() -> None:
 def test_long_words_are_shortened() -> None:
     (found, *_) = diagnose(Evidence(logs={PUSH: "Unable to locate credentials " + "x" * 1000}))
     assert len(found.what) < 400
+
+
+def test_that_airflow_cannot_ask_a_finished_pod_for_its_log_is_no_cause() -> None:
+    """Seen in every task log that is read after its pod has gone."""
+    gone = (
+        "Could not read served logs: HTTPConnectionPool(host='pull-data-4bc1uys7', port=8793): Max retries exceeded "
+        'with url: /log/x (Caused by NameResolutionError("Failed to resolve: [Errno -2] Name or service not known"))'
+    )
+    assert best(Evidence(logs={"task r/pull_data/try 1": f"{gone}\nall is well\n"})) == UNKNOWN
+    assert best(Evidence(logs={"task r/pull_data/try 1": f"{gone}\nfatal: Could not resolve host: git\n"})) == "DNS"

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from harness.dvc import Address, Commit, Digest, Evidence, Expectation, Reproduction, Snapshot
+from harness.dvc import Address, Commit, Digest, Evidence, Expectation, Reproduction, Snapshot, judge
 from harness.dvc.table import TableComparison
 from harness.model import DagRunOutcome, PodEvidence, Seeded, TaskOutcome
 from harness.settings import Policy
 
 Facts = tuple[Expectation, Evidence]
+# What a check tells: whether it passed, what it expected, what it found, why it did not pass.
+Told = tuple[bool, str, str, str]
 
 BUCKET, PREFIX, TRACKED = "bucket", "runs/r1", "datasets/penguins.csv"
-SEED, NEW = "a" * 40, "b" * 40
+SEED, NEW, RIVAL, SIDE = "a" * 40, "b" * 40, "c" * 40, "d" * 40
 OLD_BYTES, NEW_BYTES = b"id,mass\r\n1,20\r\n", b"id,mass\r\n1,20\r\n2,30\r\n"
 CONFIG = f"[core]\n    remote = store\n['remote \"store\"']\n    url = s3://{BUCKET}/{PREFIX}\n".encode()
 IMAGE = f"sha256:{'1' * 64}"
 TASKS = ("pull_data", "modify_data", "push_data")
 AUTHOR = "airflow@example.invalid"
+POINTER = f"{TRACKED}.dvc"
 
 
 def digest_of(data: bytes) -> Digest:
@@ -100,6 +105,63 @@ def facts(*, changes: bool = True, old_legacy: bool = False, new_legacy: bool = 
         pods=tuple(pods),
     )
     return expectation, evidence
+
+
+def given(
+    *,
+    changes: bool = True,
+    policy: Mapping[str, Any] | None = None,
+    expect: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
+    **after: Any,
+) -> Facts:
+    """The facts on which everything agrees, but for what is given."""
+    expectation, evidence = facts(changes=changes, **(policy or {}))
+    snapshot = replace(evidence.before, **(before or {}))
+    return replace(expectation, **(expect or {})), replace(evidence, before=snapshot, **after)
+
+
+def told(check_id: str, facts: Facts) -> Told:
+    (check,) = [check for check in judge(*facts).checks if check.id == check_id]
+    assert check.evaluated, check.explanation
+    return check.passed, check.expected, check.found, check.explanation
+
+
+class Folder:
+    """A tracked folder in one version: its pointer, its manifest, its objects."""
+
+    PATH = "datasets/all"
+
+    def __init__(self, members: Mapping[str, bytes], *, stated: str = "") -> None:
+        files = [{"md5": digest_of(data).md5, "relpath": name} for name, data in members.items()]
+        manifest = json.dumps(files).encode()
+        self.md5 = digest_of(manifest).md5
+        self.address = Address(BUCKET, f"{PREFIX}/files/md5/{self.md5[:2]}/{self.md5[2:]}.dir")
+        self.manifests = {self.address: manifest}
+        self.digests = {address_of(data, legacy=False): digest_of(data) for data in members.values()}
+        self.digests[self.address] = digest_of(manifest)
+        self.listing = {address.key: digest.size for address, digest in self.digests.items()}
+        size = sum(map(len, members.values()))
+        stated = stated or f"  size: {size}\n  nfiles: {len(members)}\n"
+        self.pointer = f"outs:\n- md5: {self.md5}.dir\n{stated}  hash: md5\n  path: all\n".encode()
+        self.files = {f"{self.PATH}/{name}": digest_of(data) for name, data in members.items()}
+
+
+def folder_facts(old: Folder, new: Folder, **after: Any) -> Facts:
+    """A run that takes a tracked folder from one version to the next."""
+    path = f"{Folder.PATH}.dvc"
+    before = {"pointer": old.pointer, "listing": old.listing, "digests": old.digests, "manifests": old.manifests}
+    changed: dict[str, Any] = {
+        "commits": (commit(NEW, SEED, paths=(path,)),),
+        "pointers": {path: new.pointer},
+        "tip_pointer": new.pointer,
+        "listing": old.listing | new.listing,
+        "digests": old.digests | new.digests,
+        "manifests": old.manifests | new.manifests,
+        "reproduction": Reproduction(0, "", new.files),
+        "table": None,
+    }
+    return given(policy={"new_rows": None}, expect={"tracked_file": Folder.PATH}, before=before, **(changed | after))
 
 
 @pytest.fixture(scope="session")

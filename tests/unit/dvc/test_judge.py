@@ -9,22 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.dvc import Address, Astray, Commit, Digest, Evidence, Expectation, Reproduction, RivalPointer, judge
+from harness.dvc import Address, Astray, Check, Commit, Digest, Evidence, Reproduction, RivalPointer, judge
 from harness.dvc.table import TableComparison
 
-Facts = tuple[Expectation, Evidence]
+from .conftest import NEW, POINTER, RIVAL, SEED, SIDE, Facts, Folder, commit
+
 GreenFacts = Callable[..., Facts]
 Corruption = Callable[[Evidence], Evidence]
 
-SEED, NEW, RIVAL, SIDE = "a" * 40, "b" * 40, "c" * 40, "d" * 40
-POINTER = "datasets/penguins.csv.dvc"
 OTHER_MD5 = "0" * 32
-
-
-def commit(
-    sha: str, *parents: str, email: str = "airflow@example.invalid", paths: tuple[str, ...] = (POINTER,)
-) -> Commit:
-    return Commit(sha, parents, "Airflow", email, f"commit {sha[0]}", paths)
 
 
 def merge(sha: str, *parents: str) -> Commit:
@@ -259,8 +252,9 @@ def test_a_check_that_cannot_be_evaluated_says_because_of_which(green_facts: Gre
     expectation, evidence = green_facts()
     verdict = judge(expectation, without_new_object(evidence))
     check = next(check for check in verdict.checks if check.id == "object.bytes")
-    assert (check.passed, check.evaluated) == (False, False)
-    assert check.explanation == "not evaluated because object.present did not pass"
+    why = "not evaluated because object.present did not pass"
+    title = "its bytes hash to the pointer's md5"
+    assert check == Check("object.bytes", title, passed=False, expected="", found="", explanation=why, evaluated=False)
 
 
 def test_airflow_saying_success_is_never_enough(green_facts: GreenFacts) -> None:
@@ -297,6 +291,20 @@ class TestLegalVariations:
         )
         assert judge(expectation, changed).green
         assert not judge(expectation, replace(changed, rivals=())).green
+
+    def test_a_rival_with_a_folder_of_its_own(self, green_facts: GreenFacts) -> None:
+        expectation, evidence = green_facts()
+        folder = Folder({"x.csv": b"x"})
+        changed = replace(
+            evidence,
+            commits=(rival(RIVAL, SEED), commit(NEW, RIVAL)),
+            rivals=(RivalPointer(RIVAL, "other/all.dvc", folder.pointer, evidence.config),),
+            listing={**evidence.listing, **folder.listing},
+            manifests=folder.manifests,
+        )
+        assert judge(expectation, changed).green
+        unread = judge(expectation, replace(changed, manifests={}))
+        assert [check.id for check in unread.failures] == ["object.no-strays"]
 
     def test_a_merge_where_the_policy_allows_it(self, green_facts: GreenFacts) -> None:
         expectation, evidence = green_facts(merge_commits=True)

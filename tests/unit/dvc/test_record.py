@@ -1,15 +1,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import jsonschema
 import pytest
 
-from harness.dvc import Evidence, Expectation, ImageFacts, Reproduction, RunFacts, judge, verdict_schema, write_verdict
+from harness.dvc import (
+    Evidence,
+    Expectation,
+    ImageFacts,
+    Reproduction,
+    RunFacts,
+    judge,
+    verdict_document,
+    verdict_schema,
+    write_verdict,
+)
 from harness.model import StandIn
 from harness.redaction import Redactor
 
@@ -31,13 +42,13 @@ FACTS = RunFacts(
     remote="s3://bucket/runs/r1",
     stand_ins=(StandIn("git-sync stand-in", "git-sync v4.4.2", "no registry"),),
     started=START,
-    finished=START + timedelta(seconds=35.5),
+    finished=START + timedelta(seconds=35.50049),
 )
 
 
 @pytest.mark.parametrize("changes", [True, False])
 def test_the_file_follows_its_schema(changes: bool, green_facts: GreenFacts, tmp_path: Path) -> None:  # noqa: FBT001
-    path = tmp_path / "evidence" / "verdict.json"
+    path = tmp_path / "evidence" / "r1" / "verdict.json"
     write_verdict(path, judge(*green_facts(changes=changes)), FACTS, Redactor())
     document = json.loads(path.read_text())
     schema = verdict_schema()
@@ -45,6 +56,7 @@ def test_the_file_follows_its_schema(changes: bool, green_facts: GreenFacts, tmp
     jsonschema.validate(document, schema, format_checker=jsonschema.FormatChecker())
     assert document["green"] is True
     assert document["run"]["seconds"] == 35.5
+    assert document["run"]["started"] == "2026-01-02T03:04:05.000+00:00"
     assert document["code"]["commit_sha"] == ("b" * 40 if changes else None)
     assert [entry.name for entry in path.parent.iterdir()] == ["verdict.json"]
 
@@ -70,5 +82,30 @@ def test_no_secret_reaches_the_file(green_facts: GreenFacts, tmp_path: Path) -> 
 def test_a_time_without_a_zone_is_refused(green_facts: GreenFacts, tmp_path: Path) -> None:
     naive = replace(FACTS, started=START.replace(tzinfo=None), finished=START.replace(tzinfo=None))
     verdict = judge(*green_facts())
-    with pytest.raises(ValueError, match="time zone"):
+    with pytest.raises(ValueError, match=r"^a verdict's times need a time zone$"):
         write_verdict(tmp_path / "v.json", verdict, naive, Redactor())
+
+
+@pytest.fixture
+def machine_in_another_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "IST-5:30")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("machine_in_another_zone")
+def test_times_are_written_in_utc_whatever_the_zone_of_clock_and_machine(green_facts: GreenFacts) -> None:
+    west = replace(FACTS, started=START.astimezone(timezone(timedelta(hours=-3))))
+    document = verdict_document(judge(*green_facts()), west, Redactor())
+    assert document["run"]["started"] == "2026-01-02T03:04:05.000+00:00"
+
+
+def test_the_file_is_laid_out_for_readers(green_facts: GreenFacts, tmp_path: Path) -> None:
+    facts = replace(FACTS, target="Grünau")
+    write_verdict(tmp_path / "v.json", judge(*green_facts()), facts, Redactor())
+    lines = (tmp_path / "v.json").read_bytes().decode().split("\n")
+    assert lines[1] == '  "schema_version": 1,'
+    assert '    "target": "Grünau",' in lines
+    assert lines[-2:] == ["}", ""]

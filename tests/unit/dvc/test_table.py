@@ -32,8 +32,8 @@ def test_a_changed_old_row_is_named(old: list[tuple[str, str]], data: st.DataObj
     new = [*old]
     new[index] = (f"{old[index][0]}x", old[index][1])
     difference = compare_tables([written(old)], [written(new)]).difference
-    assert difference is not None
-    assert difference.startswith(f"row {index}" if index else "the header")
+    what = f"row {index}" if index else "the header"
+    assert difference == f"{what} was {','.join(old[index])} and is {','.join(new[index])}"
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,8 @@ def test_a_changed_old_row_is_named(old: list[tuple[str, str]], data: st.DataObj
         ("NA", "", False),
         ("1", "1.0x", False),
         ("0.1", "0.10000000000000001", False),
+        ("1", "x", False),
+        ("x", "1", False),
     ],
 )
 def test_a_number_may_change_its_form_but_not_its_value(old: str, new: str, same: bool) -> None:  # noqa: FBT001
@@ -67,7 +69,47 @@ def test_chunks_may_cut_a_character() -> None:
     assert compare_tables([data], [data[:8], data[8:]]).difference is None
 
 
-@pytest.mark.parametrize("data", [b"a\n\xff\n", b'a\n"open', b'a\n"x"y\n'])
-def test_what_is_no_table_is_refused(data: bytes) -> None:
-    with pytest.raises(TableError, match="the new data"):
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"a\n\xff\n", "'utf-8' codec can't decode byte 0xff in position 2: invalid start byte"),
+        (b'a\n"open', "unexpected end of data"),
+        (b'a\n"x"y\n', "',' expected after '\"'"),
+    ],
+)
+def test_what_is_no_table_is_refused(data: bytes, why: str) -> None:
+    with pytest.raises(TableError) as caught:
         compare_tables([b"a\n"], [data])
+    assert str(caught.value) == f"the new data is not a CSV table in UTF-8 ({why})"
+    with pytest.raises(TableError) as caught:
+        compare_tables([data], [b"a\n"])
+    assert str(caught.value) == f"the old data is not a CSV table in UTF-8 ({why})"
+
+
+def test_a_table_lost_whole_has_no_rows() -> None:
+    assert compare_tables([b"a\n1\n"], []) == TableComparison(1, 0, "the header was a and is gone", None)
+    assert compare_tables([], [b"a\n1\n"]) == TableComparison(0, 1, None, None)
+
+
+def test_of_several_differences_the_first_is_named() -> None:
+    found = compare_tables([b"a\n1\n2\n"], [b"a\n3\n4,4\n5,5\n"])
+    assert (found.difference, found.ragged) == ("row 1 was 1 and is 3", "row 2 has 2 cells, the header 1")
+
+
+def test_a_long_row_is_cut() -> None:
+    six, seven = b"1,2,3,4,5,6\n", b"1,2,3,4,5,6,7\n"
+    assert compare_tables([six], [seven]).difference == "the header was 1,2,3,4,5,6 and is 1,2,3,4,5,6,..."
+
+
+def test_a_byte_order_mark_is_form() -> None:
+    assert compare_tables([b"a\n1\n"], [b"\xef\xbb\xbfa\n1\n"]).difference is None
+
+
+def test_a_line_end_inside_a_cell_is_content() -> None:
+    difference = compare_tables([b'a\n"x\r\ny"\n'], [b'a\n"x\ny"\n']).difference
+    assert difference == "row 1 was x\r\ny and is x\ny"
+
+
+def test_a_chunk_larger_than_any_buffer_is_read_whole() -> None:
+    table = b"a\n" + b"".join(b"%d\n" % number for number in range(30_000))
+    assert compare_tables([table], [table[:5], table[5:]]) == TableComparison(30_000, 30_000, None, None)

@@ -53,6 +53,14 @@ def test_a_container_that_cannot_start_is_fatal(reason: str, kind: str) -> None:
     assert f"{reason}: what the kubelet said" in told
 
 
+@pytest.mark.parametrize("what", ["configmap", "secret"])
+def test_a_config_map_that_the_kubelet_has_not_fetched_yet_is_not_fatal(what: str) -> None:
+    """Seen on a busy node: the same container started a second later."""
+    message = f"failed to sync {what} cache: timed out waiting for the condition"
+    assert fatal_reason(waiting("CreateContainerConfigError", message)) is None
+    assert fatal_reason(waiting("CreateContainerConfigError", f'{what} "x" not found')) is not None
+
+
 @pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing", ""])
 def test_a_container_that_is_being_made_is_not_fatal(reason: str) -> None:
     assert fatal_reason(waiting(reason)) is None

@@ -1,0 +1,168 @@
+"""What the checks on the pointer and its remote tell, word for word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .conftest import (
+    BUCKET,
+    CONFIG,
+    NEW_BYTES,
+    OLD_BYTES,
+    POINTER,
+    PREFIX,
+    SEED,
+    TRACKED,
+    Facts,
+    Folder,
+    Told,
+    digest_of,
+    folder_facts,
+    given,
+    pointer_of,
+    told,
+)
+
+A, B = "a" * 10, "b" * 10
+OLD, OLD_LEGACY = digest_of(OLD_BYTES).md5, digest_of(OLD_BYTES).md5_legacy
+NEWER = digest_of(NEW_BYTES).md5
+STALE: dict[str, Any] = {"pointers": {POINTER: pointer_of(OLD_BYTES, legacy=False)}}
+BROKEN = {"pointer": b"outs: ["}
+NOT_YAML = "it is not YAML (expected the node content, but found '<stream end>', line 1)"
+TWO_OUTS = pointer_of(NEW_BYTES, legacy=False) + f"- md5: {OLD}\n  path: b.csv\n".encode()
+ONE, TWO = Folder({"one.csv": OLD_BYTES}), Folder({"one.csv": OLD_BYTES, "two.csv": NEW_BYTES})
+
+
+def listed(*names: str) -> bytes:
+    """A pointer to a folder on a version-aware remote."""
+    files = "".join(f"  - relpath: {name}\n    md5: {OLD}\n    cloud: {{store: {{version_id: v}}}}\n" for name in names)
+    return f"outs:\n- hash: md5\n  path: penguins.csv\n  files:\n{files}".encode()
+
+
+WELLFORMED: dict[str, tuple[Facts, Told]] = {
+    "it is": (given(), (True, f"{POINTER} names {TRACKED}", f"md5 {NEWER}", "")),
+    "two outputs, one legacy": (
+        given(pointers={POINTER: TWO_OUTS}),
+        (True, f"{POINTER} names {TRACKED}", f"md5 {NEWER}, md5 {OLD} (legacy)", ""),
+    ),
+    "a folder": (folder_facts(ONE, TWO), (True, "datasets/all.dvc names datasets/all", f"md5 {TWO.md5}.dir", "")),
+    "a folder on a version-aware remote": (
+        given(pointers={POINTER: listed("a", "b")}),
+        (True, f"{POINTER} names {TRACKED}", f"{TRACKED}, a folder of 2 files", ""),
+    ),
+    "the configuration cannot be read": (
+        given(config=b"x"), (True, f"{POINTER} names {TRACKED}", f"md5 {NEWER}", ""),
+    ),
+    "it is gone, and another is broken": (
+        given(pointers={POINTER: None, "b.dvc": b""}),
+        (False, f"{POINTER} names {TRACKED}", f"{POINTER}: there is no file {POINTER}; b.dvc: it is empty",
+         f"the pointer at {B} is unusable: {POINTER}: there is no file {POINTER}; b.dvc: it is empty."),
+    ),
+    "another was deleted": (
+        given(pointers={POINTER: pointer_of(NEW_BYTES, legacy=False), "b.dvc": None}),
+        (True, f"{POINTER} names {TRACKED}", f"md5 {NEWER}", ""),
+    ),
+    "a lock file is read as one": (
+        given(pointers={POINTER: pointer_of(NEW_BYTES, legacy=False), "p/dvc.lock": b"stages: {}"}),
+        (False, f"{POINTER} names {TRACKED}", "p/dvc.lock: its stages have no outputs",
+         f"the pointer at {B} is unusable: p/dvc.lock: its stages have no outputs."),
+    ),
+}  # fmt: skip
+NEW_DATA: dict[str, tuple[Facts, Told]] = {
+    "it is new": (given(), (True, f"other than md5 {OLD}", f"md5 {NEWER}", "")),
+    "the first": (
+        given(before={"pointer": None, "listing": {}, "digests": {}}), (True, "a first version", f"md5 {NEWER}", ""),
+    ),
+    "the same": (
+        given(**STALE),
+        (False, f"an md5 other than md5 {OLD}", "the same",
+         (f"the pointer at {B} names the same data as before (md5 {OLD}): "
+         "the data was not changed, or dvc add did not happen.")),
+    ),
+    "cannot be told": (
+        given(before=BROKEN),
+        (False, "a new md5", f"md5 {NEWER}",
+         f"whether the data is new cannot be told: the pointer before the run is unusable: {NOT_YAML}."),
+    ),
+    "before the run it named something else": (
+        given(before={"pointer": pointer_of(OLD_BYTES, legacy=False).replace(b"penguins", b"p")}),
+        (False, "a new md5", f"md5 {NEWER}",
+         ("whether the data is new cannot be told: the pointer before the run is unusable: "
+         f"its path is datasets/p.csv, not {TRACKED}.")),
+    ),
+    "one more file in a folder's list": (
+        given(before={"pointer": listed("a")}, pointers={POINTER: listed("a", "b")}),
+        (True, f"other than {TRACKED}, a folder of 1 files", f"{TRACKED}, a folder of 2 files", ""),
+    ),
+    "a folder's list in another order is the same": (
+        given(before={"pointer": listed("a", "b")}, pointers={POINTER: listed("b", "a")}),
+        (False, f"an md5 other than {TRACKED}, a folder of 2 files", "the same",
+         (f"the pointer at {B} names the same data as before ({TRACKED}, a folder of 2 files): "
+         "the data was not changed, or dvc add did not happen.")),
+    ),
+}  # fmt: skip
+UNCHANGED: dict[str, tuple[Facts, Told]] = {
+    "it is": (given(changes=False), (True, f"md5 {OLD}", f"md5 {OLD}", "")),
+    "it changed": (
+        given(changes=False, pointers={POINTER: pointer_of(NEW_BYTES, legacy=False)}),
+        (False, f"md5 {OLD}", f"md5 {NEWER}",
+         f"nothing was to change, yet the pointer went from md5 {OLD} to md5 {NEWER}."),
+    ),
+    "there was none": (
+        given(changes=False, before={"pointer": None}),
+        (False, "no pointer", f"md5 {OLD}",
+         f"nothing was to change, yet the pointer went from no pointer to md5 {OLD}."),
+    ),
+}  # fmt: skip
+AT_TIP: dict[str, tuple[Facts, Told]] = {
+    "it is": (given(), (True, f"{POINTER} as at {B}", "the same", "")),
+    "undone": (
+        given(tip_pointer=None),
+        (False, f"{POINTER} as at {B}", "another",
+         f"the branch's tip no longer has the pointer that the run committed at {B}: a later commit undid it."),
+    ),
+}  # fmt: skip
+URL = f"s3://{BUCKET}/{PREFIX}"
+
+
+def at(prefix: str, url: str) -> Facts:
+    expectation, evidence = given(config=CONFIG.replace(URL.encode(), url.encode()))
+    seeded = type(expectation.seeded)(sha=SEED, branch="main", prefix=prefix, dags_path="dags")
+    return given(expect={"seeded": seeded}, config=evidence.config)
+
+
+REMOTE: dict[str, tuple[Facts, Told]] = {
+    "this run's": (given(), (True, URL, URL, "")),
+    "without a prefix": (at("", "s3://bucket/"), (True, "s3://bucket", "s3://bucket", "")),
+    "a prefix is kept to its last letter": (at("XX", "s3://bucket/XX"), (True, "s3://bucket/XX", "s3://bucket/XX", "")),
+    "another's": (
+        at(PREFIX, "s3://bucket/other"),
+        (False, URL, "s3://bucket/other",
+         f"the default remote in .dvc/config at {B} is s3://bucket/other, but this run's is {URL}."),
+    ),
+    "no configuration": (
+        given(config=None),
+        (False, URL, "there is no .dvc/config", f".dvc/config at {B} is unusable: there is no .dvc/config."),
+    ),
+    "no default": (
+        given(config=b"", commit=None),
+        (False, URL, "it names no default remote (core.remote)",
+         ".dvc/config at the tip is unusable: it names no default remote (core.remote)."),
+    ),
+}  # fmt: skip
+TOLD = {
+    f"{check}: {what}": (check, *row)
+    for check, rows in {
+        "pointer.wellformed": WELLFORMED, "pointer.new": NEW_DATA, "pointer.unchanged": UNCHANGED,
+        "pointer.at-tip": AT_TIP, "remote.expected": REMOTE,
+    }.items()
+    for what, row in rows.items()
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", TOLD)
+def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(what: str) -> None:
+    check, facts, expected = TOLD[what]
+    assert told(check, facts) == expected
