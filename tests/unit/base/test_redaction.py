@@ -77,6 +77,11 @@ def test_no_secret_survives_in_json(secret: str) -> None:
         assert shown == f'{{"a": "{MASK}"}}'
 
 
+@pytest.mark.parametrize("secret", ["\\abcdefgh", "abcdefgh\\"])
+def test_a_secret_that_its_own_json_form_contains_leaves_nothing_of_that_form(secret: str) -> None:
+    assert redactor(secret).text(json.dumps({"a": secret})) == f'{{"a": "{MASK}"}}'
+
+
 @given(st.lists(tokens, min_size=2, max_size=4), surroundings)
 def test_of_several_secrets_none_survives(known: list[str], between: str) -> None:
     shown = redactor(*known).text(between.join(known))
