@@ -22,7 +22,7 @@ test: $(TOX) $(REGISTRY) ## lint, types, unit and contract tests
 # server. Where it cannot be had, those tests say that they skip.
 $(REGISTRY):
 	@mkdir -p .tox/registry && cd .tox/registry && \
-	  { apt-get download -q docker-registry || { apt-get update -q && apt-get download -q docker-registry; }; } && \
+	  { apt-get download -q -o APT::Sandbox::User=root docker-registry || { apt-get update -q && apt-get download -q -o APT::Sandbox::User=root docker-registry; }; } && \
 	  dpkg-deb --extract docker-registry_*.deb . || echo "no docker-registry from apt: its contract tests will skip"
 
 # Debian ships Python without ensurepip's wheels unless python3-venv is installed.

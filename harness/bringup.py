@@ -1,27 +1,30 @@
 """The two halves of filling a cluster, step by step: the services with the run's seed in them, then Airflow.
 
-Each step is one phase of the run, and can be made again on a cluster that has it already. Which steps go side by side,
-and what happens when one of them fails, is the composition's affair (`harness/environment.py`).
+Each step is one phase of the run, and can be made again on a cluster that has it already. `fill` takes them in order,
+side by side where they do not depend on each other.
 """
 
 from __future__ import annotations
 
 import secrets as random
+import threading
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from harness.airflow.api import AirflowApi
+from harness.airflow.api import AirflowApi, AirflowUnavailable
 from harness.airflow.release import ReleaseInstaller, ReleasePlan
-from harness.errors import EnvironmentFailed, WaitAbandoned, WaitFailed
+from harness.errors import EnvironmentFailed, HarnessError, WaitAbandoned, WaitFailed
 from harness.kubeapi import KubeApi
 from harness.model import AirflowRelease, Cluster, ImageName, Seeded, Services, Toolchain
 from harness.names import AIRFLOW_NAMESPACE, GIT_URL
 from harness.pipeline.gitsync import ProcessorCheckout
 from harness.pipeline.inputs import Inputs
 from harness.pipeline.seed import Seed, SeedPlan, build_seed
+from harness.podstate import fatal_reason
 from harness.process import Runner
 from harness.services import git, s3
 from harness.services.deploy import ServicesDeployer
@@ -29,6 +32,9 @@ from harness.services.secrets import ClusterSecrets
 from harness.settings import Settings
 from harness.timeline import Timeline
 from harness.wait import Waiter
+
+# Name in the official chart 1.22.0: templates/api-server/api-server-deployment.yaml.
+_API_SERVER = "component=api-server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +216,7 @@ class AirflowBringUp:
                 raise self._with_the_cause(error) from error
             url = f"http://127.0.0.1:{self.cluster.ports['airflow']}"
             with AirflowApi(url, "admin", password, waiter=self.waiter) as api:
-                version = self.waiter.until(
-                    "Airflow's API",
-                    api.version,
-                    ready=bool,
-                    timeout=120,
-                    transient=(EnvironmentFailed,),
-                    next_step="harness logs airflow",
-                )
+                version = self._first_answer(api)
         return AirflowRelease(
             url=url,
             username="admin",
@@ -227,6 +226,30 @@ class AirflowBringUp:
             values_digest=plan.digest,
             namespace=AIRFLOW_NAMESPACE,
         )
+
+    def _first_answer(self, api: AirflowApi) -> str:
+        """The version, once the API says it. A pod of it that cannot come to work ends the wait."""
+
+        def look() -> tuple[str, str]:
+            try:
+                return api.version(), ""
+            except AirflowUnavailable as error:
+                return "", error.message
+
+        def fault(seen: tuple[str, str]) -> str | None:
+            pods = () if seen[0] else self.kube.list("Pod", AIRFLOW_NAMESPACE, labels=_API_SERVER)
+            return next((reason for pod in pods if (reason := fatal_reason(pod)) is not None), None)
+
+        version, _ = self.waiter.until(
+            "Airflow's API",
+            look,
+            ready=lambda seen: bool(seen[0]),
+            failed=fault,
+            describe=lambda seen: seen[0] or seen[1],
+            timeout=120,
+            next_step="harness logs airflow",
+        )
+        return version
 
     def _with_the_cause(self, error: WaitFailed) -> WaitFailed:
         """The same error, led by what git-sync said: a container that crashed has not told why."""
@@ -240,6 +263,62 @@ class AirflowBringUp:
         caused = WaitFailed(what=error.what, reason=said, next_step=error.next_step)
         caused.evidence.update({"the pod": error.reason, **error.evidence})
         return caused
+
+
+def fill(
+    filling: ServicesBringUp,
+    airflow: AirflowBringUp,
+    services: Services,
+    seed: Seed,
+    plan: ReleasePlan,
+    *,
+    gave_up: threading.Event,
+) -> AirflowRelease:
+    """Fill a cluster on which everything is applied.
+
+    Args:
+        filling: Brings the services up.
+        airflow: Installs Airflow.
+        services: How they are reached.
+        seed: What they are seeded with.
+        plan: What is installed.
+        gave_up: Set as soon as one part has failed, which ends the waits of the others.
+
+    Raises:
+        HarnessError: The first cause, if several parts failed.
+    """
+
+    def give_up_on_failure(part: Future[None]) -> None:
+        if part.exception() is not None:
+            gave_up.set()
+
+    with ThreadPoolExecutor(max_workers=4, thread_name_prefix="up") as pool:
+        repository = pool.submit(filling.git, services, seed)
+        parts = (pool.submit(filling.s3, services, seed), repository)
+        for part in parts:
+            part.add_done_callback(give_up_on_failure)
+        try:
+            filling.adapter()
+            # Airflow's pods end when they find no database, and wait longer after each end: only when a pod has
+            # shown that names resolve and services answer is it their time.
+            filling.proof_from_a_pod(services)
+            repository.result()
+            release = airflow.install(plan)
+            for part in parts:
+                part.result()
+        except BaseException as error:
+            gave_up.set()
+            if not isinstance(error, HarnessError):
+                raise
+            # Of several failures the first cause is the one to show: what gave up because of it is not.
+            raise next((first for part in parts if (first := _cause(part))), error) from None
+    return release
+
+
+def _cause(part: Future[None]) -> HarnessError | None:
+    """The error of a part that failed by itself, if it has one by now."""
+    error = part.exception() if part.done() else None
+    return error if isinstance(error, HarnessError) and not isinstance(error, WaitAbandoned) else None
 
 
 def pipeline_config(settings: Settings) -> Mapping[str, str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Any
 
 import click
@@ -14,8 +14,9 @@ from rich.console import Console
 
 from harness import series, session, verbs
 from harness.errors import ExitCode, HarnessError, Interrupted
+from harness.options import OPTIONS, Option, settings_from
 from harness.report.console import ReportConsole
-from harness.settings import Keep, S3Backend, SupplyKind, mirrors, policy_flags, resolve
+from harness.settings import Keep, resolve
 
 app = typer.Typer(
     add_completion=False,
@@ -25,23 +26,7 @@ app = typer.Typer(
     help="End-to-end proof for Airflow DAGs that version data with DVC, on a real Kubernetes cluster.",
 )
 
-Supply = Annotated[SupplyKind | None, typer.Option(help="Where parts come from.")]
-S3 = Annotated[S3Backend | None, typer.Option(help="What speaks S3.")]
-KeepOption = Annotated[Keep | None, typer.Option(help="Whether the cluster outlives the run.")]
-Cluster = Annotated[str | None, typer.Option(help="Name of the cluster.")]
-Chart = Annotated[str | None, typer.Option(help="Official chart: folder, archive, URL or oci:// reference.")]
-Values = Annotated[list[Path] | None, typer.Option(help="Further Helm values, applied last.")]
-Dags = Annotated[Path | None, typer.Option(help="Folder with the DAG under test.")]
-DagId = Annotated[str | None, typer.Option(help="The DAG under test.")]
-Repository = Annotated[Path | None, typer.Option(help="Folder with the files of the repository under test.")]
-Data = Annotated[Path | None, typer.Option(help="Data set that the run starts from.")]
-TrackedFile = Annotated[str | None, typer.Option(help="The file under DVC, path in the repository.")]
-WorkerImage = Annotated[str | None, typer.Option(help="Image that the DAG's pods run, by tag.")]
-Branch = Annotated[str | None, typer.Option(help="Branch that the DAG's commit lands on.")]
-Mirrors = Annotated[
-    list[str] | None, typer.Option(metavar="HOST=MIRROR", help="Pull the images of a registry from a mirror.")
-]
-Patience = Annotated[float | None, typer.Option(help="Multiplies every deadline; above 1 on slow machines.")]
+Cluster = Annotated[str | None, typer.Option(help="name of the cluster")]
 
 
 def _reported(command: Callable[..., ExitCode]) -> Callable[..., None]:
@@ -61,63 +46,54 @@ def _reported(command: Callable[..., ExitCode]) -> Callable[..., None]:
     return run
 
 
+def _with_options(*without: str) -> Callable[[Callable[..., ExitCode]], Callable[..., ExitCode]]:
+    """Give a command the options of the table, except some; it gets what was given for them as its first argument."""
+    options = [option for option in OPTIONS if option.name not in without]
+
+    def decorate(command: Callable[..., ExitCode]) -> Callable[..., ExitCode]:
+        def run(**values: Any) -> ExitCode:
+            given = {option.name: values.pop(option.name) for option in options}
+            return command(given, **values)
+
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+        taken = [
+            inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(option))
+            for option in options
+        ]
+        # typer reads a command's options from its signature and annotations.
+        signature = inspect.Signature([*taken, *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own)])
+        run.__signature__ = signature  # type: ignore[attr-defined]
+        run.__annotations__ = {name: one.annotation for name, one in signature.parameters.items()}
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        return run
+
+    return decorate
+
+
+def _annotation(option: Option) -> Any:
+    kind: Any = list[option.kind] if option.many else option.kind  # type: ignore[name-defined]
+    return Annotated[kind | None, typer.Option(option.flag, metavar=option.metavar or None, help=option.help)]
+
+
 @app.command()
 @_reported
+@_with_options()
 def run(
-    supply: Supply = None,
-    s3: S3 = None,
-    keep: KeepOption = None,
-    cluster: Cluster = None,
-    airflow_chart: Chart = None,
-    values: Values = None,
-    dags: Dags = None,
-    dag_id: DagId = None,
-    repository: Repository = None,
-    data: Data = None,
-    tracked_file: TrackedFile = None,
-    worker_image: WorkerImage = None,
-    branch: Branch = None,
-    patience: Patience = None,
-    registry_mirror: Mirrors = None,
-    repeat: Annotated[int, typer.Option(metavar="N", help="Do all of it N times in a row.")] = 1,
+    given: Mapping[str, Any],
+    repeat: Annotated[int, typer.Option(metavar="N", help="do all of it N times in a row")] = 1,
 ) -> ExitCode:
     """Bring an environment up, run the DAG once, judge it, take everything down."""
-    settings = resolve(
-        supply=supply, s3=s3, keep=keep, cluster_name=cluster, airflow_chart=airflow_chart,
-        values=tuple(values) if values else None, dags=dags, dag_id=dag_id, patience=patience,
-        repository=repository, data=data, tracked_file=tracked_file, worker_image=worker_image,
-        policy=policy_flags(branch=branch), registry_mirror=mirrors(registry_mirror),
-    )  # fmt: skip
+    settings = settings_from(given)
     console = ReportConsole()
     return series.repeat(repeat, lambda: session.run_once(settings, console), console)
 
 
 @app.command()
 @_reported
-def up(
-    supply: Supply = None,
-    s3: S3 = None,
-    cluster: Cluster = None,
-    airflow_chart: Chart = None,
-    values: Values = None,
-    dags: Dags = None,
-    dag_id: DagId = None,
-    repository: Repository = None,
-    data: Data = None,
-    tracked_file: TrackedFile = None,
-    worker_image: WorkerImage = None,
-    branch: Branch = None,
-    patience: Patience = None,
-    registry_mirror: Mirrors = None,
-) -> ExitCode:
+@_with_options("keep")
+def up(given: Mapping[str, Any]) -> ExitCode:
     """Bring an environment up and keep it."""
-    settings = resolve(
-        supply=supply, s3=s3, keep=Keep.ALWAYS, cluster_name=cluster, airflow_chart=airflow_chart,
-        values=tuple(values) if values else None, dags=dags, dag_id=dag_id, patience=patience,
-        repository=repository, data=data, tracked_file=tracked_file, worker_image=worker_image,
-        policy=policy_flags(branch=branch), registry_mirror=mirrors(registry_mirror),
-    )  # fmt: skip
-    return session.bring_up(settings, ReportConsole())
+    return session.bring_up(settings_from({**given, "keep": Keep.ALWAYS}), ReportConsole())
 
 
 @app.command()
@@ -137,10 +113,10 @@ def status() -> ExitCode:
 @app.command()
 @_reported
 def logs(
-    part: Annotated[str, typer.Argument(help="airflow, git, s3, postgres, adapter, or the name of a pod.")],
+    part: Annotated[str, typer.Argument(help="airflow, git, s3, postgres, adapter, or the name of a pod")],
     cluster: Cluster = None,
     previous: Annotated[  # noqa: FBT002 - typer's form
-        bool, typer.Option("--previous", help="Of the instances before, of containers that were restarted.")
+        bool, typer.Option("--previous", help="of the instances before, of containers that were restarted")
     ] = False,
 ) -> ExitCode:
     """Print the logs of a part of a kept cluster."""
@@ -178,7 +154,7 @@ def versions_command() -> ExitCode:
 @app.command()
 @_reported
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove all caches.")] = False,  # noqa: FBT002 - typer's form
+    clear: Annotated[bool, typer.Option("--clear", help="remove all caches")] = False,  # noqa: FBT002 - typer's form
 ) -> ExitCode:
     """Show what the caches hold, evict what is over the budget, or clear them."""
     return verbs.cache(resolve(), ReportConsole(), clear=clear)

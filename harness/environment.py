@@ -10,23 +10,20 @@ import secrets as random
 import shutil
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.airflow.api import AirflowApi
-from harness.airflow.chart import Chart, contract, resolve_chart
-from harness.airflow.chart_values import check_values
-from harness.airflow.overlay import check_agreement, write_overlay
-from harness.airflow.release import ReleasePlan
-from harness.assets import asset, package_path
-from harness.bringup import AirflowBringUp, Seeder, ServicesBringUp, service_images
-from harness.diagnostics.doctor import Level, examine
+from harness.airflow.chart_choice import ChartChoice
+from harness.airflow.overlay import values_files
+from harness.airflow.release import ReleasePlan, fingerprint_key
+from harness.bringup import AirflowBringUp, Seeder, ServicesBringUp, fill, service_images
 from harness.diagnostics.host import LocalHost
+from harness.diagnostics.room import check_room, check_room_for_caches
 from harness.dvc import Verdict
-from harness.errors import EnvironmentFailed, HarnessError, WaitAbandoned
+from harness.errors import EnvironmentFailed, HarnessError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.liveness import alive
@@ -38,17 +35,15 @@ from harness.redaction import Redactor
 from harness.services.deploy import ServicesDeployer
 from harness.services.secrets import ClusterSecrets
 from harness.settings import Keep, Settings
+from harness.supply.cache import Cache
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.provision import provision
-from harness.supply.worker import WorkerImage, find_worker, with_worker
-from harness.targets.kind import KindTarget
+from harness.targets import Target, make_target
 from harness.targets.ownership import refuse_foreign
 from harness.timeline import Timeline, UsualTimes
-from harness.versions import versions
 from harness.wait import Waiter
 
 KEPT_CLUSTER = "harness-kept"
-_NEEDED_OF_THE_MACHINE = frozenset({"memory", "disk"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +93,8 @@ class Environment:
         self.status = status
         self.failed = False
         self.verdicts: list[Verdict] = []
+        # What the adapter added to the pods of the runs, by kind of pod.
+        self.added: Mapping[str, tuple[str, ...]] = {}
         # What is there so far; whoever explains a failure needs it before everything is ready.
         self.toolchain: Toolchain | None = None
         self.cluster: Cluster | None = None
@@ -106,7 +103,6 @@ class Environment:
         self.cache_bytes: int | None = None
         self.api: AirflowApi | None = None
         self.ready: Ready | None = None
-        self.stand_ins: tuple[StandIn, ...] = ()
         self.supply_note = str(settings.supply)
         self._engines = EngineSupply(
             folders=EngineFolders(settings.state_dir / "engine", settings.cache_dir / "engine" / "data"),
@@ -115,7 +111,7 @@ class Environment:
             waiter=Waiter(patience=settings.patience),
             status=status,
         )
-        self._target: KindTarget | None = None
+        self._target: Target | None = None
         self.scratch = self._folder / "scratch"
         self.scratch.mkdir()
         self._seed_waiting: Seeded | None = None
@@ -138,9 +134,7 @@ class Environment:
     @property
     def values_files(self) -> tuple[Path, ...]:
         """Helm values in order: shared, what differs on kind, what the settings say, the user's."""
-        helm = asset("helm")
-        overlay = write_overlay(helm, self.scratch / "branch.yaml", branch=self.settings.policy.branch)
-        return (helm / "values.yaml", helm / "kind.yaml", overlay, *self.settings.values)
+        return values_files(self.scratch, branch=self.settings.policy.branch, further=self.settings.values)
 
     def up(self) -> Ready:
         """Bring everything up.
@@ -168,7 +162,7 @@ class Environment:
                 if client is not None:
                     client.close()
             if self._target is not None and keep:
-                (self._target.folder / "kept").touch()
+                self._target.keep()
             elif self._target is not None:
                 with self.timeline.phase("removing the cluster"):
                     self._target.down()
@@ -191,9 +185,18 @@ class Environment:
 
     @property
     def keeps_cluster(self) -> bool:
-        """Whether the cluster outlives this run, as things stand now."""
+        """Whether the cluster outlives this run, as things stand now.
+
+        One that an earlier run has kept is there before this run has it up: what goes wrong by then must not cost it.
+        """
         keep = self.settings.keep
-        return self.cluster is not None and (keep is Keep.ALWAYS or (keep is Keep.ON_FAILURE and self.failed))
+        there = self.cluster is not None or (self._target is not None and self._target.kept)
+        return there and (keep is Keep.ALWAYS or (keep is Keep.ON_FAILURE and self.failed))
+
+    @property
+    def stand_ins(self) -> tuple[StandIn, ...]:
+        """What replaces a real part, as far as it is known by now."""
+        return self.toolchain.stand_ins if self.toolchain is not None else ()
 
     def reseed(self) -> Seeded:
         """A fresh repository and prefix for the next run; the one made while the cluster came up is used first.
@@ -212,40 +215,45 @@ class Environment:
 
     def _up(self) -> Ready:
         # What the user got wrong is found before anything is built or started.
-        self._inputs = check_inputs(self.settings)
-        self._check_machine()
-        spec = self.settings.airflow_chart
-        remote = spec is not None and spec.startswith(("http://", "https://", "oci://"))
-        checked = None if remote else self._chart(None)
+        settings, name = self.settings, self.cluster_name
+        self._inputs = check_inputs(settings)
+        folder = settings.state_dir / "clusters" / name
+        host = LocalHost(self.runner)
+        check_room(host, cache_dir=settings.cache_dir, kept=folder)
+        choice = self._chart_choice()
+        choice.before_anything_runs()
         with self.timeline.phase("container engine") as note:
             engine = self._engines.acquire()
             note(f"Docker {engine.version}, " + ("started by the harness" if engine.ours else "the machine's own"))
-        name = self.cluster_name
-        refuse_foreign(name, folder=self.settings.state_dir / "clusters" / name, engine=engine, runner=self.runner)
-        worker = self._worker(engine)
-        self.toolchain = toolchain = self._toolchain(engine, worker)
-        chart, values = checked or self._chart(toolchain.helm)
+        refuse_foreign(name, folder=folder, engine=engine, runner=self.runner)
+        caches = Cache(engine=engine, runner=self.runner, cache_dir=settings.cache_dir, status=self.status)
+        check_room_for_caches(host, cache_dir=settings.cache_dir, cached=lambda: caches.usage().total)
+        toolchain = self._toolchain(engine)
+        chosen = choice.of(toolchain)
+        self.toolchain = toolchain = replace(toolchain, stand_ins=(*toolchain.stand_ins, *chosen.stand_ins))
         with self.timeline.phase("kind cluster") as note:
-            self._target = KindTarget(
-                name=self.cluster_name,
+            self._target = target = make_target(
+                settings.target,
+                name=name,
                 run_id=self.run_id,
-                state_dir=self.settings.state_dir,
+                state_dir=settings.state_dir,
                 toolchain=toolchain,
                 runner=self.runner,
                 journal=self.journal,
                 status=self.status,
             )
-            self.cluster = cluster = self._target.up()
+            self.cluster = cluster = target.up()
             # From here on with the digests that pods of this cluster show.
-            self.toolchain = toolchain = self._target.toolchain
+            self.toolchain = toolchain = target.toolchain
             note("reused" if cluster.reused else cluster.kubernetes_version)
         plan = ReleasePlan(
-            chart=chart,
-            files=self.values_files,
-            values=values,
+            chart=chosen.chart,
+            files=choice.files,
+            values=chosen.values,
             images={name: toolchain.image_digests[name] for name in ("airflow", "git-sync")},
+            key=fingerprint_key(target.folder),
         )
-        return self._fill(toolchain, cluster, plan, self._target.folder)
+        return self._fill(toolchain, cluster, plan, target.folder)
 
     def _fill(self, toolchain: Toolchain, cluster: Cluster, plan: ReleasePlan, folder: Path) -> Ready:
         secrets = ClusterSecrets.of_cluster(folder, self.redactor)
@@ -265,7 +273,7 @@ class Environment:
             cluster=cluster,
             kube=kube,
             helm=toolchain.helm,
-            helm_home=self.settings.cache_dir / "helm",
+            helm_home=folder / "helm",
             secrets=secrets,
             timeline=self.timeline,
             runner=self.runner,
@@ -274,74 +282,12 @@ class Environment:
         self.services = services = deployer.services()
         filling.apply()
         seed = seeder.build(services)
-        with ThreadPoolExecutor(max_workers=4, thread_name_prefix="up") as pool:
-            store: Future[None] = pool.submit(filling.s3, services, seed)
-            repository: Future[None] = pool.submit(filling.git, services, seed)
-            parts: tuple[Future[None], ...] = (store, repository)
-            for part in parts:
-                part.add_done_callback(self._give_up_on_failure)
-            try:
-                filling.adapter()
-                # Airflow's pods end when they find no database, and wait longer after each end: only when a pod has
-                # shown that names resolve and services answer is it their time.
-                filling.proof_from_a_pod(services)
-                repository.result()
-                release = airflow.install(plan)
-                for part in parts:
-                    part.result()
-            except BaseException as error:
-                self._gave_up.set()
-                if not isinstance(error, HarnessError):
-                    raise
-                # Of several failures the first cause is the one to show: what gave up because of it is not.
-                raise next((first for part in parts if (first := self._cause(part))), error) from None
+        release = fill(filling, airflow, services, seed, plan, gave_up=self._gave_up)
         self._seed_waiting = seed.seeded
         self.api = api = AirflowApi(release.url, release.username, release.password, waiter=self.waiter)
         return Ready(toolchain, cluster, services, release, kube, api)
 
-    def _check_machine(self) -> None:
-        """Refuse a machine on which the run would only fail later and less clearly.
-
-        Raises:
-            EnvironmentFailed: Too little memory or disk; with the numbers.
-        """
-        findings = examine(
-            LocalHost(self.runner), cache_dir=self.settings.cache_dir, package=package_path("versions.toml")
-        )
-        short = [found for found in findings if found.level is Level.FAIL and found.name in _NEEDED_OF_THE_MACHINE]
-        if short:
-            raise EnvironmentFailed(
-                "this machine has too little for a cluster",
-                evidence={found.name: f"{found.found}, needed {found.needed}" for found in short},
-                next_step="; ".join(found.mend for found in short),
-            )
-
-    def _give_up_on_failure(self, part: Future[None]) -> None:
-        if part.exception() is not None:
-            self._gave_up.set()
-
-    def _cause(self, part: Future[None]) -> HarnessError | None:
-        """The error of a part that failed by itself, if it has one by now."""
-        error = part.exception() if part.done() else None
-        return error if isinstance(error, HarnessError) and not isinstance(error, WaitAbandoned) else None
-
-    def _worker(self, engine: Engine) -> WorkerImage | None:
-        """The image of the DAG's pods, if it is another than the built one: had first, for it may not be to be had."""
-        reference = self.settings.worker_image
-        if reference is None or reference == versions().images["worker"]:
-            return None
-        with self.timeline.phase("worker image") as note:
-            image = find_worker(
-                reference,
-                engine=engine,
-                runner=self.runner,
-                mirrors=self.settings.registry_mirror,
-                status=self.status,
-            )
-            note(f"{reference}, " + ("pulled" if image.pulled else "the engine's own"))
-        return image
-
-    def _toolchain(self, engine: Engine, worker: WorkerImage | None) -> Toolchain:
+    def _toolchain(self, engine: Engine) -> Toolchain:
         provided = provision(
             self.settings,
             engine,
@@ -353,19 +299,21 @@ class Environment:
             journal=self.journal,
             status=self.status,
         )
-        self.stand_ins = provided.toolchain.stand_ins
         self.supply_note = f"{provided.choice.kind} ({provided.choice.why})"
         self.cache_bytes = provided.cache_bytes
-        return provided.toolchain if worker is None else with_worker(provided.toolchain, worker)
+        return provided.toolchain
 
-    def _chart(self, helm: Path | None) -> tuple[Chart, Mapping[str, object]]:
-        """The chart, and the effective values, both checked."""
-        home = self.settings.cache_dir / "helm"
-        home.mkdir(parents=True, exist_ok=True)
-        chart = resolve_chart(self.settings.airflow_chart, helm=helm or Path("helm"), runner=self.runner, home=home)
-        values = check_values(self.values_files, contract(chart))
-        check_agreement(values, branch=self.settings.policy.branch, repository=GIT_URL, dags_path=DAGS)
-        return chart, values
+    def _chart_choice(self) -> ChartChoice:
+        return ChartChoice(
+            spec=self.settings.airflow_chart,
+            supply=self.settings.supply,
+            files=self.values_files,
+            branch=self.settings.policy.branch,
+            repository=GIT_URL,
+            dags_path=DAGS,
+            runner=self.runner,
+            home=self.settings.cache_dir / "helm",
+        )
 
     def _seeder(self) -> Seeder:
         return Seeder(self.settings, self.inputs, self.run_id, self.scratch, self.runner, self.waiter)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,19 +14,23 @@ from typing import Any, Final
 from harness.diagnostics.catalogue import UNKNOWN
 from harness.diagnostics.collect import HelmAccess, Sources, collect
 from harness.diagnostics.diagnose import diagnose
-from harness.diagnostics.kube import dag_runs
+from harness.diagnostics.evidence import Evidence
+from harness.diagnostics.kube import dag_runs, name_of
 from harness.diagnostics.values import masked
-from harness.dvc import GitAccess
+from harness.dvc import GitAccess, Verdict
 from harness.environment import Environment
 from harness.errors import HarnessError, UsageError
 from harness.model import GitService, S3Service
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
+from harness.podstate import parse_time
 from harness.process import Runner
 from harness.services import s3
 from harness.versions import versions
 
 BUNDLE: Final = "bundle"
 _SHOWN: Final = 3
+_TASKS_CHECK: Final = "tasks.succeeded"
+_TASK_STATE: Final = "# Airflow calls this task instance"
 _COMMITS: Final = 50
 _GIT_SECONDS: Final = 20.0
 _MOST_KEYS: Final = 5_000
@@ -70,18 +75,74 @@ def explain(environment: Environment, error: BaseException | None) -> tuple[str,
     )
     bundle = environment.evidence / BUNDLE
     collected = collect(bundle, sources, redactor=environment.redactor)
-    if error is None:
-        # A red verdict explains itself; the bundle is there for whoever wants more.
-        return ()
     kept = environment.cluster.name if environment.cluster is not None and environment.keeps_cluster else None
     if isinstance(error, HarnessError):
         # Whoever raised it could not know what would be kept.
         error.next_step = reachable(error.next_step, bundle=bundle, kept=kept)
-    found = diagnose(collected.evidence)
-    if isinstance(error, UsageError | KeyboardInterrupt):
+    if error is None:
+        # A red verdict explains itself, unless all that it knows is that a task has failed.
+        failed = of_failed_tasks(collected.evidence, environment.verdicts, since=environment.started)
+        found = diagnose(failed)[:1] if failed is not None else ()
+    else:
+        found = diagnose(collected.evidence)
+    if error is None or isinstance(error, UsageError | KeyboardInterrupt):
         # Nothing went wrong that the reader does not know already, unless something is recognised.
         found = tuple(one for one in found if one.code != UNKNOWN)
     return tuple(reachable(str(one), bundle=bundle, kept=kept) for one in found[:_SHOWN])
+
+
+def of_failed_tasks(evidence: Evidence, verdicts: Sequence[Verdict], *, since: datetime) -> Evidence | None:
+    """What of the evidence is about tasks that failed, so that nothing else is taken for the cause of a red verdict.
+
+    Args:
+        evidence: Of the whole run of the harness.
+        verdicts: All that were given.
+        since: When the run of the harness began: a kept cluster has pods of earlier ones.
+
+    Returns:
+        Pods of DAG runs that did not succeed, their events and logs, the logs of the failed tasks, and what the verdict
+        says of them; None where no verdict is red for a failed task without a test that declared it so.
+    """
+    said = [
+        check.explanation
+        for verdict in verdicts
+        for check in verdict.failures
+        if check.id == _TASKS_CHECK and not verdict.red_expected
+    ]
+    if not said:
+        return None
+    pods = [pod for pod in evidence.pods if _of_a_dag_run(pod, since) and not _succeeded(pod)]
+    names = {name_of(pod) for pod in pods}
+    present = {name_of(pod) for pod in evidence.pods}
+    # The operator may have deleted a pod whose words the verdict has.
+    words = "\n".join(said)
+    about = [(event.get("involvedObject") or event.get("regarding") or {}, event) for event in evidence.events]
+    return Evidence(
+        error=HarnessError("the DAG run failed", evidence={"the verdict": words.replace("; ", "\n")}),
+        pods=pods,
+        events=[
+            event
+            for thing, event in about
+            if (name := str(thing.get("name"))) in names or (name not in present and f"/{name}" in words)
+        ],
+        logs={
+            where: text
+            for where, text in evidence.logs.items()
+            if text.startswith(f"{_TASK_STATE} failed")
+            or any(where.startswith(f"pod {AIRFLOW_NAMESPACE}/{name}, ") for name in names)
+        },
+    )
+
+
+def _of_a_dag_run(pod: Mapping[str, Any], since: datetime) -> bool:
+    metadata = pod.get("metadata") or {}
+    made = parse_time(metadata.get("creationTimestamp"))
+    # The API server gives whole seconds.
+    return "run_id" in (metadata.get("labels") or {}) and made is not None and made >= since.replace(microsecond=0)
+
+
+def _succeeded(pod: Mapping[str, Any]) -> bool:
+    return (pod.get("status") or {}).get("phase") == "Succeeded"
 
 
 def reachable(advice: str, *, bundle: Path, kept: str | None) -> str:
@@ -127,7 +188,7 @@ def _task_logs(environment: Environment) -> Mapping[str, Callable[[], str]]:
 
                 def read(dag_id: str = dag_id, run_id: str = run_id, task: Any = task, number: int = number) -> str:
                     lines = api.task_logs(dag_id, run_id, task.task_id, try_number=number, map_index=task.map_index)
-                    return "\n".join([f"# Airflow calls this task instance {task.state}", *lines, ""])
+                    return "\n".join([f"{_TASK_STATE} {task.state}", *lines, ""])
 
                 found[f"{run_id}/{task.task_id}{mapped}/try {number}"] = read
     return found
@@ -231,6 +292,8 @@ def _versions(environment: Environment) -> str:
             name: {"reference": reference, "digests": list(toolchain.image_digests.get(name, ()))}
             for name, reference in toolchain.images.items()
         }
+    if environment.api is not None:
+        document["models of apache-airflow-client that Airflow's answers do not fit"] = dict(environment.api.drift)
     if ready is not None:
         document["installed"] = {
             "kubernetes": ready.cluster.kubernetes_version,

@@ -18,6 +18,8 @@ ImageName = Literal[
     "airflow", "worker", "postgres", "localstack", "strict-s3", "git-server", "git-sync", "adapter", "path-helper",
     "probe",
 ]  # fmt: skip
+# What the registry supply pulls, by the names of `registry-images.toml`.
+PulledName = Literal["node", "airflow", "postgres", "localstack", "git-sync", "base"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Toolchain:
         stand_ins: What replaces a real part.
         kubernetes_version: Such as "v1.34.4".
         unpinned: Images without a published digest: what their first pull brought is trusted.
+        chart: Archive of the official Airflow chart; None where the supply cannot have it.
+        no_chart: Why not.
     """
 
     supply: Literal["registry", "packages"]
@@ -88,6 +92,8 @@ class Toolchain:
     stand_ins: tuple[StandIn, ...]
     kubernetes_version: str
     unpinned: tuple[str, ...] = ()
+    chart: Path | None = None
+    no_chart: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +238,9 @@ class PodEvidence:
         image: Image reference of the main container.
         image_id: Image ID that the kubelet reports for it.
         synced_sha: Commit that git-sync checked out; executor pods only, None when it could not be seen.
+        added: What the adapter added to it that the DAG does not ask for, such as "base: env AWS_REGION".
+        reason: Why it could not start, or was ended, in the cluster's words; empty where nothing of that kind was seen.
+        last_words: The last line that its main container wrote, redacted.
     """
 
     name: str
@@ -241,6 +250,9 @@ class PodEvidence:
     image: str
     image_id: str
     synced_sha: str | None = None
+    added: tuple[str, ...] = ()
+    reason: str = ""
+    last_words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

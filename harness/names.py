@@ -30,6 +30,9 @@ SHARED_CLAIM: Final = "airflow-shared-pvc"
 DVC_SERVICE_ACCOUNT: Final = "airflow-dvc-sa"
 PIPELINE_CONFIG_MAP: Final = "dataset-pipeline"
 
+# Where the adapter notes on a pod what it added: a JSON list (harness/services/apps/adapter/patch.py).
+ADAPTER_ANNOTATION: Final = "harness.adapter/added"
+
 # Labels on everything that the harness creates in a cluster or an engine.
 LABEL_RUN: Final = "harness.run"
 LABEL_OWNER: Final = "harness.owner"

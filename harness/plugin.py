@@ -10,13 +10,14 @@ import io
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness.errors import ExitCode, HarnessError
-from harness.settings import Keep, S3Backend, Settings, SupplyKind, TargetKind, mirrors, policy_flags, resolve
+from harness.options import OPTIONS, settings_from
+from harness.settings import Settings
 
 if TYPE_CHECKING:
     from harness.environment import Environment
@@ -29,6 +30,8 @@ _SESSION = pytest.StashKey["Session"]()
 _RECORD = pytest.StashKey["Callable[[str, object], None]"]()
 _JUDGED = pytest.StashKey[int]()
 _CODE = pytest.StashKey[ExitCode]()
+# Why a test fails whose run's verdict is not as declared.
+_UNDECLARED = pytest.StashKey[str]()
 
 
 class _Stderr:
@@ -49,53 +52,15 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     """The settings of the harness as options; each has an environment variable `HARNESS_...` of the same meaning."""
     pluginmanager.register(_Stderr(), _STDERR)
     group = parser.getgroup("harness", "airflow-dvc-harness: a real cluster, from nothing to a verdict")
-    for name, choices, text in (
-        ("--target", TargetKind, "where the suite runs"),
-        ("--supply", SupplyKind, "where engine, tools, images and charts come from"),
-        ("--s3", S3Backend, "what speaks S3 on a local cluster"),
-        ("--keep", Keep, "whether the cluster outlives the session"),
-    ):
-        group.addoption(name, choices=[str(choice) for choice in choices], help=text)
-    group.addoption("--cluster", metavar="NAME", help="name of the cluster (default: one per session, or the kept one)")
-    group.addoption(
-        "--airflow-chart", metavar="CHART", help="the official chart: folder, archive, URL or oci:// reference"
-    )
-    group.addoption("--values", metavar="FILE", action="append", type=Path, help="further Helm values, applied last")
-    group.addoption("--dags", metavar="FOLDER", type=Path, help="folder with the DAG under test")
-    group.addoption("--dag-id", metavar="ID", help="the DAG under test")
-    group.addoption("--repository", metavar="FOLDER", type=Path, help="folder with the repository's files")
-    group.addoption("--data", metavar="FILE", type=Path, help="data set that a run starts from")
-    group.addoption("--tracked-file", metavar="PATH", help="the file under DVC, path in the repository")
-    group.addoption("--worker-image", metavar="IMAGE", help="image that the DAG's pods run, by tag")
-    group.addoption("--branch", metavar="NAME", help="branch that the DAG's commit lands on")
-    group.addoption(
-        "--patience", metavar="FACTOR", type=float, help="multiplies every deadline; above 1 on slow machines"
-    )
-    group.addoption(
-        "--registry-mirror", metavar="HOST=MIRROR", action="append", help="pull images of a registry host from a mirror"
-    )
+    for option in OPTIONS:
+        how: dict[str, Any] = {"metavar": option.metavar, "type": option.kind} if option.metavar else {}
+        if issubclass(option.kind, StrEnum):
+            how = {"choices": [str(choice) for choice in option.kind]}
+        group.addoption(option.flag, help=option.help, **how, **({"action": "append"} if option.many else {}))
 
 
 def _settings(config: pytest.Config) -> Settings:
-    values = config.getoption("--values")
-    return resolve(
-        target=config.getoption("--target"),
-        supply=config.getoption("--supply"),
-        s3=config.getoption("--s3"),
-        keep=config.getoption("--keep"),
-        cluster_name=config.getoption("--cluster"),
-        airflow_chart=config.getoption("--airflow-chart"),
-        values=tuple(values) if values else None,
-        dags=config.getoption("--dags"),
-        dag_id=config.getoption("--dag-id"),
-        repository=config.getoption("--repository"),
-        data=config.getoption("--data"),
-        tracked_file=config.getoption("--tracked-file"),
-        worker_image=config.getoption("--worker-image"),
-        policy=policy_flags(branch=config.getoption("--branch")),
-        patience=config.getoption("--patience"),
-        registry_mirror=mirrors(config.getoption("--registry-mirror")),
-    )
+    return settings_from({option.name: config.getoption(option.flag) for option in OPTIONS})
 
 
 @pytest.fixture(scope="session")
@@ -162,6 +127,11 @@ def pytest_runtest_makereport(
     if session is not None:
         _note_verdicts(item, session)
     report = yield
+    undeclared = item.stash.get(_UNDECLARED, "")
+    if undeclared and call.when == "call" and report.passed:
+        # A test may look at something else, or forget to look: the verdict counts all the same.
+        report.outcome = "failed"
+        report.longrepr = undeclared
     if session is not None and report.failed:
         session.environment.failed = True
         error = call.excinfo.value if call.excinfo is not None else None
@@ -173,10 +143,15 @@ def pytest_runtest_makereport(
 def _note_verdicts(item: pytest.Item, session: Session) -> None:
     """Give a test the verdicts that came since the last one; JUnit shows them as the test's properties."""
     from harness.report.junit import verdict_properties  # noqa: PLC0415 - a run without a cluster loads none of this
+    from harness.report.protocols import as_declared  # noqa: PLC0415 - likewise
 
     verdicts, judged = session.environment.verdicts, item.config.stash.get(_JUDGED, 0)
     for verdict in verdicts[judged:]:
         item.user_properties += verdict_properties(verdict, redactor=session.environment.redactor)
+        if not as_declared(verdict):
+            found = ", ".join(check.id for check in verdict.checks if not check.passed)
+            what = "a run that was declared red is green" if verdict.green else f"the verdict is red ({found})"
+            item.stash[_UNDECLARED] = f"{what}; declare a run that must be red with prove(expect_red=True)"
     item.config.stash[_JUDGED] = len(verdicts)
 
 
@@ -210,10 +185,9 @@ def _exit_code(harness: Session, exitstatus: int) -> ExitCode | None:
     if exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
         if isinstance(harness.error, HarnessError):
             return harness.error.exit_code
-        proven = harness.verdict is not None
-        if exitstatus == pytest.ExitCode.TESTS_FAILED:
-            return ExitCode.VERDICT_RED if proven else ExitCode.ENVIRONMENT_FAILED
-        return ExitCode.GREEN if proven else ExitCode.NOTHING_PROVEN
+        if exitstatus == pytest.ExitCode.OK:
+            return harness.exit_code
+        return ExitCode.VERDICT_RED if harness.verdicts else ExitCode.ENVIRONMENT_FAILED
     return ExitCode(int(exitstatus)) if int(exitstatus) in set(ExitCode) else None
 
 

@@ -9,10 +9,46 @@ on pods. Reasons are those of the kubelet and the scheduler (Kubernetes v1.34: `
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any, Final
 
 Pod = Mapping[str, Any]
+
+
+class Blame(Enum):
+    """What a fatal state is about, so that whoever knows the pod's role can say whose fault it is.
+
+    Attributes:
+        PLACE: The node, the scheduler, the container runtime: not what the pod asks for.
+        IMAGE: An image that cannot be had.
+        DESCRIPTION: What else the pod names: a secret, a config map, a key, a claim. Nobody but its author can mend it.
+        PROGRAM: A container was started and ended, or was ended; where it is not started again, the pod is over.
+    """
+
+    PLACE = "place"
+    IMAGE = "image"
+    DESCRIPTION = "description"
+    PROGRAM = "program"
+
+
+@dataclass(frozen=True, slots=True)
+class FatalState:
+    """A state from which a pod does not come to work by waiting.
+
+    Attributes:
+        text: What it is, in a sentence, with advice.
+        blame: What it is about.
+        container: The container that it was seen at; empty for the pod as a whole.
+        message: What the kubelet or the scheduler said.
+    """
+
+    text: str
+    blame: Blame
+    container: str = ""
+    message: str = ""
+
 
 _IMAGE: Final = "see that the image is in the node or can be pulled from it: name, tag and platform must match"
 _WAITING: Final[Mapping[str, str]] = {
@@ -27,6 +63,13 @@ _WAITING: Final[Mapping[str, str]] = {
     "RunContainerError": "see the pod's events: the container runtime could not start the container",
     "CrashLoopBackOff": "see the previous log of that container for why it ends",
 }
+_ABOUT_IMAGES: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"})
+_ABOUT_THE_DESCRIPTION: Final = frozenset({"CreateContainerConfigError", "CreateContainerError"})
+# The kubelet tries to start such a container again only where the pod's restart policy says so.
+_ABOUT_THE_PROGRAM: Final = frozenset({"RunContainerError", "CrashLoopBackOff"})
+# The container runtime is too busy; the kubelet asks again (containerd 2.x, internal/cri/server/container_create.go).
+_BUSY_RUNTIME: Final = ("deadline exceeded", "failed to reserve container name")
+_NO_CLAIM: Final = "persistentvolumeclaim "
 _TERMINATED: Final[Mapping[str, str]] = {
     "OOMKilled": "raise the container's memory limit, or use less memory",
     "StartError": "see that the command exists in the image and may be executed",
@@ -53,7 +96,13 @@ UNSCHEDULABLE_GRACE: Final = timedelta(seconds=20)
 
 
 def fatal_reason(pod: Pod, *, now: datetime | None = None) -> str | None:
-    """Why this pod cannot come to work by waiting, with advice; None while it still can.
+    """Why this pod cannot come to work by waiting, with advice; None while it still can. Arguments as `fatal_state`."""
+    found = fatal_state(pod, now=now)
+    return None if found is None else found.text
+
+
+def fatal_state(pod: Pod, *, now: datetime | None = None) -> FatalState | None:
+    """The state from which this pod does not come to work by waiting; None while it still may.
 
     Args:
         pod: The pod as the API server writes it.
@@ -65,16 +114,19 @@ def fatal_reason(pod: Pod, *, now: datetime | None = None) -> str | None:
     whole = str(status.get("reason") or "")
     if status.get("phase") == "Failed" and (whole in _POD_FAILED or whole.startswith(_OUT_OF)):
         advice = _POD_FAILED.get(whole, "the node has not enough of that: lower the pod's requests or what runs beside")
-        return _sentence(f"pod {name}", whole, str(status.get("message") or ""), advice)
+        said = str(status.get("message") or "")
+        return FatalState(_sentence(f"pod {name}", whole, said, advice), Blame.PLACE, message=said)
     for container, state in _container_states(status):
         where = f"pod {name}, container {container}"
         reason, message = str(state.get("reason") or ""), str(state.get("message") or "")
         if reason == "CreateContainerConfigError" and message.startswith(_PASSING_MESSAGE):
             continue
         if reason in _WAITING:
-            return _sentence(where, reason, message or _how_it_ended(status, container), _WAITING[reason])
+            text = _sentence(where, reason, message or _how_it_ended(status, container), _WAITING[reason])
+            return FatalState(text, _blame(reason, message), container, message)
         if reason in _TERMINATED:
-            return _sentence(where, reason, message, _TERMINATED[reason])
+            text = _sentence(where, reason, message, _TERMINATED[reason])
+            return FatalState(text, Blame.PROGRAM, container, message)
     return _unschedulable(pod, name, status, now)
 
 
@@ -125,7 +177,17 @@ def _how_it_ended(status: Mapping[str, Any], container: str) -> str:
     return ""
 
 
-def _unschedulable(pod: Pod, name: str, status: Mapping[str, Any], now: datetime | None) -> str | None:
+def _blame(reason: str, message: str) -> Blame:
+    if reason in _ABOUT_IMAGES:
+        return Blame.IMAGE
+    if reason in _ABOUT_THE_PROGRAM:
+        return Blame.PROGRAM
+    if reason in _ABOUT_THE_DESCRIPTION and not any(busy in message for busy in _BUSY_RUNTIME):
+        return Blame.DESCRIPTION
+    return Blame.PLACE
+
+
+def _unschedulable(pod: Pod, name: str, status: Mapping[str, Any], now: datetime | None) -> FatalState | None:
     if status.get("phase") not in (None, "Pending") or (pod.get("metadata") or {}).get("deletionTimestamp"):
         return None
     for condition in status.get("conditions") or ():
@@ -137,7 +199,11 @@ def _unschedulable(pod: Pod, name: str, status: Mapping[str, Any], now: datetime
         since = parse_time(condition.get("lastTransitionTime"))
         if now is not None and since is not None and now - since < UNSCHEDULABLE_GRACE:
             return None
-        return _sentence(f"pod {name}", "Unschedulable", message, "see the node's free CPU, memory, taints and volumes")
+        if _NO_CLAIM in message and "not found" in message:
+            text = _sentence(f"pod {name}", "Unschedulable", message, "correct the claim's name, or create the claim")
+            return FatalState(text, Blame.DESCRIPTION, message=message)
+        advice = "see the node's free CPU, memory, taints and volumes"
+        return FatalState(_sentence(f"pod {name}", "Unschedulable", message, advice), Blame.PLACE, message=message)
     return None
 
 

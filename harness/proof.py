@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,16 +11,19 @@ from typing import Any
 
 from harness import dvc
 from harness.airflow.runids import new_run_id
+from harness.bringup import service_images
 from harness.environment import Environment, Ready
 from harness.errors import UsageError
 from harness.model import PipelineRun, Seeded
 from harness.names import AIRFLOW_NAMESPACE
-from harness.pipeline.earlier import end_runs
+from harness.pipeline.differences import differences
+from harness.pipeline.earlier import Ended, end_runs, working_pods
 from harness.pipeline.gitsync import ProcessorCheckout
 from harness.pipeline.pods import PodFollower
 from harness.pipeline.readiness import wait_for_dag
 from harness.pipeline.trigger import run_pipeline
 from harness.services import s3
+from harness.services.claim import ClaimEmptying
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,9 @@ class Prover:
         self._environment = environment
         self._ready: Ready = environment.ready or environment.up()
         self._seeded: Seeded | None = None
+        self._last_run = ""
+        # Whether anything of an earlier run may be in the claim or in Airflow's Variables.
+        self._used = self._ready.cluster.reused
 
     def prove(
         self,
@@ -59,15 +65,19 @@ class Prover:
         conf: Mapping[str, Any] | None = None,
         changes: bool = True,
         with_logical_date: bool = True,
+        expect_red: bool = False,
         before_trigger: Callable[[], object] = lambda: None,
     ) -> Proof:
         """Run the DAG once and judge it.
 
         Args:
-            reseed: Start from a fresh repository and prefix; otherwise from where the last run left off.
+            reseed: Start from a fresh repository and prefix, an empty claim and no Variables; otherwise from where the
+                last run left off.
             conf: The run's configuration.
             changes: Whether a new version is expected.
             with_logical_date: Whether the run gets a logical date.
+            expect_red: Whether this run must turn out red. A verdict that is not as declared here ends the session
+                with exit code 1, whatever the test makes of it.
             before_trigger: Called when everything is ready, just before the trigger.
 
         Raises:
@@ -78,6 +88,9 @@ class Prover:
         if self._end_earlier_runs():
             environment.discard_seed()
             reseed = True
+        # Whatever ran before these is over by now.
+        earlier = frozenset(run.run_id for run in self._ready.api.runs(environment.settings.dag_id))
+        emptying = self._start_reset() if self._used and (reseed or self._seeded is None) else None
         seeded = self._start_from(reseed=reseed)
         expectation = self._expectation(seeded, changes=changes)
         with tempfile.TemporaryDirectory(prefix="proof-", dir=environment.scratch) as workspace:
@@ -90,14 +103,19 @@ class Prover:
                 gatherer = self._gatherer(expectation, Path(workspace))
             self.wait_for_dag(seeded.sha)
             expectation = self._with_tasks(expectation)
+            if emptying is not None:
+                with environment.timeline.phase("shared claim emptied"):
+                    emptying.finish()
+                self._used = False
             before_trigger()
             started = datetime.now(UTC)
-            run = self._run(seeded, conf, with_logical_date=with_logical_date)
+            run = self._run(seeded, conf, earlier, with_logical_date=with_logical_date)
             with environment.timeline.phase("verdict"):
                 evidence = gatherer.evidence(before, outcome=run.outcome, pods=run.pods.values())
-                verdict = dvc.judge(expectation, evidence)
+                verdict = replace(dvc.judge(expectation, evidence), red_expected=expect_red)
         self._seeded = seeded
         environment.verdicts.append(verdict)
+        environment.added = differences(run.pods.values(), known=environment.added)
         number = len(environment.verdicts)
         name = "verdict.json" if number == 1 else f"verdict-{number}.json"
         file = environment.evidence / name
@@ -187,17 +205,30 @@ class Prover:
             return self._environment.reseed()
         return self._seeded
 
-    def _end_earlier_runs(self) -> bool:
-        """End runs of the DAG that nobody follows; whether there were any."""
+    def _end_earlier_runs(self) -> Ended:
+        """End what nobody follows, of whatever DAG: runs that are not finished, pods of runs that still work."""
         environment, ready = self._environment, self._ready
-        dag_id = environment.settings.dag_id
-        run_ids = ready.api.unfinished_runs(dag_id)
-        if not run_ids:
-            return False
+        dag = ready.api.dag(environment.settings.dag_id)
+        if dag is not None and not dag.is_paused:
+            # It is unpaused by the run under test, and by nothing else.
+            ready.api.pause(dag.dag_id)
+        runs = ready.api.runs(unfinished=True)
+        if not runs and not working_pods(ready.kube, AIRFLOW_NAMESPACE):
+            return Ended()
         with environment.timeline.phase("earlier DAG runs") as note:
-            end_runs(ready.api, ready.kube, AIRFLOW_NAMESPACE, dag_id, run_ids, waiter=environment.waiter)
-            note(f"unfinished, now marked failed: {', '.join(run_ids)}")
-        return True
+            ended = end_runs(
+                ready.api, ready.kube, AIRFLOW_NAMESPACE, runs, waiter=environment.waiter, own=self._last_run
+            )
+            note(str(ended))
+        return ended
+
+    def _start_reset(self) -> ClaimEmptying:
+        """Take away what earlier runs left beside repository and bucket; the volume meanwhile, for it costs seconds."""
+        ready = self._ready
+        image = service_images(ready.toolchain)["worker"]
+        emptying = ClaimEmptying.start(ready.kube, image, waiter=self._environment.waiter)
+        ready.api.delete_variables()
+        return emptying
 
     def _with_tasks(self, expectation: dvc.Expectation) -> dvc.Expectation:
         """The expectation with the DAG's tasks, as Airflow has parsed them from the commit under test."""
@@ -211,10 +242,19 @@ class Prover:
             pod_tasks=tuple(task.task_id for task in tasks if task.has_pod),
         )
 
-    def _run(self, seeded: Seeded, conf: Mapping[str, Any] | None, *, with_logical_date: bool) -> PipelineRun:
+    def _run(
+        self, seeded: Seeded, conf: Mapping[str, Any] | None, earlier: Collection[str], *, with_logical_date: bool
+    ) -> PipelineRun:
         environment = self._environment
-        run_id = new_run_id()
-        follower = PodFollower(self._ready.kube, AIRFLOW_NAMESPACE, run_id, redactor=environment.redactor)
+        self._last_run = run_id = new_run_id()
+        self._used = True
+        follower = PodFollower(
+            self._ready.kube,
+            AIRFLOW_NAMESPACE,
+            run_id,
+            redactor=environment.redactor,
+            provided=self._ready.toolchain.images.values(),
+        )
         with environment.timeline.phase("DAG run") as note, follower:
             try:
                 run = run_pipeline(
@@ -225,6 +265,7 @@ class Prover:
                     waiter=environment.waiter,
                     conf=conf,
                     with_logical_date=with_logical_date,
+                    earlier=earlier,
                 )
             finally:
                 # Also of a run that could not be carried out: its pods say why, and may be gone a moment later.
@@ -290,4 +331,5 @@ class Prover:
             stand_ins=toolchain.stand_ins,
             started=started,
             finished=datetime.now(UTC),
+            added=differences(run.pods.values()),
         )

@@ -19,7 +19,7 @@ from harness.proof import Prover
 from harness.report import files
 from harness.report.live import LivePhases
 from harness.report.model import KeptCluster, Report, Resources, RunFacts
-from harness.report.protocols import VerdictResult
+from harness.report.protocols import VerdictResult, as_declared
 from harness.report.summary import Summary
 from harness.settings import Settings
 from harness.timeline import Timeline
@@ -40,7 +40,7 @@ class Session:
         self.error: BaseException | None = None
         self.diagnoses: tuple[str, ...] = ()
         self._cleaning_up: Exception | None = None
-        self._memory = MemorySampler(settings.state_dir / "engine")
+        self._memory = MemorySampler(settings.state_dir / "engine", beside=lambda: self.environment.cluster is not None)
         self._node_memory: int | None = None
 
     @contextmanager
@@ -61,6 +61,8 @@ class Session:
         What explains a failure is collected first: afterwards it is gone.
         """
         with undisturbed(self._console):
+            if self.undeclared:
+                self.environment.failed = True
             if self.error is not None or self.environment.failed:
                 self.diagnoses = explain(self.environment, self.error)
             self._node_memory = self._most_of_the_nodes()
@@ -89,15 +91,21 @@ class Session:
         environment = self.environment
         return Resources(
             node_memory=self._node_memory,
-            own_memory=self._memory.peak or None,
+            own_memory=self._memory.peak_beside or None,
+            own_memory_before=self._memory.peak_before or None,
             caches=environment.cache_bytes,
             cache_limit=int(environment.settings.cache_limit_gb * 1e9),
         )
 
     @property
-    def verdict(self) -> VerdictResult | None:
-        """Of the first run, which starts from nothing; a suite judges further runs in tests of their own."""
-        return self.environment.verdicts[0] if self.environment.verdicts else None
+    def verdicts(self) -> tuple[VerdictResult, ...]:
+        """Of each run so far, in order."""
+        return tuple(self.environment.verdicts)
+
+    @property
+    def undeclared(self) -> bool:
+        """Whether a verdict is not what was asked for: red without a test that declared it, or the reverse."""
+        return not all(map(as_declared, self.verdicts))
 
     @property
     def exit_code(self) -> ExitCode:
@@ -108,9 +116,9 @@ class Session:
             return ExitCode.INTERRUPTED
         if self.error is not None:
             return ExitCode.ENVIRONMENT_FAILED
-        if self.verdict is None:
+        if not self.verdicts:
             return ExitCode.NOTHING_PROVEN
-        return ExitCode.GREEN if self.verdict.green else ExitCode.VERDICT_RED
+        return ExitCode.VERDICT_RED if self.undeclared else ExitCode.GREEN
 
     def report(self, *, code: ExitCode | None = None) -> Report:
         """Everything the reader is told."""
@@ -121,7 +129,7 @@ class Session:
             seconds=self.timeline.elapsed,
             evidence=environment.evidence,
             phases=self.timeline.phases,
-            verdict=self.verdict,
+            verdicts=self.verdicts,
             diagnoses=self.diagnoses,
             error=environment.redactor.text(told(self.error) or told(self._cleaning_up)),
             kept=kept(environment),
@@ -146,7 +154,7 @@ def run_once(settings: Settings, console: Console) -> ExitCode:
     with session.phases(), terminated_like_interrupted():
         try:
             session.environment.up()
-            session.environment.failed = not Prover(session.environment).prove().verdict.green
+            Prover(session.environment).prove()
         except BaseException as error:  # noqa: BLE001 - whatever it is, what exists is taken down, and it is reported
             session.error = error
             session.environment.failed = True
@@ -238,20 +246,21 @@ def facts(environment: Environment) -> RunFacts:
         s3=ready.services.s3.backend,
         stand_ins=environment.stand_ins,
         unpinned=unpinned,
+        added=environment.added,
     )
 
 
 def kept(environment: Environment) -> KeptCluster | None:
     """How to reach a cluster that is kept, also one in which not everything came up."""
-    cluster, ready = environment.cluster, environment.ready
-    if cluster is None or not environment.keeps_cluster:
+    ready, name = environment.ready, environment.cluster_name
+    if not environment.keeps_cluster:
         return None
     return KeptCluster(
-        name=cluster.name,
+        name=name,
         ui=ready.release.url if ready is not None else "",
         username=ready.release.username if ready is not None else "",
         password=ready.release.password if ready is not None else SecretStr(""),
-        enter=f"harness shell --cluster {cluster.name}",
+        enter=f"harness shell --cluster {name}",
         inspect="harness status",
-        delete=f"harness down --cluster {cluster.name}",
+        delete=f"harness down --cluster {name}",
     )

@@ -25,6 +25,7 @@ from pydantic_settings import (
 )
 
 from harness.errors import UsageError
+from harness.model import PulledName
 
 APP = "airflow-dvc-harness"
 _PREFIX = "HARNESS_"
@@ -36,6 +37,7 @@ _ANY_ROWS = "any"
 _IMAGE = re.compile(
     r"(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?::\d+)?/|[A-Za-z0-9-]+:\d+/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*:[\w][\w.-]{0,127}"
 )
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -79,6 +81,9 @@ class Policy(BaseModel):
         new_rows: How many rows one run adds; None ("any" in a file) when the data is not a CSV table.
         merge_commits: Whether the run may bring its commit in by a merge; merges are not counted as commits.
         skipped_tasks: Whether a task may be skipped, as branches of a DAG are.
+        extra_objects: Keys in the bucket that a run may write, change and remove besides what its pointer names (exact,
+            or with a trailing slash for all below it; beginning with "./" for keys below the run's own remote).
+        extra_refs: Refs that a run may make, move and remove besides its branch: full names, "*" for any characters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,6 +95,8 @@ class Policy(BaseModel):
     new_rows: int | None = 1
     merge_commits: bool = False
     skipped_tasks: bool = False
+    extra_objects: tuple[str, ...] = ()
+    extra_refs: tuple[str, ...] = ()
 
     @field_validator("branch")
     @classmethod
@@ -97,6 +104,22 @@ class Policy(BaseModel):
         if not _BRANCH.fullmatch(name):
             raise ValueError("use the name of a branch, such as main or team/data")
         return name
+
+    @field_validator("extra_objects")
+    @classmethod
+    def _check_objects(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        if any(entry.removeprefix("./").startswith("/") or not entry.removeprefix("./") for entry in entries):
+            raise ValueError(
+                "use keys such as reports/latest.csv, or prefixes with a slash at the end, such as reports/"
+            )
+        return entries
+
+    @field_validator("extra_refs")
+    @classmethod
+    def _check_refs(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not pattern.startswith("refs/") or pattern == "refs/*" for pattern in patterns):
+            raise ValueError("use full names of refs, such as refs/tags/v*")
+        return patterns
 
     @field_validator("new_rows", mode="before")
     @classmethod
@@ -125,6 +148,9 @@ class Settings(BaseSettings):
         default=None, description="official chart: folder, archive, URL or oci:// reference"
     )
     values: tuple[Path, ...] = Field(default=(), description="further Helm values files, applied last")
+    image_digests: dict[PulledName, str] = Field(
+        default_factory=dict, description="digest that an image of the registry supply must have, by its short name"
+    )
     registry_mirror: dict[str, str] = Field(default_factory=dict, description="registry host to mirror host")
     dags: Path | None = Field(default=None, description="folder with the DAG under test; default: the shipped one")
     dag_id: str = Field(default="dataset_pipeline", description="the DAG under test")
@@ -164,6 +190,13 @@ class Settings(BaseSettings):
         if reference is not None and (not _IMAGE.fullmatch(reference)):
             raise ValueError("use an image reference with a tag, such as registry.example/team/worker:1.4")
         return reference
+
+    @field_validator("image_digests")
+    @classmethod
+    def _check_digests(cls, digests: dict[PulledName, str]) -> dict[PulledName, str]:
+        if wrong := [name for name, digest in digests.items() if not _DIGEST.fullmatch(digest)]:
+            raise ValueError(f"{', '.join(wrong)}: use sha256: and 64 hexadecimal digits, as `docker pull` prints it")
+        return digests
 
     @model_validator(mode="after")
     def _resolve_paths(self) -> Settings:

@@ -40,7 +40,10 @@ _LOG_LINES = 500
 def doctor(settings: Settings, console: Console) -> ExitCode:
     """What this machine has and lacks, and how to mend each."""
     findings = examine(
-        LocalHost(SubprocessRunner()), cache_dir=settings.cache_dir, package=package_path("versions.toml")
+        LocalHost(SubprocessRunner()),
+        cache_dir=settings.cache_dir,
+        package=package_path("versions.toml"),
+        kept=settings.state_dir / "clusters" / (settings.cluster_name or KEPT_CLUSTER),
     )
     table = Table("", "check", "found", "needed", box=None)
     for finding in findings:
@@ -153,7 +156,13 @@ def shell(settings: Settings, console: Console) -> ExitCode:
     tools = sorted((settings.cache_dir / "tools").glob("*/kubectl"), key=lambda path: path.stat().st_mtime)
     path = os.pathsep.join([*(str(tool.parent) for tool in tools[-1:]), os.environ.get("PATH", os.defpath)])
     console.print(f"kubectl and helm talk to {folder.name} in this shell; leave it with exit", highlight=False)
-    environment = {**os.environ, "KUBECONFIG": str(folder / "kubeconfig"), "PATH": path}
+    environment = {
+        **os.environ,
+        "KUBECONFIG": str(folder / "kubeconfig"),
+        # Goes with the cluster, and not to the user's ~/.kube.
+        "KUBECACHEDIR": str(folder / "discovery"),
+        "PATH": path,
+    }
     program = os.environ.get("SHELL", "/bin/sh")
     os.execvpe(program, [program], environment)  # noqa: S606 - the reader asked for a shell, with the terminal to itself
 

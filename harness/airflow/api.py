@@ -21,7 +21,7 @@ from harness.airflow.connection import ApiRefused, Connection
 from harness.airflow.logs import log_lines
 from harness.airflow.runids import checked_run_id
 from harness.airflow.transport import AirflowUnavailable
-from harness.airflow.values import DagImportError, DagInfo, DagTask, Document, Health, TaskInfo
+from harness.airflow.values import DagImportError, DagInfo, DagTask, Document, Health, RunInfo, TaskInfo
 from harness.errors import EnvironmentFailed, UsageError, WaitFailed
 from harness.wait import Waiter
 
@@ -33,13 +33,14 @@ __all__ = [
     "DagInfo",
     "DagTask",
     "Health",
+    "RunInfo",
     "TaskInfo",
 ]
 
 REQUEST_TIMEOUT: Final = 30.0
 _MOST_LOG_PAGES: Final = 500
 _NOT_FOUND, _CONFLICT = 404, 409
-FINISHED: Final = frozenset({"success", "failed"})
+_ALL: Final = "~"  # where the API takes a DAG id and means every DAG (routes/public/dag_run.py, `get_dag_runs`)
 _UNFINISHED: Final = ("queued", "running")
 
 
@@ -67,7 +68,6 @@ class AirflowApi:
         timeout: float = REQUEST_TIMEOUT,
     ) -> None:
         self.url = url.rstrip("/")
-        self.waiter = waiter
         self._connection = Connection(self.url, username, password, clock=waiter.clock, http=http, timeout=timeout)
         self._reader = self._connection.reader
         client = self._connection.client
@@ -77,6 +77,7 @@ class AirflowApi:
         self._tasks: Any = generated.TaskInstanceApi(client)
         self._errors: Any = generated.ImportErrorApi(client)
         self._monitor: Any = generated.MonitorApi(client)
+        self._variables: Any = generated.VariableApi(client)
         self._version: Any = generated.VersionApi(client)
 
     def __enter__(self) -> Self:
@@ -207,7 +208,14 @@ class AirflowApi:
 
     def unpause(self, dag_id: str) -> None:
         """Let the DAG's runs start. Errors as `dag`."""
-        body = generated.DAGPatchBody(is_paused=False)
+        self._set_paused(dag_id, paused=False)
+
+    def pause(self, dag_id: str) -> None:
+        """Let no further run of the DAG start, and no further task of one that runs. Errors as `dag`."""
+        self._set_paused(dag_id, paused=True)
+
+    def _set_paused(self, dag_id: str, *, paused: bool) -> None:
+        body = generated.DAGPatchBody(is_paused=paused)
         self._connection.call(
             f"PATCH dags/{dag_id}",
             lambda **o: self._dags.patch_dag_without_preload_content(dag_id, body, update_mask=["is_paused"], **o),
@@ -265,18 +273,22 @@ class AirflowApi:
             )
         return self._reader.text(f"GET dagRuns/{run_id}", document, "state")
 
-    def unfinished_runs(self, dag_id: str) -> tuple[str, ...]:
-        """Ids of the DAG's runs that are queued or running, oldest first; none for a DAG that Airflow does not know.
+    def runs(self, dag_id: str | None = None, *, unfinished: bool = False) -> tuple[RunInfo, ...]:
+        """Runs of a DAG, or of every DAG, oldest first; none for a DAG that Airflow does not know.
+
+        Args:
+            dag_id: The DAG; None for all.
+            unfinished: Only those that are queued or running.
 
         Errors as `dag`.
         """
-        what = f"GET dags/{dag_id}/dagRuns"
+        named = _ALL if dag_id is None else dag_id
+        what = f"GET dags/{named}/dagRuns"
+        wanted = {"state": list(_UNFINISHED)} if unfinished else {}
         try:
             found = self._connection.pages(
                 what,
-                lambda **o: self._runs.get_dag_runs_without_preload_content(
-                    dag_id, state=list(_UNFINISHED), order_by=["id"], **o
-                ),
+                lambda **o: self._runs.get_dag_runs_without_preload_content(named, order_by=["id"], **wanted, **o),
                 generated.DAGRunCollectionResponse,
                 "dag_runs",
             )
@@ -284,7 +296,7 @@ class AirflowApi:
             if error.status == _NOT_FOUND:
                 return ()
             raise
-        return tuple(self._reader.text(what, item, "dag_run_id") for item in found)
+        return tuple(self._reader.run(what, item) for item in found)
 
     def fail_run(self, dag_id: str, run_id: str) -> None:
         """Mark a run as failed: its tasks are told to stop. A run that is gone by now is none to fail.
@@ -302,6 +314,30 @@ class AirflowApi:
         except ApiRefused as error:
             if error.status != _NOT_FOUND:
                 raise
+
+    def delete_variables(self) -> tuple[str, ...]:
+        """Delete every Variable in Airflow's database; their keys. Those of the environment are not there.
+
+        Errors as `dag`.
+        """
+        what = "GET variables"
+        found = self._connection.pages(
+            what,
+            self._variables.get_variables_without_preload_content,
+            generated.VariableCollectionResponse,
+            "variables",
+        )
+        keys = tuple(self._reader.text(what, item, "key") for item in found)
+        for key in keys:
+            try:
+                self._connection.call(
+                    f"DELETE variables/{key}",
+                    lambda key=key, **o: self._variables.delete_variable_without_preload_content(key, **o),
+                )
+            except ApiRefused as error:
+                if error.status != _NOT_FOUND:
+                    raise
+        return keys
 
     def task_instances(self, dag_id: str, run_id: str) -> tuple[TaskInfo, ...]:
         """Every task instance of a run. Errors as `dag`."""
@@ -335,21 +371,6 @@ class AirflowApi:
                 break
             token = str(following)
         return tuple(lines)
-
-    def wait_run(self, dag_id: str, run_id: str, *, timeout: float) -> str:
-        """Wait until a run has ended; its final state.
-
-        Raises:
-            WaitTimeout: It has not ended in time.
-        """
-        return self.waiter.until(
-            f"run {run_id} of DAG {dag_id}",
-            lambda: self.run_state(dag_id, run_id),
-            ready=lambda state: state in FINISHED,
-            timeout=timeout,
-            interval=1.0,
-            transient=(AirflowUnavailable,),
-        )
 
     def _run(self, dag_id: str, run_id: str) -> Document | None:
         what = f"GET dagRuns/{run_id}"

@@ -151,6 +151,9 @@ def helm_environment(home: Path) -> dict[str, str]:
     cluster = ("HELM_KUBECONTEXT", "HELM_KUBEAPISERVER", "HELM_KUBETOKEN", "HELM_KUBECAFILE", "HELM_NAMESPACE")
     return {
         "KUBECONFIG": "/dev/null",
+        # What Helm learns of a cluster's API goes to the user's ~/.kube/cache otherwise (k8s.io/cli-runtime,
+        # pkg/genericclioptions/config_flags.go).
+        "KUBECACHEDIR": str(home / "discovery"),
         **{name: str(home / part) for name, part in folders.items()},
         **dict.fromkeys(cluster, ""),
     }

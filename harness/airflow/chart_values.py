@@ -219,8 +219,12 @@ def values_digest(values: Mapping[str, Any]) -> str:
             parent = parent.get(key) if isinstance(parent, dict) else None
         if isinstance(parent, dict):
             parent.pop(path[-1], None)
-    text = json.dumps(public, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(canonical(public)).hexdigest()
+
+
+def canonical(values: Mapping[str, Any]) -> bytes:
+    """The values as canonical JSON."""
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
 def dotted(path: KeyPath) -> str:

@@ -19,7 +19,8 @@ from harness.errors import EnvironmentFailed
 from harness.wait import Clock
 
 _PAGE: Final = 100
-_OK, _CREATED, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 200, 201, 401, 403, 404
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+_WELL: Final = frozenset({200, 201, 204})
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -154,7 +155,7 @@ def _exchange(what: str, ask: Callable[[], Any]) -> tuple[int, bytes, str | None
 
 
 def _accepted(what: str, status: int, body: bytes, retry_after: str | None) -> bytes:
-    if status in (_OK, _CREATED):
+    if status in _WELL:
         return body
     detail = _detail(body)
     if transient_status(status):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.airflow.chart_values import dotted
+from harness.assets import asset
 from harness.errors import ValuesError
 
 TEMPLATE: Final = "branch.yaml.j2"
@@ -19,6 +20,19 @@ def write_overlay(template_folder: Path, path: Path, *, branch: str) -> Path:
     templates = Environment(loader=FileSystemLoader(template_folder), undefined=StrictUndefined)  # noqa: S701 - YAML, not HTML; strings go through `tojson`
     path.write_text(templates.get_template(TEMPLATE).render(branch=branch), encoding="utf-8")
     return path
+
+
+def values_files(folder: Path, *, branch: str, further: Sequence[Path]) -> tuple[Path, ...]:
+    """Helm values in order: shared, what differs on kind, what the settings say, the user's.
+
+    Args:
+        folder: Where what follows from the settings is written.
+        branch: The branch under test.
+        further: The user's.
+    """
+    helm = asset("helm")
+    overlay = write_overlay(helm, folder / "branch.yaml", branch=branch)
+    return (helm / "values.yaml", helm / "kind.yaml", overlay, *further)
 
 
 def check_agreement(values: Mapping[str, Any], *, branch: str, repository: str, dags_path: str) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
+import os
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.airflow.chart import Chart, helm_environment
-from harness.airflow.chart_values import values_digest
+from harness.airflow.chart_values import canonical, values_digest
 from harness.errors import CommandFailed, CommandTimeout, EnvironmentFailed
 from harness.kubeapi import KubeApi
 from harness.model import Cluster
@@ -21,6 +24,7 @@ _HELM_SECONDS = 120
 _STATUS_SECONDS = 30
 _ROLLOUT_SECONDS = 600.0
 _FINGERPRINT = "harness-release"
+_KEY_FILE = "fingerprint.key"
 _DATABASE = "app=postgres"
 # In the order in which they come up, so that the first one that is stuck is the one that is named.
 _JOBS = (f"{RELEASE}-run-airflow-migrations", f"{RELEASE}-create-user")
@@ -36,16 +40,18 @@ class ReleasePlan:
         files: Values files in order, already checked.
         values: The same, merged.
         images: Digests of the images that the release's pods run; a new one restarts them.
+        key: Of the cluster's fingerprints (`fingerprint_key`).
     """
 
     chart: Chart
     files: Sequence[Path]
     values: Mapping[str, object]
     images: Mapping[str, tuple[str, ...]]
+    key: bytes
 
     @property
     def digest(self) -> str:
-        """sha256 over the effective values."""
+        """sha256 over the effective values, secrets left out: for the reader."""
         return values_digest(self.values)
 
     @property
@@ -53,9 +59,29 @@ class ReleasePlan:
         """What decides whether an installed release is still the wanted one, by input."""
         return {
             "chart": self.chart.digest,
-            "values": self.digest,
+            "values": self._all_values(),
             "images": json.dumps({name: list(ids) for name, ids in self.images.items()}, sort_keys=True),
         }
+
+    def _all_values(self) -> str:
+        """Over the effective values, secrets too: a changed password is a changed input.
+
+        With a key that never leaves this machine, since the fingerprint is kept in the cluster, where a plain digest
+        would let a weak secret be guessed.
+        """
+        return "hmac-sha256:" + hmac.new(self.key, canonical(self.values), hashlib.sha256).hexdigest()
+
+
+def fingerprint_key(folder: Path) -> bytes:
+    """The key of a cluster's fingerprints: made the first time, mode 0600, gone with the cluster's folder."""
+    path = folder / _KEY_FILE
+    if not path.exists():
+        fresh = path.with_name(f"{_KEY_FILE}.new")
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(secrets.token_bytes(32))
+        fresh.replace(path)
+    return path.read_bytes()
 
 
 class ReleaseInstaller:

@@ -75,6 +75,28 @@ class DagImportError:
 
 
 @dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A DAG run.
+
+    Attributes:
+        dag_id: Of the DAG.
+        run_id: Unique within the DAG.
+        run_type: Who made it: "manual", "scheduled", "backfill", "asset_triggered" and the like.
+        state: "queued", "running", "success" or "failed".
+        started: Whether it has left the queue.
+    """
+
+    dag_id: str
+    run_id: str
+    run_type: str
+    state: str
+    started: bool
+
+    def __str__(self) -> str:
+        return f"{self.dag_id}/{self.run_id} ({self.run_type}, {self.state})"
+
+
+@dataclass(frozen=True, slots=True)
 class TaskInfo:
     """A task instance.
 
@@ -262,6 +284,16 @@ class Reader:
             bundle=str(document.get("bundle_name") or ""),
             stack_trace=self.text(what, document, "stack_trace"),
             at=at,
+        )
+
+    def run(self, what: str, document: Document) -> RunInfo:
+        """A `DAGRunResponse`; errors as `text`."""
+        return RunInfo(
+            dag_id=self.text(what, document, "dag_id"),
+            run_id=self.text(what, document, "dag_run_id"),
+            run_type=self.text(what, document, "run_type"),
+            state=self.text(what, document, "state"),
+            started=self.time(what, document, "start_date") is not None,
         )
 
     def dag_task(self, what: str, document: Document) -> DagTask:

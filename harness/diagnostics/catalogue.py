@@ -56,6 +56,7 @@ _MACHINE: Final = (
         do="raise that container's memory limit, or give the machine more memory",
         signs=(
             reason("OOMKilled", "SystemOOM", "OOMKilling"),
+            Sign(said=r"\bOOMKilled\b", sources=_ERROR),
             reason("Evicted", text="memory"),
             said(r"cannot allocate memory|out of memory: kill"),
         ),

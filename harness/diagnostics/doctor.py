@@ -1,28 +1,23 @@
 """`harness doctor`: whether this machine can carry a run, in numbers, and how to mend what is missing.
 
-Each check is a function of a `Host` and gives a `Finding`. The needs are those measured for the main job: a cluster
-with everything in it takes 2.3 GiB after two runs and 4 GiB at its peak beside a build; the caches take up to 20 GB.
+Each check is a function of a `Host` and gives a `Finding`; memory and disk are in `room.py`, since a run asks for them.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from harness.diagnostics.finding import Finding, Level
 from harness.diagnostics.host import Host
+from harness.diagnostics.room import check_disk, check_memory, number
 from harness.errors import ExitCode
 from harness.limits import INOTIFY
 
-GIB: Final = 1024**3
-GB: Final = 10**9
-
-_MEMORY_GOOD, _MEMORY_LEAST = 4 * GIB, 3 * GIB
-_DISK_GOOD, _DISK_LEAST = 30 * GB, 12 * GB
 _CPUS_GOOD: Final = 2
 _PYTHON_LEAST: Final = (3, 11)
 # `git http-backend` and sparse clones as used here; Debian 11 has 2.30.
@@ -44,48 +39,22 @@ CAPABILITIES: Final = tuple(_NAMES.split())
 _ESSENTIAL: Final = frozenset({"SYS_ADMIN", "NET_ADMIN", "SYS_CHROOT", "MKNOD", "SETUID", "SETGID", "CHOWN"})
 
 
-class Level(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check.
-
-    Attributes:
-        name: What was looked at.
-        level: Whether a run can do with it.
-        found: What is there, with its number.
-        needed: What should be there.
-        mend: How to mend it; empty where nothing is to be mended.
-    """
-
-    name: str
-    level: Level
-    found: str
-    needed: str
-    mend: str = ""
-
-
-def examine(host: Host, *, cache_dir: Path, package: Path) -> list[Finding]:
+def examine(host: Host, *, cache_dir: Path, package: Path, kept: Path | None = None) -> list[Finding]:
     """Every finding about the machine, in a stable order.
 
     Args:
         host: The machine.
         cache_dir: Where what is built once is kept.
         package: A file of this installation, whose date the clock cannot be before.
+        kept: Folder of the kept cluster that a run would use, if there is one.
     """
     checks: Sequence[Callable[[], Finding]] = (
         lambda: check_python(host),
         lambda: check_git(host),
         lambda: check_engine(host),
         lambda: check_processors(host),
-        lambda: check_memory(host),
-        lambda: check_disk(host, cache_dir),
+        lambda: check_memory(host, kept=kept),
+        lambda: _disk(host, cache_dir),
         lambda: check_ports(host),
         lambda: check_inotify(host),
         lambda: check_cgroups(host),
@@ -152,33 +121,12 @@ def check_processors(host: Host) -> Finding:
     )
 
 
-def check_memory(host: Host) -> Finding:
-    """Whether there is enough memory that is free, in the machine and in the control group."""
-    available = _meminfo(host, "MemAvailable")
-    limit, used = _cgroup_memory(host)
-    if limit is not None:
-        room = max(limit - used, 0)
-        available = room if available is None else min(available, room)
-    needed = f"{_MEMORY_GOOD / GIB:.0f} GiB available"
-    if available is None:
-        return Finding("memory", Level.WARN, "cannot be told", needed, "see /proc/meminfo")
-    level = _level(available, good=_MEMORY_GOOD, least=_MEMORY_LEAST)
-    found = f"{available / GIB:.1f} GiB available"
-    mend = "" if level is Level.OK else "stop other programs or kept clusters (`harness down`), or add memory"
-    return Finding("memory", level, found, needed, mend)
-
-
-def check_disk(host: Host, cache_dir: Path) -> Finding:
-    """Whether there is enough disk for the caches and a cluster."""
-    free = host.free_bytes(cache_dir)
-    level = _level(free, good=_DISK_GOOD, least=_DISK_LEAST)
-    return Finding(
-        "disk",
-        level,
-        f"{free / GB:.1f} GB free under {cache_dir}",
-        f"{_DISK_GOOD / GB:.0f} GB free when nothing is cached yet, never below {_DISK_LEAST / GB:.0f} GB",
-        "" if level is Level.OK else "free some (`harness cache`), or set HARNESS_CACHE_DIR to a larger disk",
-    )
+def _disk(host: Host, cache_dir: Path) -> Finding:
+    """The disk; too little for an empty cache may be enough for a full one, which only an engine can tell."""
+    finding = check_disk(host, cache_dir)
+    if finding.level is Level.FAIL and check_disk(host, cache_dir, cached=None).level is not Level.FAIL:
+        return replace(finding, level=Level.WARN, mend=f"enough only where most is cached; else {finding.mend}")
+    return finding
 
 
 def check_ports(host: Host) -> Finding:
@@ -194,7 +142,7 @@ def check_ports(host: Host) -> Finding:
 
 def check_inotify(host: Host) -> Finding:
     """Whether the kernel's limits of file watches suffice for a node."""
-    limits = {name: _number(host.read(f"/proc/sys/fs/inotify/{name}")) for name in INOTIFY}
+    limits = {name: number(host.read(f"/proc/sys/fs/inotify/{name}")) for name in INOTIFY}
     found = ", ".join(f"{name} {'unknown' if value is None else value}" for name, value in limits.items())
     needed = ", ".join(f"{name} {value}" for name, value in INOTIFY.items())
     low = [name for name, value in limits.items() if value is not None and value < INOTIFY[name]]
@@ -230,7 +178,7 @@ def check_capabilities(host: Host) -> Finding:
     needed = "the full bounding set, for privileged containers"
     if mask is None:
         return Finding("capabilities", Level.WARN, "cannot be told", needed, "see CapBnd in /proc/self/status")
-    known = _number(host.read("/proc/sys/kernel/cap_last_cap"))
+    known = number(host.read("/proc/sys/kernel/cap_last_cap"))
     last = len(CAPABILITIES) - 1 if known is None else min(known, len(CAPABILITIES) - 1)
     missing = [name for number, name in enumerate(CAPABILITIES[: last + 1]) if not int(mask[1], 16) >> number & 1]
     if not missing:
@@ -271,33 +219,6 @@ def check_ca_bundle(host: Host) -> Finding:
         return Finding("CA bundle", Level.OK, f"{count} certificates in {origin}", "at least one certificate")
     mend = f"correct {variable}" if variable is not None else "apt-get install ca-certificates"
     return Finding("CA bundle", Level.FAIL, f"no certificate in {origin}", "at least one certificate", mend)
-
-
-def _level(found: float, *, good: float, least: float) -> Level:
-    if found >= good:
-        return Level.OK
-    return Level.WARN if found >= least else Level.FAIL
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.strip().isdigit() else None
-
-
-def _meminfo(host: Host, name: str) -> int | None:
-    found = re.search(rf"^{name}:\s*(\d+) kB", host.read("/proc/meminfo") or "", re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
-
-
-def _cgroup_memory(host: Host) -> tuple[int | None, int]:
-    """(limit or None, in use) of the control group that this container sees as its root, in bytes."""
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        found = _number(host.read(f"/sys/fs/cgroup/{limit}"))
-        if found is not None:
-            return found, _number(host.read(f"/sys/fs/cgroup/{used}")) or 0
-    return None, 0
 
 
 def _engine_time(text: str) -> float | None:

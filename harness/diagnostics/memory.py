@@ -1,6 +1,7 @@
 """How much memory a run takes, at most: what every run prints.
 
-Two figures are added, each the highest of its own time, so the sum is an upper bound:
+Two figures are added, each the highest of its own time, so the sum is an upper bound. What is used before there is a
+cluster (images are built then) is a time of its own, and is not added to what the cluster takes later.
 
 - the node containers, as the kernel counts them (`memory.peak` of control groups v2, since Linux 5.19;
   `memory.max_usage_in_bytes` of v1). That is everything in the cluster, and the page cache of the files it reads, which
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -93,17 +94,27 @@ class MemorySampler:
 
     Args:
         engine_state: Folder of the engine that the harness may start; its processes name it on their command lines.
+        beside: Whether there is a cluster by now.
         proc: Where processes are read.
         interval: Seconds between two looks.
     """
 
-    def __init__(self, engine_state: Path, *, proc: Path = Path("/proc"), interval: float = _INTERVAL) -> None:
+    def __init__(
+        self,
+        engine_state: Path,
+        *,
+        beside: Callable[[], bool] = lambda: True,
+        proc: Path = Path("/proc"),
+        interval: float = _INTERVAL,
+    ) -> None:
+        self._beside = beside
         self._state = str(engine_state).encode()
         self._proc = proc
         self._interval = interval
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
-        self.peak = 0
+        self.peak_before = 0
+        self.peak_beside = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -116,13 +127,16 @@ class MemorySampler:
         self._thread.join()
 
     def look(self) -> int:
-        """Bytes in use now; `peak` follows. 0 where there is no /proc to read."""
+        """Bytes in use now; the peak of this time follows. 0 where there is no /proc to read."""
         processes = list(self._processes())
         engine = {process.pid for process in processes if self._is_of_our_engine(process)}
         # What runs in a node is counted by its control group; it descends from a shim.
         shims = {process.pid for process in processes if process.pid in engine and process.name == _SHIM}
         used = resident(processes, {os.getpid(), *engine}, without_children=shims)
-        self.peak = max(self.peak, used)
+        if self._beside():
+            self.peak_beside = max(self.peak_beside, used)
+        else:
+            self.peak_before = max(self.peak_before, used)
         return used
 
     def _watch(self) -> None:

@@ -1,8 +1,8 @@
 """Whose commit is it? Other DAGs and people push to the same branch while a run lasts; that is legal.
 
-A commit is the run's own if it touches the pointer under test, or if its author is one that the policy names (or,
-where the policy allows any author, one who also touched the pointer). Everybody else's commits are rivals: allowed,
-and not judged.
+A commit is the run's own if it touches the pointer under test, or if its author or committer is one that the policy
+names (or, where the policy allows any author, the author of one that touches the pointer). Everybody else's commits
+are rivals: allowed, and not judged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ def own_commits(commits: Sequence[Commit], expectation: Expectation) -> tuple[Co
     """Those of the given commits that the run under judgement made, merges included, in the given order."""
     touching = {commit.sha for commit in commits if expectation.pointer_path in commit.paths}
     authors = set(expectation.policy.authors) or {commit.email for commit in commits if commit.sha in touching}
-    return tuple(commit for commit in commits if commit.sha in touching or commit.email in authors)
+    return tuple(
+        commit
+        for commit in commits
+        if commit.sha in touching or not authors.isdisjoint({commit.email, commit.committer})
+    )
 
 
 def final_commit(commits: Sequence[Commit], expectation: Expectation) -> Commit | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -47,8 +48,30 @@ class Digest:
         return self.md5_legacy if legacy else self.md5
 
 
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All current objects of a bucket.
+
+    Attributes:
+        sizes: Bytes, by key.
+        etags: What the store calls each version of an object, by key; says that bytes changed, never what they are.
+    """
+
+    sizes: Mapping[str, int]
+    etags: Mapping[str, str]
+
+
 class ObjectStore(Protocol):
     """What the verdict needs of an object store."""
+
+    def inventory(self, bucket: str) -> Inventory:
+        """Every current object of a bucket, from one listing of it.
+
+        Costs one request per 1000 objects, and about 300 bytes of memory per object.
+
+        Raises:
+            EnvironmentFailed: The store does not answer, or there is no such bucket.
+        """
 
     def list_objects(self, bucket: str, prefix: str, *, limit: int | None = None) -> Mapping[str, int]:
         """Sizes in bytes of the current objects whose key begins with `prefix`, by key; at most `limit` of them.
@@ -83,18 +106,17 @@ class BotoStore:
 
     client: Any
 
+    def inventory(self, bucket: str) -> Inventory:
+        """See `ObjectStore.inventory`."""
+        sizes, etags = {}, {}
+        for entry in self._entries(bucket, ""):
+            sizes[entry["Key"]] = entry["Size"]
+            etags[entry["Key"]] = str(entry.get("ETag", ""))
+        return Inventory(sizes, etags)
+
     def list_objects(self, bucket: str, prefix: str, *, limit: int | None = None) -> Mapping[str, int]:
         """See `ObjectStore.list_objects`."""
-        found: dict[str, int] = {}
-        try:
-            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                for entry in page.get("Contents", ()):
-                    found[entry["Key"]] = entry["Size"]
-                    if limit is not None and len(found) >= limit:
-                        return found
-        except (ClientError, BotoCoreError) as error:
-            raise _unanswered(f"list s3://{bucket}/{prefix}", error) from error
-        return found
+        return {entry["Key"]: entry["Size"] for entry in islice(self._entries(bucket, prefix), limit)}
 
     def read(self, address: Address) -> Iterator[bytes]:
         """See `ObjectStore.read`."""
@@ -120,6 +142,13 @@ class BotoStore:
         except BotoCoreError as error:
             raise _unanswered(f"list the versions of {address}", error) from error
         return any(marker["Key"] == address.key and marker["IsLatest"] for marker in answer.get("DeleteMarkers", ()))
+
+    def _entries(self, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
+        try:
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                yield from page.get("Contents", ())
+        except (ClientError, BotoCoreError) as error:
+            raise _unanswered(f"list s3://{bucket}/{prefix}", error) from error
 
     @staticmethod
     def _chunks(body: Any, address: Address) -> Iterator[bytes]:

@@ -65,9 +65,10 @@ class Snapshot:
         refs: Commit by full ref name.
         pointer: Bytes of the pointer at the tip (or at the seeded commit, without a branch); None if there is none.
         config: Bytes of `.dvc/config` there.
-        listing: Size in bytes by key, of everything under the remote's prefix.
+        listing: Size in bytes by key, of everything in the bucket.
         digests: Of the objects that the pointer names.
         manifests: Bytes of the folder manifests among them.
+        etags: By key, of everything in the bucket.
     """
 
     tip: str | None
@@ -77,6 +78,7 @@ class Snapshot:
     listing: Mapping[str, int]
     digests: Mapping[Address, Digest]
     manifests: Mapping[Address, bytes] = field(default_factory=dict)
+    etags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,8 @@ class Evidence:
             None for one that is not there.
         tip_pointer: Bytes of the pointer under test at the tip.
         config: Bytes of `.dvc/config`.
-        rivals: Pointers of other people's commits.
-        listing: Size in bytes by key, of everything under the remote's prefix.
+        rivals: Pointers of other people's commits, on any branch.
+        listing: Size in bytes by key, of everything in the bucket.
         digests: Of every object that a pointer of before or after names, where it could be read.
         manifests: Bytes of the folder manifests.
         sightings: For an object that is missing, where else an object of that name lies.
@@ -151,6 +153,8 @@ class Evidence:
         same_code: New commits whose DAG folder is byte for byte the one under test.
         outcome: What Airflow says.
         pods: Every pod seen.
+        refs: Commit by full ref name.
+        etags: By key, of everything in the bucket.
     """
 
     before: Snapshot
@@ -174,3 +178,5 @@ class Evidence:
     same_code: frozenset[str]
     outcome: DagRunOutcome
     pods: tuple[PodEvidence, ...]
+    refs: Mapping[str, str] = field(default_factory=dict)
+    etags: Mapping[str, str] = field(default_factory=dict)

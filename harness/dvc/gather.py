@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,10 +61,11 @@ class Gatherer:
             tip = refs.get(f"refs/heads/{wanted.policy.branch}")
             base = tip or wanted.seeded.sha
             pointer, config = repository.read(base, wanted.pointer_path), repository.read(base, DVC_CONFIG)
-        listing = self._listing()
+        found = self.store.inventory(wanted.bucket)
         manifests: dict[Address, bytes] = {}
         naming = self._name(pointer, config, wanted.pointer_path, manifests)
-        return Snapshot(tip, refs, pointer, config, listing, self._digests(naming.objects), manifests)
+        digests = self._digests(naming.objects)
+        return Snapshot(tip, refs, pointer, config, found.sizes, digests, manifests, found.etags)
 
     def evidence(self, before: Snapshot, *, outcome: DagRunOutcome, pods: Iterable[PodEvidence]) -> Evidence:
         """The state after it.
@@ -79,11 +80,12 @@ class Gatherer:
         """
         wanted, path = self.expectation, self.expectation.pointer_path
         with self._clone() as repository:
-            tip = repository.branch(wanted.policy.branch)
+            refs = repository.refs()
+            tip = refs.get(f"refs/heads/{wanted.policy.branch}")
             base = before.tip or wanted.seeded.sha
             grew = tip is not None and repository.is_ancestor(base, tip)
             commits = repository.commits([tip], without=[base]) if tip is not None and grew else ()
-            astray = self._astray(repository, before, tip)
+            astray = self._astray(repository, before, refs, tip)
             own = own_commits(commits, wanted)
             final = final_commit(commits, wanted)
             commit = final.sha if final is not None else tip
@@ -93,10 +95,10 @@ class Gatherer:
             pointers = {file: repository.read(commit, file) if commit else None for file in sorted(touched)}
             config = repository.read(commit, DVC_CONFIG) if commit else None
             tip_pointer = repository.read(tip, path) if tip else None
-            rivals = tuple(_rivals(repository, [one for one in commits if one not in own], skip=touched))
+            rivals = tuple(_rivals(repository, self._others([*commits, *(entry.commit for entry in astray)]), path))
             same_code = self._same_code(repository, commits)
 
-        listing = self._listing()
+        found = self.store.inventory(wanted.bucket)
         manifests: dict[Address, bytes] = {}
         old = self._name(before.pointer, before.config, path, manifests)
         named = merge(*(self._name(data, config, file, manifests) for file, data in pointers.items()))
@@ -117,7 +119,7 @@ class Gatherer:
             tip_pointer=tip_pointer,
             config=config,
             rivals=rivals,
-            listing=listing,
+            listing=found.sizes,
             digests=digests,
             manifests=manifests,
             sightings=self._sightings(missing),
@@ -128,6 +130,8 @@ class Gatherer:
             same_code=same_code,
             outcome=outcome,
             pods=tuple(pods),
+            refs=refs,
+            etags=found.etags,
         )
 
     @contextmanager
@@ -135,14 +139,16 @@ class Gatherer:
         with tempfile.TemporaryDirectory(prefix="clone-", dir=self.workspace) as folder:
             yield Repository.clone(self.runner, self.access, Path(folder) / "mirror.git")
 
-    def _listing(self) -> Mapping[str, int]:
-        prefix = self.expectation.seeded.prefix
-        return self.store.list_objects(self.expectation.bucket, f"{prefix}/" if prefix else "")
+    def _others(self, commits: Sequence[Commit]) -> list[Commit]:
+        own = own_commits(commits, self.expectation)
+        return [one for one in commits if one not in own]
 
-    def _astray(self, repository: Repository, before: Snapshot, tip: str | None) -> tuple[Astray, ...]:
+    def _astray(
+        self, repository: Repository, before: Snapshot, refs: Mapping[str, str], tip: str | None
+    ) -> tuple[Astray, ...]:
         known = {*before.refs.values(), self.expectation.seeded.sha, *([tip] if tip else [])}
         held: dict[Commit, list[str]] = {}
-        for ref, sha in repository.refs().items():
+        for ref, sha in refs.items():
             if sha not in known:
                 for commit in repository.commits([sha], without=known):
                     held.setdefault(commit, []).append(ref)
@@ -213,10 +219,10 @@ class Gatherer:
             )
 
 
-def _rivals(repository: Repository, commits: Iterable[Commit], *, skip: Collection[str]) -> Iterator[RivalPointer]:
+def _rivals(repository: Repository, commits: Iterable[Commit], pointer: str) -> Iterator[RivalPointer]:
     for commit in commits:
         for path in commit.paths:
-            data = repository.read(commit.sha, path) if is_pointer_path(path) and path not in skip else None
+            data = repository.read(commit.sha, path) if is_pointer_path(path) and path != pointer else None
             if data is not None:
                 yield RivalPointer(commit.sha, path, data, repository.read(commit.sha, DVC_CONFIG))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -56,6 +56,7 @@ class RunFacts:
         stand_ins: What replaced a real part.
         started: When the run was triggered; with a time zone.
         finished: When the verdict was reached; likewise.
+        added: What the adapter added to the run's pods that the DAG does not ask for, by kind of pod.
     """
 
     run_id: str
@@ -74,6 +75,7 @@ class RunFacts:
     stand_ins: tuple[StandIn, ...]
     started: datetime
     finished: datetime
+    added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def verdict_document(verdict: Verdict, facts: RunFacts, redactor: Redactor) -> dict[str, Any]:
@@ -86,6 +88,7 @@ def verdict_document(verdict: Verdict, facts: RunFacts, redactor: Redactor) -> d
         "schema_version": SCHEMA_VERSION,
         "green": verdict.green,
         "headline": verdict.headline,
+        "red_expected": verdict.red_expected,
         "changes_expected": verdict.changes,
         "run": {
             "id": facts.run_id,
@@ -104,6 +107,7 @@ def verdict_document(verdict: Verdict, facts: RunFacts, redactor: Redactor) -> d
             "values_digest": facts.values_digest,
             "images": {name: asdict(image) for name, image in sorted(facts.images.items())},
             "stand_ins": [asdict(stand_in) for stand_in in facts.stand_ins],
+            "added_to_pods": {role: list(entries) for role, entries in sorted(facts.added.items())},
         },
         "code": {"seed_sha": facts.seed_sha, "commit_sha": verdict.commit, "branch": facts.branch},
         "remote": facts.remote,

@@ -20,7 +20,7 @@ _USERNAME, _PASSWORD = "VERDICT_GIT_USERNAME", "VERDICT_GIT_PASSWORD"
 _HELPER = f'!f() {{ test "$1" = get && printf "username=%s\\npassword=%s\\n" "${_USERNAME}" "${_PASSWORD}"; }}; f'
 _CLONE_SECONDS = 300.0
 # %x00 keeps the fields apart; -z ends each record with another one.
-_LOG_FIELDS = ("%H", "%P", "%an", "%ae", "%s")
+_LOG_FIELDS = ("%H", "%P", "%an", "%ae", "%s", "%ce")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class Commit:
         email: The author's e-mail address.
         subject: First line of its message.
         paths: What it touches; of a merge only what differs from every parent.
+        committer: The committer's e-mail address.
     """
 
     sha: str
@@ -83,6 +84,7 @@ class Commit:
     email: str
     subject: str
     paths: tuple[str, ...]
+    committer: str = ""
 
     @property
     def is_merge(self) -> bool:
@@ -150,8 +152,8 @@ class Repository:
         fields = out.removesuffix("\0").split("\0") if out else []
         records = zip(*[iter(fields)] * len(_LOG_FIELDS), strict=True)
         return tuple(
-            Commit(sha, tuple(parents.split()), author, email, subject, self._touched(sha))
-            for sha, parents, author, email, subject in records
+            Commit(sha, tuple(parents.split()), author, email, subject, self._touched(sha), committer)
+            for sha, parents, author, email, subject, committer in records
         )
 
     def tree(self, sha: str, path: str) -> str | None:
@@ -162,7 +164,8 @@ class Repository:
     def read(self, sha: str, path: str) -> bytes | None:
         """Exact bytes of a file at a commit; None if it is not there, or no file."""
         blob = self.tree(sha, path)
-        if blob is None or self._git("cat-file", "-t", blob).strip() != "blob":
+        # A submodule's commit has a name, but is no object of this repository.
+        if blob is None or (self._query("cat-file", "-t", blob) or "").strip() != "blob":
             return None
         # unpack-file writes the blob as it is, without the filters and line ends of a checkout.
         written = self.path / self._git("unpack-file", blob).strip()

@@ -32,7 +32,8 @@ class TableComparison:
         old_rows: Rows of the old table.
         new_rows: Rows of the new table.
         difference: The first old row, or the header, that is not in its place; None if all are.
-        ragged: The first new row whose number of cells is not the header's; None if there is none.
+        ragged: The first new row whose number of cells is not the header's, or that comes after the old ones and holds
+            nothing; None if there is none.
     """
 
     old_rows: int
@@ -61,6 +62,8 @@ def compare_tables(old: Iterable[bytes], new: Iterable[bytes]) -> TableCompariso
             width = len(after) if width is None else width
             if ragged is None and len(after) != width:
                 ragged = f"{what} has {len(after)} cells, the header {width}"
+            if ragged is None and before is None and not any(cell.strip() for cell in after):
+                ragged = f"{what} is blank"
     return TableComparison(max(counts[0] - 1, 0), max(counts[1] - 1, 0), difference, ragged)
 
 

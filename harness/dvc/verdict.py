@@ -18,11 +18,13 @@ class Verdict:
         checks: In a stable order.
         commit: The run's commit; None if there is none.
         changes: Whether a new version was expected.
+        red_expected: Whether the test that asked for the run has declared that it must turn out red.
     """
 
     checks: tuple[Check, ...]
     commit: str | None
     changes: bool
+    red_expected: bool = False
 
     @property
     def green(self) -> bool:

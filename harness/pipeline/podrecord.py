@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from harness.kubeapi import JsonObject
 from harness.model import PodEvidence
+from harness.pipeline.differences import added_to
 from harness.pipeline.gitsync import SIDECAR, checkout_of, sync_fault
-from harness.podstate import fatal_reason
+from harness.podstate import Blame, FatalState, fatal_state
 
 # Both the executor's and the operator's container of interest has this name (apache-airflow-providers-cncf-kubernetes
 # 10.25.0: kubernetes_helper_functions / pod template file of the chart; operators/pod.py BASE_CONTAINER_NAME).
 BASE: Final = "base"
 _KEPT_LINES: Final = 5000
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
+_LONGEST_LAST_WORDS: Final = 300
+# What a registry says of an image that it does not have or does not give to this client (containerd 2.x,
+# core/remotes/docker/resolver.go; OCI distribution specification v1.1, error codes).
+_NO_SUCH_IMAGE: Final = re.compile(
+    r": not found|manifest unknown|name unknown|repository does not exist|pull access denied|insufficient_scope",
+    re.IGNORECASE,
+)
+_INVALID_IMAGE: Final = "InvalidImageName"
 
 
 @dataclass(slots=True)
@@ -52,14 +62,14 @@ class PodRecord:
     Attributes:
         pod: The last object seen.
         deleted: Whether it is gone.
-        fault: The first fatal state that it was seen in.
+        fault: The first fatal state that it was seen in; one that nobody waits out before one that ends by itself.
         image_id: The last image ID that the kubelet gave for its main container.
         logs: By container name.
     """
 
     pod: JsonObject
     deleted: bool = False
-    fault: str | None = None
+    fault: FatalState | None = None
     image_id: str = ""
     logs: dict[str, ContainerLog] = field(default_factory=dict)
 
@@ -67,11 +77,51 @@ class PodRecord:
         """Take in a newer object."""
         self.pod = pod
         self.deleted = self.deleted or deleted
-        self.fault = self.fault or fatal_reason(pod, now=now)
+        self.fault = self.state(now) or self.fault
         for status in self._statuses():
             # The kubelet drops the ID again in some states; what was once seen stays true of this container.
             if status.get("name") == self._main.get("name") and status.get("imageID"):
                 self.image_id = str(status["imageID"])
+
+    def state(self, now: datetime) -> FatalState | None:
+        """The fatal state that counts by now."""
+        if self.fault is not None and (self.deleted or self.fault.blame is not Blame.PROGRAM):
+            return self.fault
+        present = None if self.deleted else fatal_state(self.pod, now=now)
+        keeps = self.fault is not None and (present is None or present.blame is Blame.PROGRAM)
+        return self.fault if keeps else present
+
+    def hindrance(self, now: datetime, *, provided: Collection[str]) -> tuple[str, bool] | None:
+        """Why it does not come to work, and whether that is the DAG's fault; None where it may, or ends by itself.
+
+        Of a task's pod, how its program ended is the task's result and hinders nothing: a next try may do better.
+        Secrets, keys and claims are what the DAG names. So is the main container's image, unless the environment
+        was to have it; of an image beside it, such as the operator's own for XComs, only what no registry has.
+
+        Args:
+            now: The time on the cluster's clock.
+            provided: Image references that the environment has put into the node.
+        """
+        fault = self.state(now)
+        if fault is None:
+            return None
+        if self.role == "executor":
+            return fault.text, False
+        if fault.blame is Blame.PROGRAM:
+            return None
+        return fault.text, fault.blame is Blame.DESCRIPTION or (
+            fault.blame is Blame.IMAGE and self._names_a_wrong_image(fault, provided)
+        )
+
+    def _names_a_wrong_image(self, fault: FatalState, provided: Collection[str]) -> bool:
+        spec = self.pod.get("spec") or {}
+        containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+        image = next((str(one.get("image")) for one in containers if one.get("name") == fault.container), "")
+        if image in provided:
+            return False
+        if fault.container == self._main.get("name"):
+            return True
+        return _INVALID_IMAGE in fault.text or _NO_SUCH_IMAGE.search(fault.message) is not None
 
     def unread(self) -> list[ContainerLog]:
         """Logs that exist by now and that nobody reads yet; each is given out once."""
@@ -94,8 +144,10 @@ class PodRecord:
 
     @property
     def settled(self) -> bool:
-        """Whether the pod has ended and its logs are in."""
-        over = self.deleted or (self.pod.get("status") or {}).get("phase") in _FINISHED
+        """Whether the pod has ended, or never comes to start, and its logs are in."""
+        status = self.pod.get("status") or {}
+        hopeless = status.get("phase") == "Pending" and self.fault is not None
+        over = hopeless or self.deleted or status.get("phase") in _FINISHED
         return over and all(log.complete for log in self.logs.values())
 
     @property
@@ -123,7 +175,15 @@ class PodRecord:
             image=str(self._main.get("image") or ""),
             image_id=self.image_id,
             synced_sha=self._synced_sha() if self.role == "executor" else None,
+            reason="" if self.fault is None else self.fault.text,
+            last_words=self._last_words(),
+            added=added_to(self.pod),
         )
+
+    def _last_words(self) -> str:
+        log = self.logs.get(str(self._main.get("name")))
+        words = next((line.strip() for line in reversed(log.lines) if line.strip()), "") if log is not None else ""
+        return words if len(words) <= _LONGEST_LAST_WORDS else f"{words[: _LONGEST_LAST_WORDS - 3]}..."
 
     def _synced_sha(self) -> str | None:
         for container, log in self.logs.items():

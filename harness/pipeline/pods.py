@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from types import TracebackType
@@ -20,7 +20,6 @@ from harness.errors import EnvironmentFailed, WaitTimeout
 from harness.kubeapi import JsonObject, KubeApiError, KubeUnavailable, LogStream
 from harness.model import PodEvidence
 from harness.pipeline.podrecord import ContainerLog, PodRecord
-from harness.podstate import fatal_reason
 from harness.redaction import Redactor
 from harness.wait import Waiter
 
@@ -61,6 +60,8 @@ class PodFollower:
         run_id: Of the run; must be of the form that pods carry unchanged (`runids.checked_run_id`).
         redactor: Applied to every line before it is kept or passed on.
         on_line: Called with (pod, container, line) for each line as it appears, from a thread of its own.
+        provided: Image references that the environment has put into the node: that one of them cannot be had is not
+            the DAG's fault.
         now: The time, for states that need to last before they count.
     """
 
@@ -72,6 +73,7 @@ class PodFollower:
         *,
         redactor: Redactor,
         on_line: OnLine = lambda _pod, _container, _line: None,
+        provided: Collection[str] = (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.namespace = namespace
@@ -80,6 +82,7 @@ class PodFollower:
         self._selector = f"run_id={run_id}"
         self._redactor = redactor
         self._on_line = on_line
+        self._provided = frozenset(provided)
         self._now = now
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -151,17 +154,29 @@ class PodFollower:
             return {} if record is None else {name: tuple(log.lines) for name, log in record.logs.items()}
 
     def fatal(self) -> Mapping[str, str]:
-        """Why a pod could not come to work, by pod name, also for pods that were deleted since."""
-        now = self._now()
+        """Why the environment let a pod not come to work, by pod name, also for pods that were deleted since."""
         found = {}
         with self._lock:
             for name, record in self._pods.items():
                 # What git-sync says before what became of its container: the first cause first.
-                reason = record.sync_fault or record.fault
-                reason = reason or (None if record.deleted else fatal_reason(record.pod, now=now))
+                reason = record.sync_fault
+                hindrance = record.hindrance(self._now(), provided=self._provided)
+                if reason is None and hindrance is not None and not hindrance[1]:
+                    reason = hindrance[0]
                 if reason is not None:
                     found[name] = reason
         return found
+
+    def doomed(self) -> Mapping[str, str]:
+        """Why a task's pod never comes to work for what the DAG names in it: an image, a secret, a key, a claim.
+
+        By pod name, as `fatal`; `PodRecord.hindrance` has the rules. How a task's program ended is in neither.
+        """
+        with self._lock:
+            hindrances = {
+                name: record.hindrance(self._now(), provided=self._provided) for name, record in self._pods.items()
+            }
+        return {name: found[0] for name, found in hindrances.items() if found is not None and found[1]}
 
     def settle(self, waiter: Waiter, *, timeout: float = 20.0) -> bool:
         """Wait until every pod seen has ended and its logs are in; False if that took too long.

@@ -1,26 +1,34 @@
 """Triggers the DAG and follows the run to its end, or to the first thing from which it cannot end well.
 
-A DAG run that fails is a result, returned like one that succeeds: the verdict is about it. What ends the wait with
-an error is the environment's fault or nobody's yet: a pod that cannot start, a task that nobody picks up, a pod
-that is over while Airflow still calls its task running.
+A DAG run that fails is a result, returned like one that succeeds: the verdict is about it. That holds also where a
+task's pod ran out of memory, or never starts for what the DAG names in it. What ends the wait with an error is the
+environment's fault or nobody's yet: a pod that no node takes, a task that nobody picks up, a pod that is over while
+Airflow still calls its task running.
+
+The DAG is unpaused for the length of the run only. It has to be: the scheduler looks at no run of a paused DAG, neither
+queued nor running (apache-airflow-core 3.3.2, models/dagrun.py, `get_queued_dag_runs_to_set_running` and
+`get_running_dag_runs_to_examine`). `helm/kind.yaml` keeps the scheduler from making runs of its own meanwhile; what
+ran all the same is found here, for its commits and ours could not be told apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
 from harness.airflow.runids import new_logical_date
 from harness.airflow.transport import AirflowUnavailable
-from harness.airflow.values import DagInfo, Health, TaskInfo
-from harness.errors import EnvironmentFailed, WaitFailed, WaitTimeout
+from harness.airflow.values import DagInfo, Health, RunInfo, TaskInfo
+from harness.errors import EnvironmentFailed, HarnessError, WaitAbandoned, WaitFailed, WaitTimeout
 from harness.model import DagRunOutcome, PipelineRun, PodEvidence, Seeded, TaskOutcome
 from harness.pipeline.stuck import StuckTasks
 from harness.wait import Waiter
 
 FINISHED: Final = frozenset({"success", "failed"})
+_HEALTHY: Final = "healthy"
 _LOST: Final = frozenset({"failed", "upstream_failed"})
 # Of each log, for the reader of an error: whole logs are in the evidence folder. Airflow's own lines are long JSON.
 _TAIL_LINES: Final = 12
@@ -41,16 +49,20 @@ class RunApi(Protocol):
     def unpause(self, dag_id: str) -> None:
         """See `AirflowApi.unpause`."""
 
+    def pause(self, dag_id: str) -> None:
+        """See `AirflowApi.pause`."""
+
+    def runs(self, dag_id: str | None = None, *, unfinished: bool = False) -> tuple[RunInfo, ...]:
+        """See `AirflowApi.runs`."""
+
+    def fail_run(self, dag_id: str, run_id: str) -> None:
+        """See `AirflowApi.fail_run`."""
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         """See `AirflowApi.run_state`."""
 
     def task_instances(self, dag_id: str, run_id: str) -> tuple[TaskInfo, ...]:
         """See `AirflowApi.task_instances`."""
-
-    def task_logs(
-        self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1
-    ) -> tuple[str, ...]:
-        """See `AirflowApi.task_logs`."""
 
     def health(self) -> Health:
         """See `AirflowApi.health`."""
@@ -73,6 +85,9 @@ class Follower(Protocol):
     def fatal(self) -> Mapping[str, str]:
         """See `PodFollower.fatal`."""
 
+    def doomed(self) -> Mapping[str, str]:
+        """See `PodFollower.doomed`."""
+
     def settle(self, waiter: Waiter, *, timeout: float = 20.0) -> bool:
         """See `PodFollower.settle`."""
 
@@ -84,6 +99,7 @@ class _Progress:
     state: str
     tasks: tuple[TaskInfo, ...]
     fault: str | None
+    doomed: bool
 
     @property
     def lost(self) -> tuple[TaskInfo, ...]:
@@ -103,8 +119,8 @@ def run_pipeline(
     waiter: Waiter,
     conf: Mapping[str, Any] | None = None,
     with_logical_date: bool = True,
+    earlier: Collection[str] = (),
     timeout: float = 600.0,
-    raise_on_failure: bool = False,
 ) -> PipelineRun:
     """Trigger a run and follow it to its end.
 
@@ -116,16 +132,17 @@ def run_pipeline(
         waiter: How patient to be.
         conf: The run's configuration.
         with_logical_date: Whether the run has a logical date; a DAG that uses `{{ ds }}` needs one.
+        earlier: Runs of the DAG that are known and over.
         timeout: Seconds for the whole run, before the waiter's patience is applied.
-        raise_on_failure: Raise `WaitFailed` for a failed run, instead of returning it.
 
     Returns:
-        The run, its pods and how it ended. A task that has failed for good ends it at once.
+        The run, its pods and how it ended. A task that has failed for good ends it at once, and so does a pod of a task
+        that never starts for what the DAG names in it. The DAG is paused again.
 
     Raises:
-        WaitFailed: A pod cannot come to work, a task is stuck, or (`raise_on_failure`) the run failed.
+        WaitFailed: The environment lets a pod not come to work, or a task is stuck.
         WaitTimeout: The run has not ended in time.
-        EnvironmentFailed: Airflow or the API server does not answer.
+        EnvironmentFailed: Airflow or the API server does not answer, or another run of the DAG ran beside this one.
     """
     run_id = follower.run_id
     what = f"run {run_id} of DAG {dag_id}"
@@ -133,8 +150,25 @@ def run_pipeline(
     # First the run, then unpausing: a DAG with a schedule starts a run of its own as soon as it is unpaused, and
     # with max_active_runs=1 ours would queue behind it.
     api.trigger(dag_id, run_id, logical_date=new_logical_date() if with_logical_date else None, conf=conf)
-    if dag.is_paused:
-        api.unpause(dag_id)
+    with _unpaused(api, dag):
+        state = _followed(api, follower, dag_id, what, waiter=waiter, timeout=timeout)
+    follower.settle(waiter)
+    follower.check()
+    faults = follower.fatal()
+    if state != "success" and faults:
+        # Airflow may have given the pod up before the look at it: the same cause, the same error.
+        broken = WaitFailed(what=what, reason=next(iter(faults.values())), next_step="see the pods' events")
+        broken.evidence.update(pod_report(follower))
+        raise broken
+    _refuse_company(api, dag_id, {*earlier, run_id})
+    tasks = _outcomes(api.task_instances(dag_id, run_id))
+    outcome = DagRunOutcome(dag_id=dag_id, run_id=run_id, state=state, tasks=tasks)
+    return PipelineRun(seeded=seeded, outcome=outcome, pods=follower.evidence())
+
+
+def _followed(api: RunApi, follower: Follower, dag_id: str, what: str, *, waiter: Waiter, timeout: float) -> str:
+    """The state in which the run ended; errors as `run_pipeline`."""
+    run_id = follower.run_id
     stuck = StuckTasks(waiter.clock, patience=waiter.patience)
 
     def probe() -> _Progress:
@@ -144,14 +178,14 @@ def run_pipeline(
         fault = next(iter(faults.values()), None)
         if fault is None and state not in FINISHED:
             fault = stuck.reason(state, tasks, follower.evidence(), api.health)
-        return _Progress(state, tasks, fault)
+        return _Progress(state, tasks, fault, bool(follower.doomed()))
 
     try:
         progress = waiter.until(
             what,
             probe,
             # What has ended has ended, whatever became of a pod of an earlier try.
-            ready=lambda seen: seen.state in FINISHED or bool(seen.lost),
+            ready=lambda seen: seen.state in FINISHED or bool(seen.lost) or seen.doomed,
             failed=lambda seen: seen.fault if seen.state not in FINISHED else None,
             describe=str,
             timeout=timeout,
@@ -162,48 +196,47 @@ def run_pipeline(
     except (WaitFailed, WaitTimeout) as error:
         error.evidence.update(pod_report(follower))
         raise
-    state = progress.state if progress.state in FINISHED else _final_state(api, dag_id, run_id, waiter)
-    follower.settle(waiter)
-    follower.check()
-    faults = follower.fatal()
-    if state != "success" and faults:
-        # Airflow may have given the pod up before the look at it: the same cause, the same error.
-        broken = WaitFailed(what=what, reason=next(iter(faults.values())), next_step="see the pods' events")
-        broken.evidence.update(pod_report(follower))
-        raise broken
-    tasks = _outcomes(api.task_instances(dag_id, run_id))
-    outcome = DagRunOutcome(dag_id=dag_id, run_id=run_id, state=state, tasks=tasks)
-    if raise_on_failure and state != "success":
-        failed = WaitFailed(what=what, reason=failure_reason(outcome), next_step="see the task log below")
-        failed.evidence.update(failure_report(api, follower, outcome))
-        raise failed
-    return PipelineRun(seeded=seeded, outcome=outcome, pods=follower.evidence())
+    if progress.state in FINISHED:
+        return progress.state
+    if progress.lost:
+        return _final_state(api, follower, dag_id, waiter)
+    # No next try would do better, and the operator would wait for its pod for minutes.
+    api.fail_run(dag_id, run_id)
+    return "failed"
 
 
-def failure_reason(outcome: DagRunOutcome) -> str:
-    """In a few words which tasks failed, those first that did so themselves."""
-    own = [task for task in outcome.tasks.values() if task.state == "failed"]
-    if not own:
-        return f"the run ended {outcome.state!r}, and no task of it failed"
-    names = ", ".join(f"{task.task_id} (try {task.try_number})" for task in own)
-    return f"the run ended {outcome.state!r}: failed {names}"
-
-
-def failure_report(api: RunApi, follower: Follower, outcome: DagRunOutcome) -> dict[str, str]:
-    """Why a run failed, for the reader: the end of each failed task's log, and what its pods said last.
-
-    Airflow's task logs are not redacted here; whoever writes them down does.
-    """
-    report: dict[str, str] = {}
-    for task in outcome.tasks.values():
-        if task.state != "failed":
-            continue
+@contextmanager
+def _unpaused(api: RunApi, dag: DagInfo) -> Iterator[None]:
+    """Let the DAG's runs go on inside of the block, and none after it."""
+    if dag.is_paused:
+        api.unpause(dag.dag_id)
+    try:
+        yield
+    except Exception as error:
         try:
-            lines = api.task_logs(outcome.dag_id, outcome.run_id, task.task_id, try_number=max(task.try_number, 1))
-        except EnvironmentFailed as error:
-            lines = (error.message,)
-        report[f"log of task {task.task_id}"] = "\n".join(_tail(lines)) or "empty"
-    return {**report, **pod_report(follower)}
+            api.pause(dag.dag_id)
+        except EnvironmentFailed as further:
+            if isinstance(error, HarnessError):
+                error.evidence["the DAG could not be paused again"] = further.message
+        raise
+    else:
+        api.pause(dag.dag_id)
+
+
+def _refuse_company(api: RunApi, dag_id: str, known: Collection[str]) -> None:
+    """See that no other run of the DAG did anything; one that only waited is ended before it can."""
+    others = [run for run in api.runs(dag_id) if run.run_id not in known]
+    for run in others:
+        if run.state not in FINISHED:
+            api.fail_run(dag_id, run.run_id)
+    ran = [run for run in others if run.started]
+    if ran:
+        raise EnvironmentFailed(
+            f"beside the run under test, DAG {dag_id!r} had other runs, so what was pushed cannot be told apart: "
+            + ", ".join(map(str, ran)),
+            next_step='let nothing else start the DAG: config.scheduler.use_job_schedule "False" in the values, as '
+            "helm/kind.yaml has it, or schedule=None for the test; and no task that triggers the DAG itself",
+        )
 
 
 def pod_report(follower: Follower) -> dict[str, str]:
@@ -224,21 +257,33 @@ def _tail(lines: Sequence[str]) -> list[str]:
     ]
 
 
-def _final_state(api: RunApi, dag_id: str, run_id: str, waiter: Waiter) -> str:
+def _final_state(api: RunApi, follower: Follower, dag_id: str, waiter: Waiter) -> str:
     """The state of a run one of whose tasks has failed for good; the scheduler needs a moment to say so.
 
-    A run with tasks that go on whatever happens (trigger rules such as `all_done`) is not waited for: a lost task
-    makes it failed for our purposes.
+    A run with tasks that go on whatever happens (trigger rules such as `all_done`) is not waited for, nor one whose
+    scheduler is gone: a lost task makes it failed for our purposes, and it is ended.
     """
+    run_id = follower.run_id
+
+    def probe() -> tuple[str, str]:
+        follower.check()
+        state = api.run_state(dag_id, run_id)
+        return state, _HEALTHY if state in FINISHED else api.health().scheduler
+
     try:
         return waiter.until(
             f"the end of run {run_id}",
-            lambda: api.run_state(dag_id, run_id),
-            ready=lambda state: state in FINISHED,
+            probe,
+            ready=lambda seen: seen[0] in FINISHED,
+            failed=lambda seen: None if seen[1] == _HEALTHY else f"the scheduler is {seen[1]}",
+            describe=lambda seen: seen[0],
             timeout=15.0,
             transient=(AirflowUnavailable,),
-        )
-    except WaitTimeout:
+        )[0]
+    except WaitAbandoned:
+        raise
+    except (WaitFailed, WaitTimeout):
+        api.fail_run(dag_id, run_id)
         return "failed"
 
 

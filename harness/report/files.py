@@ -45,7 +45,7 @@ def timeline_document(report: Report) -> dict[str, Any]:
 
     Keys: `schema` (1), `run`, `outcome`, `seconds`; `phases`, a list of `name`, `start`, `end` (null while it ran),
     `outcome` ("done", "failed", "running") and `note`; and `resources`, bytes or null: `node_memory` (highest, page
-    cache included), `own_memory` (highest), `caches`, `cache_limit`.
+    cache included), `own_memory` (highest beside the cluster), `own_memory_before`, `caches`, `cache_limit`.
     """
     return {
         "schema": TIMELINE_SCHEMA,
@@ -112,7 +112,8 @@ def _page(report: Report, environment: Mapping[str, str]) -> dict[str, Any]:
         "files": _files(report),
         "error": report.error,
         "diagnoses": list(report.diagnoses),
-        "verdict": None if report.verdict is None else {"green": report.verdict.green},
+        "verdict": None if report.verdict is None else {"green": report.verdict.green, "title": report.title()},
+        "others": report.others(),
         "checks": [
             {
                 "id": check.id,

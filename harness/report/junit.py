@@ -11,9 +11,10 @@ def properties(report: Report, *, redactor: Redactor) -> list[tuple[str, str]]:
     """The properties of the test suite, in a stable order.
 
     `harness.run`, `.outcome`, `.exit-code`, `.seconds`, `.target`, `.supply`, `.chart`, `.airflow`, `.s3`,
-    `.evidence`; `.memory` and `.caches` in bytes where they are known; `.stand-in` once for each; `.verdict` ("green"
-    or "red") and `.check.<id>` ("pass" or "fail") of the first run; `.phase.<name>` in seconds, with a number behind
-    the name from its second time on; `.diagnosis` once for each.
+    `.evidence`; `.memory` and `.caches` in bytes where they are known; `.stand-in` and `.unpinned` once for each;
+    `.verdict` ("green" or "red") and `.check.<id>` ("pass" or "fail") of the verdict that the report shows in full (the
+    first that is not as declared, or else the first); `.further-verdict` once for each other, as a line;
+    `.phase.<name>` in seconds, with a number behind the name from its second time on; `.diagnosis` once for each.
     """
     facts = report.facts
     pairs = [
@@ -32,9 +33,11 @@ def properties(report: Report, *, redactor: Redactor) -> list[tuple[str, str]]:
         if value is not None:
             pairs.append((name, str(value)))
     pairs += [("stand-in", f"{part.name} for {part.replaces}: {part.because}") for part in facts.stand_ins or ()]
+    pairs += [("unpinned", image) for image in facts.unpinned]
     if report.verdict is not None:
         pairs.append(("verdict", "green" if report.verdict.green else "red"))
         pairs += [(f"check.{check.id}", "pass" if check.passed else "fail") for check in report.verdict.checks]
+    pairs += [("further-verdict", line) for line in report.others()]
     times: dict[str, int] = {}
     for phase in report.phases:
         if phase.seconds is None:
@@ -47,7 +50,13 @@ def properties(report: Report, *, redactor: Redactor) -> list[tuple[str, str]]:
 
 
 def verdict_properties(verdict: VerdictResult, *, redactor: Redactor) -> list[tuple[str, str]]:
-    """The properties of a test that judged a run: `harness.verdict`, and `harness.failed-check` once for each."""
+    """The properties of a test that judged a run.
+
+    `harness.verdict`, `harness.red-expected` ("true") where the test has declared it, `harness.failed-check` once for
+    each.
+    """
     pairs = [("verdict", "green" if verdict.green else "red")]
+    if verdict.red_expected:
+        pairs.append(("red-expected", "true"))
     pairs += [("failed-check", check.id) for check in verdict.checks if not check.passed]
     return [(f"harness.{name}", redactor.text(value)) for name, value in pairs]

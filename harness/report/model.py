@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 
 from harness.errors import ExitCode
 from harness.model import StandIn
-from harness.report.protocols import VerdictResult
+from harness.report.protocols import VerdictResult, as_declared
 from harness.timeline import Phase
 
 OUTCOMES: Final[dict[ExitCode, str]] = {
@@ -21,6 +22,8 @@ OUTCOMES: Final[dict[ExitCode, str]] = {
     ExitCode.USAGE: "USAGE ERROR",
     ExitCode.NOTHING_PROVEN: "NOTHING PROVEN",
 }
+# In the title of any chart that is not the official one (harness/airflow/chart.py, `Chart.title`).
+_EMBEDDED = "embedded"
 _MINUTE = 60.0
 _GIB, _GB = 1024**3, 10**9
 
@@ -38,6 +41,7 @@ class RunFacts:
         s3: What speaks S3, with its version.
         stand_ins: What replaces a real part; None where the run ended before that was known.
         unpinned: Images that were trusted at their first pull.
+        added: What the adapter added to pods that the DAG does not ask for, by kind of pod.
     """
 
     run_id: str
@@ -48,9 +52,10 @@ class RunFacts:
     s3: str
     stand_ins: tuple[StandIn, ...] | None = ()
     unpinned: tuple[str, ...] = ()
+    added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def rows(self) -> list[tuple[str, str]]:
-        """(name, value) of each fact, stand-ins last."""
+        """(name, value) of each fact; stand-ins, and what was added to pods, last."""
         rows = [
             ("run", self.run_id),
             ("target", self.target),
@@ -61,10 +66,15 @@ class RunFacts:
         ]
         if self.unpinned:
             rows.append(("images", f"not pinned: {', '.join(self.unpinned)}"))
+        # Which container got it stands in verdict.json.
+        whats = {kind: dict.fromkeys(entry.partition(": ")[2] for entry in of) for kind, of in self.added.items()}
+        added = [("adapter", f"added to {kind} pods: {', '.join(what) or 'nothing'}") for kind, what in whats.items()]
         if self.stand_ins is None:
-            return rows
+            return rows + added
         stand_ins = [("stand-in", f"{part.name} for {part.replaces}: {part.because}") for part in self.stand_ins]
-        return rows + (stand_ins or [("stand-in", "none: every part is the real one")])
+        if not stand_ins and _EMBEDDED in self.chart:
+            stand_ins = [("stand-in", "the embedded chart for the official Airflow chart")]
+        return rows + (stand_ins or [("stand-in", "none: the images and the chart are the official ones")]) + added
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +83,38 @@ class Resources:
 
     Attributes:
         node_memory: Most that the cluster's node containers used, page cache included.
-        own_memory: Most that the harness's own processes, and an engine that it started, used.
+        own_memory: Most that the harness's own processes, and an engine that it started, used beside the cluster.
+        own_memory_before: The same for the time before there was a cluster, when images are built.
         caches: What the caches held when the run began to use them.
         cache_limit: What they may hold.
     """
 
     node_memory: int | None = None
     own_memory: int | None = None
+    own_memory_before: int | None = None
     caches: int | None = None
     cache_limit: int | None = None
 
     @property
     def memory(self) -> int | None:
-        """Most that all of it used: at most the sum, since the two highest need not be at the same time."""
-        known = [part for part in (self.node_memory, self.own_memory) if part is not None]
-        return sum(known) if known else None
+        """Most that all of it used.
+
+        Beside the cluster it is at most the sum, since the two highest need not be at the same time.
+        """
+        beside = [part for part in (self.node_memory, self.own_memory) if part is not None]
+        known = [sum(beside)] if beside else []
+        return max([*known, *([self.own_memory_before] if self.own_memory_before is not None else [])], default=None)
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) of what is known."""
         rows = []
         if self.memory is not None:
-            named = (("node with page cache", self.node_memory), ("harness and its engine", self.own_memory))
-            parts = [
-                name + (f" {part / _GIB:.1f}" if part != self.memory else " only")
-                for name, part in named
-                if part is not None
-            ]
+            named = (
+                ("node with page cache", self.node_memory),
+                ("harness and its engine", self.own_memory),
+                ("before the cluster", self.own_memory_before),
+            )
+            parts = [f"{name} {part / _GIB:.1f}" for name, part in named if part is not None]
             rows.append(("memory", f"{self.memory / _GIB:.1f} GiB at most ({', '.join(parts)})"))
         if self.caches is not None:
             limit = f" of at most {self.cache_limit / _GB:.0f} GB" if self.cache_limit is not None else ""
@@ -139,7 +155,7 @@ class Report:
         seconds: Wall time of the run.
         evidence: Folder with the evidence.
         phases: What took how long.
-        verdict: None when the run did not come that far.
+        verdicts: Of each run of the DAG that was judged, in order.
         diagnoses: One line each, "what | where | do this", the likeliest first.
         error: What ended the run; empty when nothing did.
         kept: None when nothing is kept.
@@ -151,11 +167,29 @@ class Report:
     seconds: float
     evidence: Path
     phases: tuple[Phase, ...] = ()
-    verdict: VerdictResult | None = None
+    verdicts: tuple[VerdictResult, ...] = ()
     diagnoses: tuple[str, ...] = ()
     error: str = ""
     kept: KeptCluster | None = None
     resources: Resources = Resources()
+
+    @property
+    def shown(self) -> int:
+        """Place of the verdict that is shown in full: the first that is not as declared, or else the first."""
+        return next((place for place, verdict in enumerate(self.verdicts) if not as_declared(verdict)), 0)
+
+    @property
+    def verdict(self) -> VerdictResult | None:
+        """The verdict that is shown in full; None when no run was judged."""
+        return self.verdicts[self.shown] if self.verdicts else None
+
+    def others(self) -> list[str]:
+        """A line for each further verdict."""
+        return [_line(place, verdict) for place, verdict in enumerate(self.verdicts) if place != self.shown]
+
+    def title(self) -> str:
+        """Which of several verdicts is the one shown in full; empty where there are not several."""
+        return _line(self.shown, self.verdicts[self.shown]) if len(self.verdicts) > 1 else ""
 
     @property
     def outcome(self) -> str:
@@ -165,10 +199,7 @@ class Report:
     @property
     def last_line(self) -> str:
         """The line a reader looks for first."""
-        checks = self.verdict.checks if self.verdict is not None else ()
-        wrong = sum(not check.passed for check in checks)
-        counted = f" ({wrong} of {len(checks)} checks failed)" if wrong else ""
-        return f"{self.outcome}{counted} in {duration(self.seconds)}, evidence in {self.evidence}"
+        return f"{self.outcome}{self._counted()} in {duration(self.seconds)}, evidence in {self.evidence}"
 
     @property
     def next_step(self) -> str:
@@ -176,11 +207,7 @@ class Report:
         if self.diagnoses:
             return ""
         if self.code is ExitCode.VERDICT_RED:
-            where = f"the pods' logs are in {self.evidence / 'logs'}"
-            if self.verdict is not None and not self.verdict.green:
-                first = next(check.id for check in self.verdict.checks if not check.passed)
-                return f"begin with {first}, the first check that failed; {where}"
-            return f"the first run is green, and a test failed all the same: see it above; {where}"
+            return f"{self._after_red()}; the pods' logs are in {self.evidence / 'logs'}"
         if self.code is ExitCode.NOTHING_PROVEN:
             return "no run was judged, so nothing is known of the DAG: let a test use the fixture `prover`"
         if self.code is ExitCode.INTERRUPTED:
@@ -188,6 +215,37 @@ class Report:
                 "run again" if self.kept is None else f"run again; {self.kept.delete} removes the cluster that is kept"
             )
         return ""
+
+    def _after_red(self) -> str:
+        if self.verdict is None or as_declared(self.verdict):
+            return "every verdict is as declared, and a test failed all the same: see it above"
+        if self.verdict.green:
+            return "a run that a test has declared red is green: look for what was to break it, and did not"
+        first = next((check.id for check in self.verdict.checks if not check.passed), "the DAG")
+        return f"begin with {first}, the first check that failed"
+
+    def _counted(self) -> str:
+        if self.verdict is None:
+            return ""
+        wrong = sum(not check.passed for check in self.verdict.checks)
+        if not as_declared(self.verdict) and self.verdict.green:
+            return " (a run declared red is green)"
+        if wrong and not as_declared(self.verdict):
+            of_run = f" of run {self.shown + 1}" if len(self.verdicts) > 1 else ""
+            return f" ({wrong} of {len(self.verdict.checks)} checks{of_run} failed)"
+        declared = sum(verdict.red_expected for verdict in self.verdicts)
+        runs = "1 run" if len(self.verdicts) == 1 else f"{len(self.verdicts)} runs"
+        return f" ({runs}, {declared} red as declared)" if declared else ""
+
+
+def _line(place: int, verdict: VerdictResult) -> str:
+    file = "verdict.json" if place == 0 else f"verdict-{place + 1}.json"
+    word = "green" if verdict.green else "red"
+    declared = "as declared" if as_declared(verdict) else "though declared red" if verdict.green else "not declared"
+    said = f", {declared}" if verdict.red_expected or not as_declared(verdict) else ""
+    wrong = [check.id for check in verdict.checks if not check.passed]
+    which = f": {', '.join(wrong)}" if wrong else f", {len(verdict.checks)} checks passed"
+    return f"run {place + 1} is {word}{said}{which} ({file})"
 
 
 def duration(seconds: float) -> str:

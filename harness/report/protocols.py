@@ -44,3 +44,12 @@ class VerdictResult(Protocol):
     @property
     def green(self) -> bool:
         """Whether the pipeline did its job."""
+
+    @property
+    def red_expected(self) -> bool:
+        """Whether a test has declared that this run must turn out red."""
+
+
+def as_declared(verdict: VerdictResult) -> bool:
+    """Whether a verdict is the one that was asked for: green, unless a test has declared the run red."""
+    return verdict.green is not verdict.red_expected

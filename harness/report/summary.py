@@ -45,7 +45,7 @@ class Summary:
             self._pairs(report.resources.rows())
         if report.verdict is not None:
             self._blank()
-            self._verdict(report.verdict)
+            self._verdicts(report, report.verdict)
         if report.error:
             self._blank()
             self._line(report.error, style="red")
@@ -61,6 +61,13 @@ class Summary:
             self._kept(report.kept)
         self._blank()
         self._line(report.last_line, style="bold green" if report.code is ExitCode.GREEN else "bold red")
+
+    def _verdicts(self, report: Report, verdict: VerdictResult) -> None:
+        if report.title():
+            self._line(report.title())
+        self._verdict(verdict)
+        for line in report.others():
+            self._line(line)
 
     def _verdict(self, verdict: VerdictResult) -> None:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

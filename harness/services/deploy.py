@@ -19,6 +19,7 @@ from harness.kubeapi import JsonObject, KubeApi, KubeUnavailable
 from harness.model import Cluster, GitService, ImageName, S3Service, Services
 from harness.names import (
     AIRFLOW_NAMESPACE,
+    DVC_SERVICE_ACCOUNT,
     GIT_CREDENTIALS_SECRET,
     GIT_REPOSITORY,
     GIT_URL,
@@ -181,13 +182,14 @@ class ServicesDeployer:
 
     def _adapter_config(self) -> dict[str, Any]:
         return {
-            "env": {
-                "AWS_ENDPOINT_URL_S3": S3_URL,
-                "AWS_REGION": s3.REGION,
-                "AWS_DEFAULT_REGION": s3.REGION,
-                # Dummy keys of a store that lives and dies with the cluster; on AWS there are none in any pod.
-                "AWS_ACCESS_KEY_ID": s3.ACCESS_KEY,
-                "AWS_SECRET_ACCESS_KEY": self._secrets.s3_secret_key,
+            "env": {"AWS_ENDPOINT_URL_S3": S3_URL, "AWS_REGION": s3.REGION, "AWS_DEFAULT_REGION": s3.REGION},
+            # Dummy keys of a store that lives and dies with the cluster, for the account that has an identity on AWS
+            # and no other: a DAG that has lost its account must fail here as it would there. The probe has it, too.
+            "identities": {
+                DVC_SERVICE_ACCOUNT: {
+                    "AWS_ACCESS_KEY_ID": s3.ACCESS_KEY,
+                    "AWS_SECRET_ACCESS_KEY": self._secrets.s3_secret_key,
+                }
             },
             "ca_config_map": _GIT_CA,
             "pull_policy": "IfNotPresent",

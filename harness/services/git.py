@@ -1,4 +1,4 @@
-"""The Git server's client side: proof that it answers, and the re-seeding of its one repository."""
+"""The Git server's client side: proof that it answers, re-seeding, and repositories for a while."""
 
 from __future__ import annotations
 
@@ -60,19 +60,38 @@ class GitClient:
             next_step="harness logs git",
         )
 
-    def reseed(self, bundle: Path) -> None:
-        """Make the repository exactly what a Git bundle holds, on the server's side, all refs at once.
+    def reseed(self, bundle: Path, *, repository: str = GIT_REPOSITORY) -> None:
+        """Make a repository exactly what a Git bundle holds, on the server's side, all refs at once.
+
+        Args:
+            bundle: The bundle.
+            repository: Which one; by default the pipeline's, with which a new run begins: the server then removes
+                all scratch repositories. A scratch repository (`scratch-<name>.git`) is made if it is not there.
 
         Raises:
             EnvironmentFailed: The server refused it; carries its answer.
         """
         with bundle.open("rb") as body:
             answer = self._http.post(
-                f"/-/reseed/{GIT_REPOSITORY}", content=body, headers={"Content-Length": str(bundle.stat().st_size)}
+                f"/-/reseed/{repository}", content=body, headers={"Content-Length": str(bundle.stat().st_size)}
             )
+        self._check(answer, "take a new repository")
+
+    def remove(self, repository: str) -> None:
+        """Remove a scratch repository, if it is there.
+
+        Raises:
+            EnvironmentFailed: The server refused it; carries its answer.
+        """
+        answer = self._http.delete(f"/-/repositories/{repository}")
+        if answer.status_code != httpx.codes.NOT_FOUND:
+            self._check(answer, f"remove {repository}")
+
+    @staticmethod
+    def _check(answer: httpx.Response, what: str) -> None:
         if answer.is_error:
             raise EnvironmentFailed(
-                f"the Git server refused to take a new repository (status {answer.status_code})",
+                f"the Git server refused to {what} (status {answer.status_code})",
                 evidence={"it said": answer.text[:500]},
                 next_step="harness logs git",
             )

@@ -1,26 +1,30 @@
 """Which supply a run takes its parts from.
 
-*auto* asks once, at the start, whether the registries of the pinned images answer, and says what it chose, why, and
-roughly how long it takes. An explicit choice is not asked about and not changed: what fails later is an error.
+*auto* asks once, at the start, whether everything that *registry* needs answers: the registries of the pinned images,
+and where the programs are that this machine lacks. It says what it chose, why, and roughly how long it takes. An
+explicit choice is not asked about and not changed: what fails later is an error.
 """
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import httpx
 
 from harness.errors import EnvironmentFailed
+from harness.imagenames import DOCKER_HUB
 from harness.model import Engine
 from harness.process import Runner
 from harness.settings import SupplyKind
 from harness.supply.images import REPOSITORY
-from harness.supply.pins import DOCKER_HUB, checked_mirrors, pins
+from harness.supply.pins import checked_mirrors, pins
 from harness.supply.registry_images import PULLED_FILE, Ledger
 
 Chosen = Literal[SupplyKind.REGISTRY, SupplyKind.PACKAGES]
@@ -31,7 +35,7 @@ _ANSWERS = frozenset({httpx.codes.OK, httpx.codes.UNAUTHORIZED})
 # The API of Docker Hub is not at the host that its references name.
 _HUB_API = "registry-1.docker.io"
 # Measured on two cores: everything from packages, nothing cached. Pulling: about 2.5 GB at 10 MB/s, and small builds.
-_MINUTES_PACKAGES = 20.0
+_MINUTES_PACKAGES = 10.0
 _MINUTES_REGISTRY = 7.0
 _MINUTES_READY = 0.5
 
@@ -56,7 +60,9 @@ class Choice:
         return f"{self.kind} supply ({self.why}); {time} until all parts are here"
 
 
-# Registry host to what is wrong with it; None where it answers.
+# Of getaddrinfo(3): EAI_NONAME, EAI_AGAIN, EAI_NODATA.
+_UNRESOLVED = re.compile(r"\[Errno -[235]\]")
+# Host to what is wrong with it; None where it answers.
 Answers = Mapping[str, str | None]
 
 
@@ -65,7 +71,7 @@ def choose(wanted: SupplyKind, probe: Callable[[], Answers], *, minutes: Callabl
 
     Args:
         wanted: The setting.
-        probe: Asks the registries; called once, and only for auto.
+        probe: Asks everything that the registry supply needs; called once, and only for auto.
         minutes: Roughly how long a supply takes here and now.
     """
     if wanted is SupplyKind.REGISTRY:
@@ -77,7 +83,11 @@ def choose(wanted: SupplyKind, probe: Callable[[], Answers], *, minutes: Callabl
     if not silent:
         why = f"{', '.join(sorted(answers))} answered"
         return Choice(SupplyKind.REGISTRY, why, minutes(SupplyKind.REGISTRY))
-    why = "; ".join(f"{host}: {problem}" for host, problem in sorted(silent.items()))
+    # One reason is often that of all: a machine without a resolver, or without a way out.
+    hosts: dict[str, list[str]] = {}
+    for host, problem in sorted(silent.items()):
+        hosts.setdefault(problem, []).append(host)
+    why = "; ".join(f"{', '.join(named)}: {problem}" for problem, named in hosts.items())
     return Choice(SupplyKind.PACKAGES, why, minutes(SupplyKind.PACKAGES))
 
 
@@ -87,13 +97,14 @@ def _pinned_hosts() -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class RegistryProbe:
-    """Asks the registries of the pinned images, or their mirrors, whether they answer.
+    """Asks the registries of the pinned images, or their mirrors, and where programs are, whether they answer.
 
     Attributes:
         mirrors: Registry host to mirror.
         ca_bundle: Certificate authorities; None for the system's.
         seconds: Until a registry counts as silent, name resolution included.
         hosts: Which registries; the pinned images' by default.
+        downloads: URLs of programs that would have to be downloaded.
         transport: For tests; None for the machine's network and proxies.
     """
 
@@ -101,6 +112,7 @@ class RegistryProbe:
     ca_bundle: Path | None = None
     seconds: float = _PROBE_SECONDS
     hosts: tuple[str, ...] = field(default_factory=_pinned_hosts)
+    downloads: tuple[str, ...] = ()
     transport: httpx.BaseTransport | None = None
 
     def __call__(self) -> Answers:
@@ -110,11 +122,13 @@ class RegistryProbe:
             What is wrong by host asked; None where it answers.
         """
         mirrors = checked_mirrors(self.mirrors)
-        asked = sorted({mirrors.get(host, host).partition("/")[0] for host in self.hosts})
+        registries = sorted({mirrors.get(host, host).partition("/")[0] for host in self.hosts})
+        asked = {httpx.URL(url).netloc.decode(): partial(self._no_download, url) for url in sorted(self.downloads)}
+        asked |= {host: partial(self._no_registry, host) for host in registries}
         answers: dict[str, str | None] = {}
 
         def ask(host: str) -> None:
-            answers[host] = self._problem(host)
+            answers[host] = asked[host]()
 
         # Daemons, since a name resolver cannot be interrupted and must not hold up the end of the program.
         threads = [threading.Thread(target=ask, args=(host,), daemon=True) for host in asked]
@@ -125,17 +139,29 @@ class RegistryProbe:
         silent = f"no answer within {self.seconds:.0f} s"
         return {host: answers.get(host, silent) for host in asked}
 
-    def _problem(self, host: str) -> str | None:
-        url = f"{_scheme(host)}://{_HUB_API if host == DOCKER_HUB else host}/v2/"
+    def _no_registry(self, host: str) -> str | None:
+        status = self._status("GET", f"{_scheme(host)}://{_HUB_API if host == DOCKER_HUB else host}/v2/")
+        return status if isinstance(status, str) else None if status in _ANSWERS else f"HTTP {status} at /v2/"
+
+    def _no_download(self, url: str) -> str | None:
+        status = self._status("HEAD", url)
+        if isinstance(status, str):
+            return status
+        # A release page sends one on to where its files are.
+        well = httpx.codes.is_success(status) or httpx.codes.is_redirect(status)
+        return None if well else f"HTTP {status} at {httpx.URL(url).path}"
+
+    def _status(self, method: str, url: str) -> int | str:
+        """What it answers, or why it does not."""
         try:
             context = ssl.create_default_context(cafile=str(self.ca_bundle) if self.ca_bundle else None)
             with httpx.Client(timeout=self.seconds, verify=context, transport=self.transport) as client:
-                status = client.get(url).status_code
+                return client.request(method, url).status_code
         except httpx.TimeoutException:
             return f"no answer within {self.seconds:.0f} s"
         except (httpx.HTTPError, OSError) as error:
-            return str(error) or type(error).__name__
-        return None if status in _ANSWERS else f"HTTP {status} at /v2/"
+            said = str(error) or type(error).__name__
+            return "the name does not resolve" if _UNRESOLVED.search(said) else said
 
 
 @dataclass(frozen=True, slots=True)

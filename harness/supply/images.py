@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +34,8 @@ _KEY_LENGTH = 16
 _MMDEBSTRAP: Mapping[str, str] = {"mmdebstrap": "mmdebstrap"}
 _STEP = re.compile(r"^#\d+ \[[^]]*?(\d+/\d+)\] (.*)")
 _OUTPUT = re.compile(r"^#\d+ \d+\.\d+ (.*)")
+# What apt says in every build without a terminal, and what means nothing to who waits for an image.
+_NOISE = ("debconf: ", "#", "WARNING: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +254,7 @@ class ImageBuilder:
             def on_line(line: str) -> None:
                 if found := _STEP.match(line):
                     status(f"step {found[1]}: {found[2][:60]}")
-                elif found := _OUTPUT.match(line):
+                elif (found := _OUTPUT.match(line)) and not found[1].startswith(_NOISE):
                     status(found[1][:80])
 
             try:
@@ -273,6 +277,25 @@ class ImageBuilder:
         check: bool = True,
         on_line: Callable[[str], None] | None = None,
     ) -> str:
-        environment = {**self._engine.env, "DOCKER_BUILDKIT": "1"}
+        environment = {**self._engine.env, "DOCKER_BUILDKIT": "1", **self._client_configuration()}
         command: list[str | Path] = [self._engine.docker, *arguments]
         return self._runner.run(command, env=environment, timeout=timeout, check=check, on_line=on_line).stdout
+
+    def _client_configuration(self) -> dict[str, str]:
+        """With an engine of ours a configuration folder of the run: BuildKit leaves files in the user's.
+
+        The user's plug-ins (buildx may be one) are still found; the user's logins are not needed to build, since every
+        image that these builds stand on is in the engine. The machine's own engine may be named by the user's
+        configuration only.
+        """
+        if not self._engine.ours:
+            return {}
+        folder = self._scratch / "docker-client"
+        file = folder / "config.json"
+        if not file.exists():
+            theirs = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "cli-plugins"
+            folder.mkdir(exist_ok=True)
+            written = folder / f"config-{threading.get_ident()}.json"
+            written.write_text(json.dumps({"cliPluginsExtraDirs": [str(theirs)]}), encoding="utf-8")
+            written.replace(file)
+        return {"DOCKER_CONFIG": str(folder)}

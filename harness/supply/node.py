@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import CleanupFailed, CommandFailed, CommandTimeout, SupplyError
+from harness.imagenames import qualified
 from harness.journal import Journal
 from harness.model import Engine
 from harness.names import LABEL_OWNER, LABEL_RUN, OWNER
@@ -160,13 +161,13 @@ class NodeImageMaker:
             [docker, "save", *tags], [docker, *inside, "import"], timeout=_PRELOAD_SECONDS, env=self._engine.env
         )
         names = "".join(
-            f"{_qualified(image.tag)} {_qualified(reference)}\n" for reference, image in sorted(contents.items())
+            f"{qualified(image.tag)} {qualified(reference)}\n" for reference, image in sorted(contents.items())
         )
         lines = self._docker(*inside, "name", stdin=names).splitlines()
         status("moving layers")
         self._docker(*inside, "finish", timeout=_PRELOAD_SECONDS)
         found = {line.split()[0]: tuple(line.split()[1:]) for line in lines}
-        return {reference: found[_qualified(reference)] for reference in sorted(contents)}
+        return {reference: found[qualified(reference)] for reference in sorted(contents)}
 
     def _digests(self, tag: str) -> dict[str, tuple[str, ...]] | None:
         template = f'{{{{index .Config.Labels "{_LABEL_IMAGES}"}}}}'
@@ -191,13 +192,3 @@ class NodeImageMaker:
         return self._runner.run(
             [self._engine.docker, *arguments], env=self._engine.env, timeout=timeout, check=check, stdin=stdin
         ).stdout
-
-
-def _qualified(reference: str) -> str:
-    """The reference with registry and path, as containerd stores it."""
-    first, slash, _rest = reference.partition("/")
-    if not slash:
-        return f"docker.io/library/{reference}"
-    if "." in first or ":" in first or first == "localhost":
-        return reference
-    return f"docker.io/{reference}"

@@ -145,6 +145,7 @@ class PackagesSupply:
             image_digests={name: node.digests[versions.images[name]] for name in images},
             preloaded=frozenset(contents),
             stand_ins=STAND_INS,
+            no_chart="published as a Helm archive, in no package registry",
             kubernetes_version=versions.kubernetes,
         )
 

@@ -11,11 +11,11 @@ from typing import Any, Literal, cast
 
 from harness.assets import package_path
 from harness.errors import SupplyError, UsageError
+from harness.imagenames import DOCKER_HUB, official, split_host
+from harness.model import PulledName
 
-PulledName = Literal["node", "airflow", "postgres", "localstack", "git-sync", "base"]
 ToolName = Literal["kind", "helm", "kubectl"]
 
-DOCKER_HUB = "docker.io"
 # Other spellings of Docker Hub, as they stand in mirror settings and old configuration files.
 _HUB_ALIASES = frozenset({"index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -51,17 +51,13 @@ class Reference:
         name, at, digest = text.partition("@")
         if at and not _DIGEST.fullmatch(digest):
             raise SupplyError(f"{text} is not an image reference: {digest!r} is no sha256 digest")
-        head, slash, rest = name.partition("/")
-        has_host = bool(slash) and ("." in head or ":" in head or head == "localhost")
-        host, remainder = (head, rest) if has_host else (DOCKER_HUB, name)
+        host, remainder = split_host(name)
         path, _colon, tag = remainder.partition(":")
         if not path or (not tag and not digest):
             raise SupplyError(f"{text} is not an image reference with a tag or a digest")
         if host in _HUB_ALIASES:
             host = DOCKER_HUB
-        if host == DOCKER_HUB and "/" not in path:
-            path = f"library/{path}"
-        return cls(host, path, tag, digest or None)
+        return cls(host, official(host, path), tag, digest or None)
 
     @property
     def repository(self) -> str:
@@ -121,16 +117,39 @@ class ToolPin:
 
 
 @dataclass(frozen=True, slots=True)
+class ChartPin:
+    """The official Airflow chart.
+
+    Attributes:
+        version: Of the chart.
+        download: Its archive.
+    """
+
+    version: str
+    download: Download
+
+
+@dataclass(frozen=True, slots=True)
 class Pins:
     """The whole of `registry-images.toml`."""
 
     images: Mapping[PulledName, Reference]
     tools: Mapping[ToolName, ToolPin]
+    chart: ChartPin
 
     @property
     def kubernetes(self) -> str:
         """Version of Kubernetes in the node image, such as "v1.34.11"."""
         return self.images["node"].tag
+
+    def with_digests(self, digests: Mapping[PulledName, str]) -> Pins:
+        """The same with digests that the user vouches for (`image_digests`), over those of the file.
+
+        Args:
+            digests: "sha256:..." by name, of the image or of its multi-platform index.
+        """
+        pinned = {name: replace(self.images[name], digest=digest) for name, digest in digests.items()}
+        return replace(self, images={**self.images, **pinned})
 
 
 @cache
@@ -141,7 +160,12 @@ def pins() -> Pins:
         cast("PulledName", name): replace(Reference.parse(image["reference"]), digest=image.get("digest"))
         for name, image in data["images"].items()
     }
-    return Pins(images, {cast("ToolName", name): _tool(name, tool) for name, tool in data["tools"].items()})
+    chart = data["chart"]
+    return Pins(
+        images,
+        {cast("ToolName", name): _tool(name, tool) for name, tool in data["tools"].items()},
+        ChartPin(chart["version"], Download(chart["url"], chart["sha256"])),
+    )
 
 
 def _tool(name: str, data: Mapping[str, Any]) -> ToolPin:

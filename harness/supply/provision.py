@@ -13,14 +13,17 @@ from harness.process import Runner, SubprocessRunner
 from harness.processgroup import Scope
 from harness.settings import S3Backend, Settings, SupplyKind
 from harness.supply.cache import Cache
-from harness.supply.choose import Choice, ExpectedMinutes, RegistryProbe, choose
+from harness.supply.choose import Answers, Choice, ExpectedMinutes, RegistryProbe, choose
+from harness.supply.downloads import needed_downloads
 from harness.supply.host import read_host
 from harness.supply.images import ImageBuilder
 from harness.supply.inuse import InUse
 from harness.supply.locks import LOCKS_FOLDER, KeyLocks
 from harness.supply.node import NodeImageMaker
 from harness.supply.packages import PackagesSupply
+from harness.supply.pins import pins
 from harness.supply.registry import RegistrySupply
+from harness.supply.worker import other_worker, with_worker
 from harness.timeline import Timeline
 from harness.versions import versions
 from harness.wait import Waiter
@@ -53,7 +56,7 @@ def provision(
     journal: Journal,
     status: Callable[[str], None],
 ) -> Provision:
-    """Choose a supply, say so, and get everything from it.
+    """Choose a supply, say so, and get everything from it; the worker image first, if it is one of the user's.
 
     When one part fails, and on an interrupt, the programs that make the others are ended within seconds.
 
@@ -71,6 +74,14 @@ def provision(
     Raises:
         SupplyError: Something could not be had. The supply is not changed because of it.
     """
+    worker = other_worker(
+        settings.worker_image,
+        engine=engine,
+        runner=runner,
+        mirrors=settings.registry_mirror,
+        timeline=timeline,
+        status=status,
+    )
     scope = Scope()
     making = runner.within(scope)
     locks = KeyLocks(
@@ -81,18 +92,23 @@ def provision(
     )
     in_use = until_end.enter_context(InUse(settings.cache_dir, run_id, locks=locks).registered())
     host = read_host()
+    pinned = pins().with_digests(settings.image_digests)
+
+    def probe() -> Answers:
+        downloads = needed_downloads(runner, settings.cache_dir)
+        return RegistryProbe(mirrors=settings.registry_mirror, ca_bundle=host.ca_bundle, downloads=downloads)()
+
     with timeline.phase("supply") as note:
         choice = choose(
             settings.supply,
-            RegistryProbe(mirrors=settings.registry_mirror, ca_bundle=host.ca_bundle),
+            probe,
             minutes=ExpectedMinutes(engine=engine, runner=runner, cache_dir=settings.cache_dir),
         )
         note(str(choice))
     builder = ImageBuilder(engine=engine, host=host, runner=making, scratch=scratch, locks=locks, in_use=in_use)
     strict_s3 = settings.s3 is S3Backend.STRICT
-    supply: PackagesSupply | RegistrySupply
     if choice.kind is SupplyKind.PACKAGES:
-        supply = PackagesSupply(
+        toolchain = PackagesSupply(
             engine=engine,
             builder=builder,
             node_maker=NodeImageMaker(
@@ -111,11 +127,11 @@ def provision(
             locks=locks,
             cancel=scope.cancel,
             status=status,
-        )
+        ).toolchain(strict_s3=strict_s3)
     else:
         # Pulled images have the names that they have in the cluster: noted before they are looked for.
         in_use.add(*versions().images.values())
-        supply = RegistrySupply(
+        toolchain = RegistrySupply(
             engine=engine,
             builder=builder,
             runner=making,
@@ -124,13 +140,13 @@ def provision(
             versions=versions(),
             mirrors=settings.registry_mirror,
             status=status,
+            pinned=pinned,
             locks=locks,
             scope=scope,
-        )
-    toolchain = supply.toolchain(strict_s3=strict_s3)
+        ).toolchain(strict_s3=strict_s3, chart=settings.airflow_chart is None)
     in_use.add(toolchain.node_image)
     cache_bytes = _keep_within_budget(settings, engine, in_use.names, runner, timeline, status)
-    return Provision(toolchain, choice, cache_bytes)
+    return Provision(toolchain if worker is None else with_worker(toolchain, worker), choice, cache_bytes)
 
 
 def _keep_within_budget(

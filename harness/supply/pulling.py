@@ -17,9 +17,10 @@ from threading import Event
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_any, stop_when_event_set
 
 from harness.errors import CommandFailed, CommandTimeout, SupplyError
+from harness.imagenames import DOCKER_HUB
 from harness.model import Engine
 from harness.process import Runner
-from harness.supply.pins import DOCKER_HUB, Reference
+from harness.supply.pins import Reference
 from harness.wait import SYSTEM_CLOCK, Clock
 
 _PULL_SECONDS = 1800

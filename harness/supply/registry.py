@@ -17,13 +17,20 @@ import httpx
 
 from harness.assets import asset, package_path
 from harness.errors import SupplyError
-from harness.model import Engine, ImageName, Toolchain
+from harness.model import Engine, ImageName, PulledName, Toolchain
 from harness.process import Runner
 from harness.processgroup import Scope
-from harness.supply.downloads import ToolSupply, default_client
+from harness.supply.downloads import (
+    DOWNLOADS_FOLDER,
+    ChartSupply,
+    Downloader,
+    DownloadFailed,
+    ToolSupply,
+    default_client,
+)
 from harness.supply.images import REPOSITORY, BuiltImage, ImageBuilder, Recipe
-from harness.supply.locks import KeyLocks
-from harness.supply.pins import Pins, PulledName, Reference, ToolName, checked_mirrors, pins
+from harness.supply.locks import LOCKS_FOLDER, KeyLocks
+from harness.supply.pins import Pins, Reference, ToolName, checked_mirrors, pins
 from harness.supply.pulling import Puller
 from harness.supply.registry_images import PulledImage, RegistryImages
 from harness.timeline import Timeline
@@ -84,11 +91,12 @@ class RegistrySupply:
         """Images without a published digest: trusted at the first pull, to be named to the user at each use."""
         return tuple(reference for reference in self.pinned.images.values() if reference.digest is None)
 
-    def toolchain(self, *, strict_s3: bool) -> Toolchain:
+    def toolchain(self, *, strict_s3: bool, chart: bool = True) -> Toolchain:
         """Everything for a cluster, had from registries where it is not here yet.
 
         Args:
             strict_s3: Whether the strict S3 backend is wanted besides LocalStack.
+            chart: Whether the official chart is wanted. It alone may be missing: another stands in for it then.
 
         Raises:
             SupplyError: A part could not be had; says what was fetched by then. Pulls, builds and downloads
@@ -108,7 +116,7 @@ class RegistrySupply:
         try:
             with ThreadPoolExecutor(max_workers=_PARALLEL, thread_name_prefix="supply") as pool:
                 try:
-                    return self._toolchain(pool, images, strict_s3=strict_s3)
+                    return self._toolchain(pool, images, strict_s3=strict_s3, chart=chart)
                 except BaseException:
                     puller.stop.set()
                     self.scope.cancel()
@@ -119,8 +127,10 @@ class RegistrySupply:
             error.evidence["images that are here"] = f"{here}; they stay for the next run" if here else "none"
             raise
 
-    def _toolchain(self, pool: ThreadPoolExecutor, images: RegistryImages, *, strict_s3: bool) -> Toolchain:
-        tools = pool.submit(self._tools)
+    def _toolchain(
+        self, pool: ThreadPoolExecutor, images: RegistryImages, *, strict_s3: bool, chart: bool
+    ) -> Toolchain:
+        tools = pool.submit(self._downloads, chart=chart)
         # The base first: what is built waits for it.
         base = pool.submit(self._pull, images, "base", f"{REPOSITORY}/registry-base:{self.versions.debian_base}")
         node = pool.submit(self._pull, images, "node", _short(self.pinned.images["node"]))
@@ -141,7 +151,7 @@ class RegistrySupply:
         for future in wait(under_way, return_when=FIRST_EXCEPTION).done:
             future.result()
         images.tag(trixie.tag, self.versions.images["path-helper"])
-        programs = tools.result()
+        programs, official, no_chart = tools.result()
         digests: dict[ImageName, tuple[str, ...]] = {name: future.result().digests for name, future in pulled.items()}
         digests |= {name: (image.id,) for name, image in built.items()}
         digests["path-helper"] = (trixie.id,)
@@ -158,6 +168,8 @@ class RegistrySupply:
             stand_ins=(),
             kubernetes_version=self.pinned.kubernetes,
             unpinned=tuple(_short(reference) for reference in self.unpinned),
+            chart=official,
+            no_chart=no_chart,
         )
 
     def _pull(self, images: RegistryImages, pin: PulledName, name: str) -> PulledImage:
@@ -184,8 +196,14 @@ class RegistrySupply:
         images.tag(image.tag, self.versions.images[name])
         return image
 
-    def _tools(self) -> dict[ToolName, Path]:
+    def _downloads(self, *, chart: bool) -> tuple[dict[ToolName, Path], Path | None, str]:
+        """Programs, the official chart, and why there is none."""
         client = self.client or default_client()
+        locks = self.locks or KeyLocks(self.cache_dir / LOCKS_FOLDER, status=self.status)
+
+        def given_up() -> bool:
+            return self.scope.cancelled
+
         try:
             supply = ToolSupply(
                 runner=self.runner,
@@ -194,11 +212,21 @@ class RegistrySupply:
                 status=self.status,
                 clock=self.clock,
                 path=self.tool_path,
-                locks=self.locks,
-                given_up=lambda: self.scope.cancelled,
+                locks=locks,
+                given_up=given_up,
             )
             with self.timeline.phase("kind, helm, kubectl"):
-                return {name: supply.get(pin) for name, pin in self.pinned.tools.items()}
+                programs = {name: supply.get(pin) for name, pin in self.pinned.tools.items()}
+            if not chart:
+                return programs, None, ""
+            downloader = Downloader(self.cache_dir / DOWNLOADS_FOLDER, client, self.status, self.clock, given_up)
+            with self.timeline.phase("official chart") as note:
+                try:
+                    archive = ChartSupply(downloader, locks).get(self.pinned.chart)
+                except DownloadFailed as error:
+                    note(f"{error.message}; the embedded one stands in")
+                    return programs, None, error.message
+            return programs, archive, ""
         finally:
             if self.client is None:
                 client.close()

@@ -16,6 +16,8 @@ from harness.model import Engine, Toolchain
 from harness.process import Runner
 from harness.supply.pins import Reference, checked_mirrors
 from harness.supply.pulling import Puller, PullFailed
+from harness.timeline import Timeline
+from harness.versions import versions
 
 _SECONDS = 60.0
 
@@ -70,6 +72,29 @@ def find_worker(
     if not found:
         raise SupplyError(f"the engine does not show the worker image {reference} after pulling it")
     return WorkerImage(reference, found, pulled=True)
+
+
+def other_worker(
+    reference: str | None,
+    *,
+    engine: Engine,
+    runner: Runner,
+    mirrors: Mapping[str, str],
+    timeline: Timeline,
+    status: Callable[[str], None] = lambda _text: None,
+) -> WorkerImage | None:
+    """The image of the DAG's pods, if it is another than the built one: had first, for it may not be to be had.
+
+    Raises:
+        SupplyError: It is not in the engine and could not be pulled.
+        UsageError: A mirror is not a host.
+    """
+    if reference is None or reference == versions().images["worker"]:
+        return None
+    with timeline.phase("worker image") as note:
+        image = find_worker(reference, engine=engine, runner=runner, mirrors=mirrors, status=status)
+        note(f"{reference}, " + ("pulled" if image.pulled else "the engine's own"))
+    return image
 
 
 def with_worker(toolchain: Toolchain, image: WorkerImage) -> Toolchain:

@@ -2,17 +2,36 @@
 
 A `Target` makes or attaches to a cluster and gives back a `Cluster`: a kubeconfig of our own, a context by exact
 name, and how services inside are reached from outside. Every call to a cluster names both; nothing ambient is read.
+`make_target` is the one place that knows which targets there are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
-from harness.model import Cluster
+from harness.journal import Journal
+from harness.model import Cluster, Toolchain
+from harness.process import Runner
+from harness.settings import TargetKind
+from harness.targets.kind import KindTarget
 
 
 class Target(Protocol):
     """Somewhere to run."""
+
+    @property
+    def folder(self) -> Path:
+        """What is kept on disk of this cluster: kubeconfig, description, secrets. Gone when the cluster is."""
+
+    @property
+    def toolchain(self) -> Toolchain:
+        """What the cluster is made with; after `up` with the digests that its pods show."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the cluster is one that an earlier run has kept, and this run has not replaced it."""
 
     def up(self) -> Cluster:
         """Make the cluster, or attach to the one that fits; journals before it creates.
@@ -21,9 +40,50 @@ class Target(Protocol):
             EnvironmentFailed: It cannot be had; nothing of ours is left behind.
         """
 
+    def keep(self) -> None:
+        """Mark the cluster as kept on purpose."""
+
     def down(self) -> None:
         """Remove what `up` created and nothing else; safe to call twice.
 
         Raises:
             CleanupFailed: Something is still there; names it.
         """
+
+    def release(self) -> None:
+        """Let other runs have the cluster; the last thing that a run does with it."""
+
+
+def make_target(
+    kind: TargetKind,
+    *,
+    name: str,
+    run_id: str,
+    state_dir: Path,
+    toolchain: Toolchain,
+    runner: Runner,
+    journal: Journal,
+    status: Callable[[str], None] = lambda _text: None,
+) -> Target:
+    """The target of a run; nothing is made yet.
+
+    Args:
+        kind: Which.
+        name: Of the cluster.
+        run_id: Of the run.
+        state_dir: Below it is what is kept of clusters.
+        toolchain: What the cluster is made with.
+        runner: Runs programs.
+        journal: Told of everything before it is created.
+        status: Told what is going on.
+    """
+    make = {TargetKind.KIND: KindTarget}[kind]
+    return make(
+        name=name,
+        run_id=run_id,
+        state_dir=state_dir,
+        toolchain=toolchain,
+        runner=runner,
+        journal=journal,
+        status=status,
+    )

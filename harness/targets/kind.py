@@ -27,6 +27,7 @@ from harness.targets.namelock import NameLock
 from harness.targets.node_images import NodeImages
 from harness.targets.ownership import refuse_foreign
 from harness.targets.ports import reserved_ports
+from harness.targets.removal import remove_network
 from harness.versions import versions
 
 PORT_TAKEN = re.compile(r"address already in use|port is already allocated")
@@ -61,6 +62,19 @@ class KindTarget:
     def folder(self) -> Path:
         """Where the cluster's kubeconfig and its description are kept."""
         return self._folder
+
+    @property
+    def kept(self) -> bool:
+        """Whether the cluster is one that an earlier run has kept, and is still whole: this run has not replaced it."""
+        return self._mark.exists()
+
+    def keep(self) -> None:
+        """Mark the cluster as kept on purpose, so that nothing but `harness down` removes it."""
+        self._mark.touch()
+
+    @property
+    def _mark(self) -> Path:
+        return self._folder / "kept"
 
     @property
     def toolchain(self) -> Toolchain:
@@ -116,7 +130,8 @@ class KindTarget:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         host = self._toolchain.engine.host
         self._entries.append(self._journal.record("cluster", self.name, host=host, folder=str(self._folder)))
-        # Before anything is created: a cluster whose making was broken off is known as ours, and is not reused.
+        # Before anything is created: a cluster whose making was broken off is known as ours, and is not reused or kept.
+        self._mark.unlink(missing_ok=True)
         (self._folder / "cluster.json").write_text(json.dumps({"run": self._run_id, "host": host}))
         try:
             self._make_network()
@@ -195,6 +210,8 @@ class KindTarget:
             self._entries.append(
                 self._journal.record("cluster", self.name, host=self._toolchain.engine.host, folder=str(self._folder))
             )
+            # From here on there is no kept cluster any more, also if its removal is broken off.
+            self._mark.unlink(missing_ok=True)
             self.down()
             return self._create(cluster)
         return self._describe(description["ports"], reused=True)
@@ -219,11 +236,7 @@ class KindTarget:
         self._docker("network", "create", "--driver", "bridge", "--label", label, self.name)
 
     def _remove_network(self) -> None:
-        # By our label, too: a network of that name which somebody else made is not ours to remove.
-        ours = ("--filter", f"name=^{self.name}$", "--filter", "label=harness.run")
-        listed = self._docker("network", "ls", *ours, "--format", "{{.Name}}")
-        if self.name in listed.split():
-            self._docker("network", "rm", self.name)
+        remove_network(self.name, engine=self._toolchain.engine, runner=self._runner)
 
     def _docker(self, *arguments: str) -> str:
         engine = self._toolchain.engine

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.imagenames import qualified
 from harness.model import Engine
 from harness.process import Runner
 from harness.wait import Waiter
@@ -176,13 +177,3 @@ def snapshotter_of(configuration: str) -> str:
         if isinstance(value, str) and value:
             return value
     return "overlayfs"  # containerd's own default on Linux
-
-
-def qualified(reference: str) -> str:
-    """The reference in full, as containerd stores it: "docker.io/library/postgres:17" for "postgres:17"."""
-    first, slash, _rest = reference.partition("/")
-    if not slash:
-        return f"docker.io/library/{reference}"
-    if "." in first or ":" in first or first == "localhost":
-        return reference
-    return f"docker.io/{reference}"

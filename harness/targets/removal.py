@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.errors import CleanupFailed, HarnessError
 from harness.model import Engine
+from harness.names import LABEL_RUN
 from harness.process import Runner
 from harness.targets.ownership import KIND_LABEL
 
@@ -28,21 +29,9 @@ def remove_cluster(name: str, *, folder: Path, engine: Engine, runner: Runner) -
             remove_container(node, engine=engine, runner=runner)
         except HarnessError as error:
             problems[f"container {node}"] = error.message
-    networks = _docker(
-        engine,
-        runner,
-        "network",
-        "ls",
-        "--filter",
-        f"name=^{name}$",
-        "--filter",
-        "label=harness.run",
-        "--format",
-        "{{.Name}}",
-    ).split()
-    if name in networks and not problems:
+    if not problems:
         try:
-            _docker(engine, runner, "network", "rm", name)
+            remove_network(name, engine=engine, runner=runner)
         except HarnessError as error:
             problems[f"network {name}"] = error.message
     if problems:
@@ -58,6 +47,19 @@ def remove_container(name: str, *, engine: Engine, runner: Runner) -> None:
         CommandFailed: The engine refused it.
     """
     _docker(engine, runner, "rm", "--force", "--volumes", name)
+
+
+def remove_network(name: str, *, engine: Engine, runner: Runner) -> None:
+    """Remove a network of ours; no error if there is none.
+
+    By our label, too: a network of that name which somebody else made is not ours to remove.
+
+    Raises:
+        CommandFailed: The engine refused it.
+    """
+    ours = ("--filter", f"name=^{name}$", "--filter", f"label={LABEL_RUN}")
+    if name in _docker(engine, runner, "network", "ls", *ours, "--format", "{{.Name}}").split():
+        _docker(engine, runner, "network", "rm", name)
 
 
 def _docker(engine: Engine, runner: Runner, *arguments: str) -> str:

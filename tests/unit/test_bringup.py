@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from harness import bringup
+from harness.airflow.transport import AirflowUnavailable
 from harness.bringup import AirflowBringUp, pipeline_config, service_images
 from harness.errors import EnvironmentFailed, WaitAbandoned, WaitFailed
 from harness.model import Cluster
@@ -68,6 +70,87 @@ def install(log: str | Exception, error: WaitFailed, monkeypatch: pytest.MonkeyP
     with pytest.raises(WaitFailed) as caught:
         airflow.install(plan)
     return caught.value
+
+
+class Installed:
+    """An installer whose components all came up."""
+
+    def __init__(self, **_parts: object) -> None:
+        pass
+
+    def recover(self) -> str:
+        return ""
+
+    def install(self, plan: object) -> tuple[str, ...]:
+        return ()
+
+    def wait_ready(self) -> None:
+        pass
+
+
+class Api:
+    """Airflow's API, which does not answer the first times it is asked."""
+
+    silences = 0
+
+    def __init__(self, *_address: object, **_options: object) -> None:
+        self.asked = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        pass
+
+    def version(self) -> str:
+        self.asked += 1
+        if self.asked <= self.silences:
+            raise AirflowUnavailable("connection refused")
+        return "3.3.2"
+
+
+class Clock:
+    seconds = 0.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float, /) -> None:
+        self.seconds += seconds
+
+
+def answered(monkeypatch: pytest.MonkeyPatch, *, silences: int, container: Mapping[str, Any]) -> tuple[str, float]:
+    """The version that Airflow gives at first, and after how many seconds; its API server's container is so."""
+    monkeypatch.setattr(bringup, "ReleaseInstaller", Installed)
+    monkeypatch.setattr(bringup, "AirflowApi", type("Late", (Api,), {"silences": silences}))
+    status = {"phase": "Running", "containerStatuses": [{"name": "api-server", "state": container}]}
+    fake: Any = SimpleNamespace(list=lambda *_a, **_o: [{"metadata": {"name": "api"}, "status": status}])
+    secrets: Any = SimpleNamespace(airflow_password="pw")
+    runner: Any = None
+    plan: Any = SimpleNamespace(chart=SimpleNamespace(title="airflow"), digest="d")
+    clock = Clock()
+    airflow = AirflowBringUp(
+        cluster=Cluster("c", Path("k"), "kind-c", {"airflow": 1}, reused=False, kubernetes_version="v1"),
+        kube=fake,
+        helm=Path("helm"),
+        helm_home=Path("home"),
+        secrets=secrets,
+        timeline=Timeline(),
+        runner=runner,
+        waiter=Waiter(clock),
+    )
+    return airflow.install(plan).version, clock.seconds
+
+
+def test_airflow_is_asked_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    version, seconds = answered(monkeypatch, silences=4, container={"running": {}})
+    assert (version, seconds) == ("3.3.2", 2.0)
+
+
+def test_an_api_server_that_crashes_meanwhile_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    crashing = {"waiting": {"reason": "CrashLoopBackOff"}}
+    with pytest.raises(WaitFailed, match="api-server: CrashLoopBackOff"):
+        answered(monkeypatch, silences=1000, container=crashing)
 
 
 def test_a_component_that_crashes_over_its_credentials_is_explained_by_git_sync(

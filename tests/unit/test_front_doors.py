@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from harness import cli, plugin, session
 from harness.errors import ExitCode
+from harness.options import OPTIONS
 from harness.settings import Settings
 
 FLAGS = {
@@ -22,13 +23,29 @@ FLAGS = {
     "--tracked-file": "data/birds.csv",
     "--worker-image": "registry.example/team/worker:1.4",
     "--branch": "team/data",
+    "--target": "kind",
+    "--supply": "packages",
+    "--s3": "strict",
+    "--cluster": "mine",
+    "--airflow-chart": "chart.tgz",
+    "--values": "team.yaml",
+    "--patience": "2.5",
+    "--registry-mirror": "docker.io=mirror.example:5000",
 }
+
+
+def test_every_option_of_the_table_is_tried_here() -> None:
+    assert {option.flag for option in OPTIONS} == {*FLAGS, "--keep"}, "`up` keeps, and takes no --keep"
 
 
 def check(settings: Settings) -> None:
     assert (settings.dags, settings.dag_id) == (Path("my-dags"), "birds")
     assert (settings.repository, settings.data) == (Path("team"), Path("birds.csv"))
     assert (settings.tracked_file, settings.policy.branch) == ("data/birds.csv", "team/data")
+    assert (settings.supply, settings.s3, settings.patience) == ("packages", "strict", 2.5)
+    assert (settings.cluster_name, settings.airflow_chart) == ("mine", "chart.tgz")
+    assert settings.values == (Path("team.yaml"),)
+    assert settings.registry_mirror == {"docker.io": "mirror.example:5000"}
     assert settings.worker_image == "registry.example/team/worker:1.4"
 
 

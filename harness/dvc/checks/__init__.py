@@ -9,6 +9,9 @@ from harness.dvc.checks.commit import COMMIT_RULES
 from harness.dvc.checks.data import DATA_RULES
 from harness.dvc.checks.objects import OBJECT_RULES
 from harness.dvc.checks.pointer import POINTER_RULES
+from harness.dvc.checks.refs import REF_RULES
 from harness.dvc.rules import Rule
 
-RULES: Final[tuple[Rule, ...]] = (*COMMIT_RULES, *POINTER_RULES, *OBJECT_RULES, *DATA_RULES, *CODE_RULES)
+RULES: Final[tuple[Rule, ...]] = (
+    *COMMIT_RULES, *REF_RULES, *POINTER_RULES, *OBJECT_RULES, *DATA_RULES, *CODE_RULES,
+)  # fmt: skip

@@ -54,11 +54,22 @@ def _succeeded(case: Case) -> Finding:
     for task in case.expectation.tasks:
         state = outcome.tasks[task].state if task in outcome.tasks else "missing"
         if state not in fine:
-            problems.append(f"task {task} is {state}")
+            problems.append(f"task {task} is {state}{_told_by_its_pod(case, task)}")
     found = ", ".join(f"{task}: {outcome.tasks[task].state}" for task in sorted(outcome.tasks)) or "no tasks"
     expected = f"run success; {', '.join(case.expectation.tasks)}: {' or '.join(sorted(fine))}"
     why = f"Airflow itself says that the run did not succeed: {'; '.join(problems)}."
     return Finding(not problems, expected, f"run {outcome.state}; {found}", why if problems else "")
+
+
+def _told_by_its_pod(case: Case, task: str) -> str:
+    """Why a task's own pod did not succeed, as far as the pod shows it: what became of it, or else its last line."""
+    own = [pod for pod in case.evidence.pods if pod.role == "task" and pod.task_id == task]
+    pods = [pod for pod in own if pod.phase != "Succeeded"]
+    reasons = [pod.reason for pod in pods if pod.reason]
+    if reasons:
+        return f" ({reasons[-1]})"
+    words = [f" (the last line of pod {pod.name}: {pod.last_words})" for pod in pods if pod.last_words]
+    return words[-1] if words else ""
 
 
 def _unseen(case: Case, tasks: tuple[str, ...], pods: list[PodEvidence]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from harness.dvc.attribution import descends, first_parents, own_commits
 from harness.dvc.case import Case
+from harness.dvc.checks.refs import ref_title
 from harness.dvc.evidence import Expectation
 from harness.dvc.repository import Commit
 from harness.dvc.rules import Finding, Rule
@@ -129,14 +130,7 @@ def _own_astray(case: Case) -> list[Commit]:
 def _astray(case: Case) -> str:
     own = {commit.sha for commit in _own_astray(case)}
     refs = dict.fromkeys(ref for entry in case.evidence.astray if entry.commit.sha in own for ref in entry.refs)
-    return ", ".join(_ref(ref) for ref in refs)
-
-
-def _ref(ref: str) -> str:
-    for start, kind in (("refs/heads/", "branch "), ("refs/tags/", "tag ")):
-        if ref.startswith(start):
-            return kind + ref.removeprefix(start)
-    return ref
+    return ", ".join(map(ref_title, refs))
 
 
 def _name(commit: Commit) -> str:

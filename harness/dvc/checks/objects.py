@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from harness.dvc.case import Case
+from harness.dvc.bucket import Digest
+from harness.dvc.case import Case, Reading
+from harness.dvc.checks.commit import changes
 from harness.dvc.pointer import Output
 from harness.dvc.remote import Address, NamedObject
 from harness.dvc.rules import Finding, Rule
@@ -107,10 +110,14 @@ def _previous(case: Case) -> Finding:
     # On a version-aware remote a new version lies at the same key: its size may change, the old one stays readable.
     moving = {wanted.address.key for wanted in (*case.named.objects, *case.rivals.objects) if wanted.address.version_id}
     for key, size in before.listing.items():
-        if key not in after.listing and key not in known and key not in moving:
+        if key in known | moving or _allowed(case, key):
+            continue
+        if key not in after.listing:
             problems.append(f"the object at {_s3(case, key)} is gone")
-        elif key in after.listing and after.listing[key] != size and key not in known | moving:
+        elif after.listing[key] != size:
             problems.append(f"the object at {_s3(case, key)} was overwritten: {size} bytes became {after.listing[key]}")
+        elif after.etags.get(key) != before.etags.get(key):
+            problems.append(f"the object at {_s3(case, key)} was overwritten: {size} bytes as before, but other ones")
     expected = f"{len(before.listing)} objects of before, as they were"
     kept = sum(1 for key in before.listing if key in after.listing)
     return Finding(not problems, expected, f"{kept} there", f"{_cut(problems)}." if problems else "")
@@ -122,12 +129,37 @@ def _strays(case: Case) -> Finding:
     named = {wanted.address for wanted in (*case.named.objects, *case.rivals.objects)}
     keys = {address.key for address in named if address.bucket == bucket}
     # Until a rival's folder manifest is read, its files cannot be told from strays; that is red, not silent.
-    strays = sorted(new - keys)
+    strays = sorted(key for key in new - keys if not _allowed(case, key))
     what = _cut([_s3(case, key) for key in strays])
     why = f"the run left objects that no pointer names: {what}."
-    return Finding(
-        not strays, "no new object but those named", what or f"{len(new)} new, all named", why if strays else ""
-    )
+    allowed = "".join(f", {entry} (allowed)" for entry in case.expectation.policy.extra_objects)
+    found = what or f"{len(new)} new, all {'named or allowed' if allowed else 'named'}"
+    return Finding(not strays, f"no new object but those named{allowed}", found, why if strays else "")
+
+
+def _allowed(case: Case, key: str) -> bool:
+    """Whether the policy leaves this key to the DAG; objects that pointers name are judged all the same."""
+    remote = f"{case.expectation.seeded.prefix}/".removeprefix("/")
+    for entry in case.expectation.policy.extra_objects:
+        path = remote + entry.removeprefix("./") if entry.startswith("./") else entry
+        if key == path or (path.endswith("/") and key.startswith(path)):
+            return True
+    return False
+
+
+def _filled(case: Case) -> Finding:
+    now = _total(case.after, case.evidence.digests)
+    old = _total(case.before, case.evidence.before.digests)
+    tracked = case.expectation.tracked_file
+    # What was empty before may stay so; which data is new is another check's question.
+    good = bool(now) or not old
+    why = f"the new version of {tracked} is empty, where the one before it had {old} bytes."
+    return Finding(good, "data of at least one byte", f"{now} bytes", "" if good else why)
+
+
+def _total(reading: Reading, digests: Mapping[Address, Digest]) -> int:
+    files = [wanted.address for wanted in reading.naming.objects if not wanted.manifest]
+    return sum(digests[address].size for address in files if address in digests)
 
 
 def _inside(label: str, out: Output) -> bool:
@@ -148,6 +180,7 @@ OBJECT_RULES: Final = (
          ("pointer.wellformed",)),
     Rule("object.bytes", "its bytes hash to the pointer's md5", _bytes, ("object.present",)),
     Rule("pointer.size", "the pointer's size is that of the data", _size, ("object.present",)),
-    Rule("object.previous-kept", "the previous version is still there", _previous),
+    Rule("object.not-empty", "the new data is not empty", _filled, ("object.present",), changes),
+    Rule("object.previous-kept", "the previous version, and all that was in the bucket, is still there", _previous),
     Rule("object.no-strays", "nothing else came into the bucket", _strays),
 )  # fmt: skip

@@ -24,6 +24,9 @@ def _wellformed(case: Case) -> Finding:
 
 def _new(case: Case) -> Finding:
     before, after = _tracked(case)
+    if after is None:
+        tracked = case.expectation.tracked_file
+        return Finding(False, "a new md5", "none", f"the pointer at {case.at} does not name {tracked}.")
     if case.before.problem:
         why = f"whether the data is new cannot be told: the pointer before the run is unusable: {case.before.problem}."
         return Finding(False, "a new md5", _identity(after), why)
@@ -35,7 +38,27 @@ def _new(case: Case) -> Finding:
             "the data was not changed, or dvc add did not happen."
         )
         return Finding(False, f"an md5 other than {_identity(before)}", "the same", why)
+    if _same_bytes(case):
+        why = (
+            f"the pointer went from {_identity(before)} to {_identity(after)}, but the data is byte for byte "
+            "what it was: only the way in which it is hashed has changed."
+        )
+        return Finding(False, f"other data than {_identity(before)}", "the same data", why)
     return Finding(passed=True, expected=f"other than {_identity(before)}", found=_identity(after))
+
+
+def _same_outputs(case: Case) -> Finding:
+    if case.before.pointer is None or case.after.pointer is None:
+        return Finding(passed=True, expected="a first version", found=", ".join(map(_shape, _outs(case))))
+    before, after = ({out.path: out for out in pointer.outs} for pointer in (case.before.pointer, case.after.pointer))
+    problems = [f"it no longer names {path}" for path in before if path not in after]
+    problems += [f"it names {path} too" for path in after if path not in before]
+    for path in before.keys() & after.keys():
+        if _shape(before[path]) != _shape(after[path]):
+            problems.append(f"{_shape(before[path])} became {_shape(after[path])}")
+    expected, found = (", ".join(_shape(outs[path]) for path in sorted(outs)) for outs in (before, after))
+    why = f"the pointer at {case.at} does not track what it tracked: {'; '.join(sorted(problems))}."
+    return Finding(not problems, expected, found, why if problems else "")
 
 
 def _unchanged(case: Case) -> Finding:
@@ -58,9 +81,34 @@ def _remote(case: Case) -> Finding:
     if case.remote is None:
         why = f".dvc/config at {case.at} is unusable: {case.remote_problem}."
         return Finding(False, wanted, case.remote_problem, why)
-    same = case.remote.url == wanted
-    why = f"the default remote in .dvc/config at {case.at} is {case.remote.url}, but this run's is {wanted}."
-    return Finding(same, wanted, case.remote.url, "" if same else why)
+    if case.remote.url != wanted:
+        why = f"the default remote in .dvc/config at {case.at} is {case.remote.url}, but this run's is {wanted}."
+        return Finding(False, wanted, case.remote.url, why)
+    # A team may have bound an output to a remote of its own; a run may not.
+    strange = sorted(
+        _bound(_outs(case)) - {case.remote.name} - _bound(case.before.pointer.outs if case.before.pointer else ())
+    )
+    why = f"the pointer at {case.at} binds its data to remote {', '.join(strange)}, not to the default one ({wanted})."
+    return Finding(not strange, wanted, ", ".join(strange) or wanted, why if strange else "")
+
+
+def _bound(outs: tuple[Output, ...]) -> set[str]:
+    """Names of the remotes that outputs are bound to."""
+    versions = [version for out in outs for version in (out.version, *(member.version for member in out.files or ()))]
+    return {out.remote for out in outs if out.remote} | {version.remote for version in versions if version}
+
+
+def _same_bytes(case: Case) -> bool:
+    """Whether all files of before and after are known and equal, whatever their pointers call them."""
+    old = [(named, case.evidence.before.digests.get(named.address)) for named in case.before.naming.objects]
+    new = [(named, case.evidence.digests.get(named.address)) for named in case.after.naming.objects]
+    if not old or not new or None in (digest for _named, digest in (*old, *new)):
+        return False
+    files = [
+        {named.label: digest.md5 for named, digest in found if digest is not None and not named.manifest}
+        for found in (old, new)
+    ]
+    return files[0] == files[1]
 
 
 def _tracked(case: Case) -> tuple[Output | None, Output | None]:
@@ -82,6 +130,10 @@ def _content(out: Output | None) -> object:
     return out.md5, sorted((member.relpath, member.md5) for member in out.files or ())
 
 
+def _shape(out: Output) -> str:
+    return f"{'folder' if out.is_dir else 'file'} {out.path}"
+
+
 def _identity(out: Output | None) -> str:
     if out is None:
         return "no pointer"
@@ -97,6 +149,7 @@ def _unchanging(expectation: Expectation) -> bool:
 POINTER_RULES: Final = (
     Rule("pointer.wellformed", "the pointer is one that DVC reads", _wellformed, ("history.grew", "commit.on-branch")),
     Rule("pointer.new", "it names new data", _new, ("pointer.wellformed",), changes),
+    Rule("pointer.same-outputs", "it tracks what it tracked", _same_outputs, ("pointer.wellformed",), changes),
     Rule("pointer.unchanged", "it names the same data as before", _unchanged, ("pointer.wellformed",), _unchanging),
     Rule("pointer.at-tip", "the branch's tip still has it", _at_tip, ("pointer.wellformed",), changes),
     Rule("remote.expected", "the default remote is this run's", _remote, ("history.grew", "commit.on-branch")),

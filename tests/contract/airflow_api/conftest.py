@@ -108,7 +108,7 @@ def server() -> Iterator[FakeAirflow]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_PATCH = _serve  # noqa: N815 - the names that http.server looks up
+        do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 - the names that http.server looks up
 
         def log_message(self, *_args: object) -> None:
             """Quiet."""

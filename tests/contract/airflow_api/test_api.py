@@ -15,8 +15,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from harness.airflow.api import AirflowApi, AirflowUnavailable, ApiRefused
-from harness.errors import EnvironmentFailed, UsageError, WaitFailed, WaitTimeout
+from harness.airflow.api import AirflowApi, AirflowUnavailable, ApiRefused, RunInfo
+from harness.errors import EnvironmentFailed, UsageError, WaitFailed
 from harness.wait import Waiter
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
@@ -432,25 +432,16 @@ def test_an_unknown_dag_with_import_errors_shows_their_tracebacks(api: AirflowAp
     assert caught.value.evidence["DAGs that are there"] == "none"
 
 
-def test_unpausing_changes_only_that(api: AirflowApi, server: Any, answer: Any) -> None:
+def test_pausing_and_unpausing_change_only_that(api: AirflowApi, server: Any, answer: Any) -> None:
     server.on("PATCH", DAG_PATH, answer(200, dag(is_paused=False)))
     api.unpause(DAG)
-    (request,) = server.asked("PATCH", DAG_PATH)
-    assert (request.body, request.query) == ({"is_paused": False}, {"update_mask": ["is_paused"]})
+    api.pause(DAG)
+    first, second = server.asked("PATCH", DAG_PATH)
+    assert (first.body, first.query) == ({"is_paused": False}, {"update_mask": ["is_paused"]})
+    assert (second.body, second.query) == ({"is_paused": True}, {"update_mask": ["is_paused"]})
 
 
 # Following
-
-
-def test_a_run_is_waited_for_until_it_has_ended(api: AirflowApi, server: Any, answer: Any) -> None:
-    server.on("GET", RUN_PATH, *(answer(200, run(state=state)) for state in ("queued", "running", "failed")))
-    assert api.wait_run(DAG, RUN, timeout=60) == "failed"
-
-
-def test_a_run_that_does_not_end_is_a_timeout(api: AirflowApi, server: Any, answer: Any) -> None:
-    server.on("GET", RUN_PATH, answer(200, run()))
-    with pytest.raises(WaitTimeout):
-        api.wait_run(DAG, RUN, timeout=5)
 
 
 LOG = f"{RUN_PATH}/taskInstances/pull_data/logs/1"
@@ -558,14 +549,40 @@ def test_the_tasks_of_a_dag_that_is_not_there_name_those_that_are(api: AirflowAp
 
 
 def test_unfinished_runs_are_asked_for_by_state(api: AirflowApi, server: Any, answer: Any) -> None:
-    server.on("GET", RUNS, answer(200, listed("dag_runs", run(), run(dag_run_id="scheduled__x", state="queued"))))
-    assert api.unfinished_runs(DAG) == (RUN, "scheduled__x")
+    queued = run(dag_run_id="scheduled__x", state="queued", run_type="scheduled", start_date=None)
+    server.on("GET", RUNS, answer(200, listed("dag_runs", run(start_date=NOW), queued)))
+    assert api.runs(DAG, unfinished=True) == (
+        RunInfo(DAG, RUN, "manual", "running", started=True),
+        RunInfo(DAG, "scheduled__x", "scheduled", "queued", started=False),
+    )
     (asked,) = server.asked("GET", RUNS)
     assert asked.query["state"] == ["queued", "running"]
+    assert not api.drift
+
+
+def test_runs_of_every_dag_are_asked_for_at_once_and_finished_ones_too(
+    api: AirflowApi, server: Any, answer: Any
+) -> None:
+    server.on("GET", f"{DAGS}/~/dagRuns", answer(200, listed("dag_runs", run(dag_id="other", state="success"))))
+    (found,) = api.runs()
+    assert (found.dag_id, found.run_id, found.state) == ("other", RUN, "success")
+    (asked,) = server.asked("GET", f"{DAGS}/~/dagRuns")
+    assert "state" not in asked.query
+
+
+def test_every_variable_is_deleted_and_one_that_is_gone_by_then_is_no_error(
+    api: AirflowApi, server: Any, answer: Any
+) -> None:
+    variables = [{"key": key, "value": "1", "is_encrypted": False} for key in ("a", "b")]
+    server.on("GET", "/api/v2/variables", answer(200, listed("variables", *variables)))
+    server.on("DELETE", "/api/v2/variables/a", answer(204, b""))
+    assert api.delete_variables() == ("a", "b")
+    assert [len(server.asked("DELETE", f"/api/v2/variables/{key}")) for key in ("a", "b")] == [1, 1]
+    assert not api.drift
 
 
 def test_a_dag_that_airflow_does_not_know_has_no_runs(api: AirflowApi) -> None:
-    assert api.unfinished_runs(DAG) == ()
+    assert api.runs(DAG) == ()
 
 
 def test_a_run_is_marked_failed_and_nothing_else_of_it_is_touched(api: AirflowApi, server: Any, answer: Any) -> None:

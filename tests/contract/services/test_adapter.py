@@ -18,7 +18,8 @@ from .conftest import Authority, Program, Start
 
 SECRET = "dummy-secret-value"
 CONFIGURATION = {
-    "env": {"AWS_REGION": "us-east-1", "AWS_SECRET_ACCESS_KEY": SECRET},
+    "env": {"AWS_REGION": "us-east-1"},
+    "identities": {"airflow-dvc-sa": {"AWS_SECRET_ACCESS_KEY": SECRET}},
     "ca_config_map": "harness-git-ca",
     "pull_policy": "IfNotPresent",
 }
@@ -55,7 +56,11 @@ def review(pod: Any, operation: str = "CREATE", kind: str = "Pod") -> dict[str, 
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
 
 
-POD = {"metadata": {"name": "task"}, "spec": {"containers": [{"name": "base", "image": "x"}]}}
+POD = {
+    "metadata": {"name": "task"},
+    "spec": {"serviceAccountName": "airflow-dvc-sa", "containers": [{"name": "base", "image": "x"}]},
+}
+STRANGER = {**POD, "spec": {"serviceAccountName": "default", "containers": [{"name": "base", "image": "x"}]}}
 
 
 def test_a_new_pod_gets_a_json_patch(http: httpx.Client) -> None:
@@ -65,6 +70,18 @@ def test_a_new_pod_gets_a_json_patch(http: httpx.Client) -> None:
     assert (response["uid"], response["allowed"], response["patchType"]) == ("u-1", True, "JSONPatch")
     paths = {operation["path"] for operation in json.loads(base64.b64decode(response["patch"]))}
     assert {"/spec/containers/0/env", "/spec/volumes", "/metadata/annotations"} <= paths
+
+
+@pytest.mark.parametrize(
+    ("pod", "variables"), [(POD, {"AWS_REGION", "AWS_SECRET_ACCESS_KEY"}), (STRANGER, {"AWS_REGION"})]
+)
+def test_only_a_pod_of_the_account_with_an_identity_gets_keys(
+    http: httpx.Client, pod: dict[str, Any], variables: set[str]
+) -> None:
+    response = http.post("/mutate", json=review(pod)).json()["response"]
+    patch = json.loads(base64.b64decode(response["patch"]))
+    added = next(operation["value"] for operation in patch if operation["path"] == "/spec/containers/0/env")
+    assert {entry["name"] for entry in added} == {*variables, "GIT_SSL_CAINFO"}
 
 
 @pytest.mark.parametrize(("operation", "kind"), [("UPDATE", "Pod"), ("DELETE", "Pod"), ("CREATE", "ConfigMap")])

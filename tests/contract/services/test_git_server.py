@@ -9,13 +9,17 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
-from harness.errors import CommandFailed
+from harness.errors import CommandFailed, EnvironmentFailed
+from harness.model import GitService
+from harness.services.git import GitClient
 
 from .conftest import ADMIN, READER, WRITER, Authority, Git, GitServer, Start, User, run_all
 
@@ -243,6 +247,144 @@ def test_the_push_log_tells_who_moved_which_ref(
 
 def test_the_push_log_is_the_admins_alone(http: httpx.Client) -> None:
     assert http.get("/-/pushes", auth=WRITER).status_code == 403
+
+
+@pytest.fixture
+def scratch(git: Git, git_server: GitServer, fresh: Path, http: httpx.Client) -> str:
+    """URL of a repository that the admin made."""
+    answer = http.post("/-/reseed/scratch-a.git", auth=ADMIN, content=bundle_of(git, fresh, "main"))
+    assert answer.status_code == 200, answer.text
+    return f"{git_server.address}/scratch-a.git"
+
+
+def test_a_scratch_repository_is_served_by_the_rules_of_the_others(
+    git: Git, scratch: str, fresh: Path, http: httpx.Client, tmp_path: Path
+) -> None:
+    clone = tmp_path / "clone"
+    git("clone", "--quiet", scratch, clone)
+    tip = git.commit(clone, "more", b"more\n")
+    git("push", "--quiet", "origin", "main", cwd=clone)
+    assert git("ls-remote", scratch, "main", user=READER).stdout.startswith(tip)
+    refused = git("push", "--force", scratch, "main", cwd=fresh, check=False)
+    assert refused.code != 0
+    assert git("push", scratch, "main:other", cwd=clone, user=READER, check=False).code == 128
+    assert http.get("/scratch-a.git/info/refs?service=git-upload-pack").status_code == 401
+    entries = [json.loads(line) for line in http.get("/-/pushes", auth=ADMIN).text.splitlines()]
+    assert ("scratch-a.git", "airflow", tip) in [(e["repository"], e["pusher"], e["after"]) for e in entries]
+
+
+@pytest.mark.parametrize("user", [WRITER, READER])
+def test_only_the_admin_makes_and_removes_scratch_repositories(
+    git: Git, scratch: str, fresh: Path, http: httpx.Client, user: User
+) -> None:
+    bundle = bundle_of(git, fresh, "main")
+    assert http.post("/-/reseed/scratch-b.git", auth=user, content=bundle).status_code == 403
+    assert http.delete("/-/repositories/scratch-a.git", auth=user).status_code == 403
+    assert git("ls-remote", scratch).code == 0
+    assert git("ls-remote", scratch.replace("scratch-a", "scratch-b"), check=False).code == 128
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "other.git",
+        "scratch-.git",
+        "scratch-A.git",
+        f"scratch-{'a' * 41}.git",
+        "scratch-a",
+        "scratch-a%2f..git",
+        "..git",
+    ],
+)
+def test_a_repository_of_another_name_is_not_made(
+    git: Git, git_server: GitServer, fresh: Path, http: httpx.Client, name: str
+) -> None:
+    before = sorted(path.name for path in git_server.root.iterdir())
+    answer = http.post(f"/-/reseed/{name}", auth=ADMIN, content=bundle_of(git, fresh, "main"))
+    assert answer.status_code == 404
+    assert sorted(path.name for path in git_server.root.iterdir()) == before
+
+
+def test_a_removed_repository_is_gone_and_its_name_is_free(
+    git: Git, git_server: GitServer, scratch: str, fresh: Path, http: httpx.Client
+) -> None:
+    assert http.delete("/-/repositories/scratch-a.git", auth=ADMIN).status_code == 200
+    assert "not found" in git("ls-remote", scratch, check=False).stderr
+    assert [path.name for path in git_server.root.iterdir()] == ["mlops.git"]
+    assert http.delete("/-/repositories/scratch-a.git", auth=ADMIN).status_code == 404
+    answer = http.post("/-/reseed/scratch-a.git", auth=ADMIN, content=bundle_of(git, fresh, "main"))
+    assert answer.json()["before"] == {}
+
+
+def test_a_repository_that_lasts_cannot_be_removed(
+    git: Git, git_server: GitServer, seeded: Path, http: httpx.Client
+) -> None:
+    assert http.delete("/-/repositories/mlops.git", auth=ADMIN).status_code == 403
+    assert git("ls-remote", "--exit-code", git_server.url, "main").code == 0
+
+
+def test_reseeding_the_lasting_repository_removes_the_scratch_ones_of_an_earlier_run(
+    git: Git, git_server: GitServer, scratch: str, fresh: Path, http: httpx.Client
+) -> None:
+    http.post("/-/reseed/mlops.git", auth=ADMIN, content=b"not a bundle")
+    assert git("ls-remote", scratch).code == 0
+    http.post("/-/reseed/mlops.git", auth=ADMIN, content=bundle_of(git, fresh, "main"))
+    assert "not found" in git("ls-remote", scratch, check=False).stderr
+    assert [path.name for path in git_server.root.iterdir()] == ["mlops.git"]
+
+
+def test_a_refused_bundle_leaves_no_scratch_repository_and_no_change_of_one(
+    git: Git, git_server: GitServer, scratch: str, http: httpx.Client
+) -> None:
+    before = git("ls-remote", scratch).stdout
+    for name in ("scratch-a.git", "scratch-b.git"):
+        assert http.post(f"/-/reseed/{name}", auth=ADMIN, content=b"not a bundle").status_code == 422
+    assert git("ls-remote", scratch).stdout == before
+    assert sorted(path.name for path in git_server.root.iterdir()) == ["mlops.git", "scratch-a.git"]
+
+
+def test_there_is_a_limit_to_scratch_repositories(
+    git: Git, git_server: GitServer, fresh: Path, start: Start, tmp_path: Path, wait: Callable[..., object]
+) -> None:
+    for number in range(128):
+        (git_server.root / f"scratch-{number}.git").mkdir()
+    git_server.program.stop()
+    port = git_server.port
+    environment = {
+        "GIT_SERVER_LISTEN": f"127.0.0.1:{port}",
+        "GIT_SERVER_ROOT": str(git_server.root),
+        "GIT_SERVER_USERS": str(git_server.users),
+        "GIT_SERVER_TLS": str(git_server.ca.parent),
+    }
+    again = start("git_server", environment)
+    wait("the server", lambda: "serving" in again.output)
+    context = ssl.create_default_context(cafile=str(git_server.ca))
+    with httpx.Client(base_url=git_server.address, verify=context, trust_env=False, timeout=20) as client:
+        bundle = bundle_of(git, fresh, "main")
+        refused = client.post("/-/reseed/scratch-one-more.git", auth=ADMIN, content=bundle)
+        assert refused.status_code == 507
+        assert "128 scratch repositories" in refused.text
+        assert client.post("/-/reseed/scratch-7.git", auth=ADMIN, content=bundle).status_code == 200
+        assert client.delete("/-/repositories/scratch-9.git", auth=ADMIN).status_code == 200
+        assert client.post("/-/reseed/scratch-one-more.git", auth=ADMIN, content=bundle).status_code == 200
+
+
+def test_the_client_makes_and_removes_scratch_repositories(
+    git: Git, git_server: GitServer, fresh: Path, tmp_path: Path
+) -> None:
+    bundle_of(git, fresh, "main")
+    service = GitService(
+        git_server.url, git_server.url, git_server.ca, WRITER[0], SecretStr(WRITER[1]), SecretStr(ADMIN[1])
+    )
+    url = f"{git_server.address}/scratch-b.git"
+    with closing(GitClient(service)) as client:
+        client.reseed(tmp_path / "seed.bundle", repository="scratch-b.git")
+        assert git("ls-remote", "--exit-code", url, "main").code == 0
+        client.remove("scratch-b.git")
+        client.remove("scratch-b.git")
+        assert "not found" in git("ls-remote", url, check=False).stderr
+        with pytest.raises(EnvironmentFailed, match=r"refused to remove mlops\.git \(status 403\)"):
+            client.remove("mlops.git")
 
 
 def test_health_needs_no_credentials(http: httpx.Client) -> None:

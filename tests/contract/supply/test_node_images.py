@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from harness.errors import CommandFailed
+from harness.imagenames import qualified
 from harness.model import Engine
 from harness.process import Completed, SubprocessRunner, which
-from harness.targets.node_images import NodeImages, qualified
+from harness.targets.node_images import NodeImages
 from harness.wait import Waiter
 
 from .conftest import Engineer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import time
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from harness.errors import SupplyError
-from harness.model import Engine, ImageName
+from harness.model import Engine, ImageName, PulledName
 from harness.names import LABEL_OWNER, OWNER
 from harness.process import SubprocessRunner
 from harness.processgroup import Scope
@@ -26,7 +27,7 @@ from harness.supply.host import HostConfiguration
 from harness.supply.images import REPOSITORY, BuiltImage, ImageBuilder, Recipe
 from harness.supply.inuse import InUse
 from harness.supply.locks import KeyLocks
-from harness.supply.pins import PulledName, Reference, pins
+from harness.supply.pins import ChartPin, Download, Reference, pins
 from harness.supply.pulling import PullFailed, Trouble
 from harness.supply.registry import RegistrySupply
 from harness.supply.registry_images import DIGESTS_FILE, PULLED_FILE
@@ -35,6 +36,7 @@ from harness.versions import versions
 
 from .conftest import Engineer, Proxy, Registry
 
+CHART = b"an archive"
 PINNED: tuple[PulledName, ...] = ("node", "airflow", "postgres", "localstack", "git-sync", "base")
 
 
@@ -98,8 +100,14 @@ def supply_from(builder: TinyBuilder, registry: Registry, mirror: str, tmp_path:
         cache_dir=tmp_path / "cache",
         versions=replace(versions(), images=names, debian_base=token),
         mirrors={"docker.io": f"{mirror}/hub", "registry.k8s.io": f"{mirror}/hub"},
+        # The one host besides the registries, which must not be asked for real.
+        client=httpx.Client(transport=httpx.MockTransport(lambda _request: httpx.Response(200, content=CHART))),
         tool_path=str(programs),
-        pinned=replace(pins(), images=images),
+        pinned=replace(
+            pins(),
+            images=images,
+            chart=ChartPin("1.22.0", Download("https://charts.example/a.tgz", hashlib.sha256(CHART).hexdigest())),
+        ),
         scope=scope,
     )
 
@@ -110,6 +118,8 @@ def test_a_toolchain_has_every_image_under_its_name_in_the_cluster(supply: Regis
     assert all(engineer.has(name) for name in (*toolchain.images.values(), toolchain.node_image))
     assert toolchain.image_digests["postgres"][0] == supply.pinned.images["postgres"].digest
     assert toolchain.stand_ins == ()
+    assert toolchain.chart is not None
+    assert toolchain.chart.read_bytes() == CHART
     airflow = supply.pinned.images["airflow"]
     assert toolchain.unpinned == (f"{airflow.path}:{airflow.tag}",)
     assert toolchain.kubernetes_version == supply.pinned.images["node"].tag

@@ -216,5 +216,5 @@ def test_helm_sees_neither_the_users_cluster_nor_their_plugins(tmp_path: Path) -
     assert environment["HELM_KUBECONTEXT"] == ""
     assert all(
         environment[name].startswith(str(tmp_path))
-        for name in ("HELM_CACHE_HOME", "HELM_DATA_HOME", "HELM_PLUGINS", "HELM_REPOSITORY_CONFIG")
+        for name in ("HELM_CACHE_HOME", "HELM_DATA_HOME", "HELM_PLUGINS", "HELM_REPOSITORY_CONFIG", "KUBECACHEDIR")
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
 import json
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from harness.airflow.chart import embedded_chart
-from harness.airflow.release import ReleaseInstaller, ReleasePlan
+from harness.airflow.release import ReleaseInstaller, ReleasePlan, fingerprint_key
 from harness.errors import CommandFailed, EnvironmentFailed
 from harness.model import Cluster
 from harness.process import Completed
@@ -22,7 +24,13 @@ from harness.wait import Waiter
 CLUSTER = Cluster(
     name="c", kubeconfig=Path("kubeconfig"), context="kind-c", ports={}, reused=True, kubernetes_version="v1.34.4"
 )
-PLAN = ReleasePlan(chart=embedded_chart(), files=(Path("values.yaml"),), values={"a": 1}, images={"airflow": ("x",)})
+PLAN = ReleasePlan(
+    chart=embedded_chart(),
+    files=(Path("values.yaml"),),
+    values={"a": 1, "extraSecrets": {"team": {"stringData": "token: old"}}},
+    images={"airflow": ("x",)},
+    key=b"k" * 32,
+)
 INPUTS = ("chart", "values", "images", "database")
 
 
@@ -123,6 +131,32 @@ def test_the_same_inputs_leave_the_release_alone(tmp_path: Path) -> None:
     helm.verbs.clear()
     assert installer(kube, helm, tmp_path).install(PLAN) == ()
     assert helm.verbs == []
+
+
+def test_a_changed_secret_in_the_values_is_installed_and_the_digest_for_the_reader_stays(tmp_path: Path) -> None:
+    kube, helm = Kube(), Helm()
+    installer(kube, helm, tmp_path).install(PLAN)
+    changed = replace(PLAN, values={**PLAN.values, "extraSecrets": {"team": {"stringData": "token: new"}}})
+    assert installer(kube, helm, tmp_path).install(changed) == ("values",)
+    assert helm.verbs == ["upgrade", "upgrade"]
+    assert changed.digest == PLAN.digest
+
+
+def test_what_the_cluster_keeps_of_the_values_cannot_be_guessed_without_the_key(tmp_path: Path) -> None:
+    kube = Kube()
+    installer(kube, Helm(), tmp_path).install(PLAN)
+    assert kube.stored is not None
+    text = json.dumps(PLAN.values, sort_keys=True, separators=(",", ":"))
+    assert hashlib.sha256(text.encode()).hexdigest() not in kube.stored["values"]
+    assert replace(PLAN, key=b"l" * 32).fingerprint["values"] != kube.stored["values"]
+
+
+def test_the_key_of_a_cluster_is_its_own_private_and_stays(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        folder.mkdir()
+    assert fingerprint_key(one) == fingerprint_key(one) != fingerprint_key(other)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in one.iterdir()] == [0o600]
 
 
 def test_a_new_database_pod_has_the_migrations_run_again_and_every_component_restarted(tmp_path: Path) -> None:

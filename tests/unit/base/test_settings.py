@@ -101,6 +101,8 @@ def test_other_variables_are_nobodys_business(monkeypatch: pytest.MonkeyPatch) -
         ("cluster_name", "-dash"),
         ("cluster_name", ""),
         ("cluster_name", "x" * 41),
+        ("image_digests", {"airflow": "sha256:12"}),
+        ("image_digests", {"worker": f"sha256:{'0' * 64}"}),
         ("tracked_file", "/etc/passwd"),
         ("tracked_file", "../outside.csv"),
         ("tracked_file", ""),
@@ -170,6 +172,12 @@ def test_every_setting_is_described() -> None:
 )
 def test_an_image_is_named_by_its_tag(reference: str) -> None:
     assert resolve(worker_image=reference).worker_image == reference
+
+
+def test_digests_of_images_come_from_the_environment_as_a_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = f"sha256:{'0a' * 32}"
+    monkeypatch.setenv("HARNESS_IMAGE_DIGESTS", f'{{"airflow": "{digest}", "git-sync": "{digest}"}}')
+    assert resolve().image_digests == {"airflow": digest, "git-sync": digest}
 
 
 @pytest.mark.parametrize("branch", ["main", "team/data", "release-1.2", "a_b"])

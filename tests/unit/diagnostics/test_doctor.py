@@ -12,27 +12,30 @@ import pytest
 import harness
 from harness.diagnostics.doctor import (
     CAPABILITIES,
-    GB,
-    GIB,
-    Finding,
-    Level,
     check_ca_bundle,
     check_capabilities,
     check_cgroups,
     check_clock,
-    check_disk,
     check_engine,
     check_git,
     check_inotify,
-    check_memory,
     check_ports,
     check_processors,
     check_python,
     examine,
     exit_code,
 )
+from harness.diagnostics.finding import Finding, Level
 from harness.diagnostics.host import Answer, Host, LocalHost
-from harness.errors import ExitCode
+from harness.diagnostics.room import (
+    GB,
+    GIB,
+    check_disk,
+    check_memory,
+    check_room,
+    check_room_for_caches,
+)
+from harness.errors import EnvironmentFailed, ExitCode
 from harness.process import SubprocessRunner
 from harness.targets.inotify import WANTED
 
@@ -246,6 +249,91 @@ def test_disk_is_shown_in_numbers_with_its_folder(free: int, level: Level) -> No
     finding = check_disk(replace(WELL, free=free), CACHE)
     assert finding.level is level
     assert finding.found == f"{free / GB:.1f} GB free under /cache"
+
+
+@pytest.mark.parametrize(
+    ("free", "cached", "level"),
+    [
+        (5, 0, Level.FAIL),
+        (5, 6, Level.FAIL),
+        (5, 8, Level.WARN),
+        (5, 26, Level.OK),
+        (3, 100, Level.FAIL),
+        (5, None, Level.OK),
+        (3, None, Level.FAIL),
+    ],
+)
+def test_what_the_caches_hold_need_not_be_free_but_a_cluster_needs_its_own(
+    free: int, cached: int | None, level: Level
+) -> None:
+    assert check_disk(replace(WELL, free=free * GB), CACHE, cached=cached and cached * GB).level is level
+
+
+def test_the_caches_are_only_measured_where_disk_is_short() -> None:
+    def never() -> int:
+        raise AssertionError("measuring takes seconds")
+
+    check_room_for_caches(replace(WELL, free=20 * GB), cache_dir=CACHE, cached=never)
+    check_room_for_caches(replace(WELL, free=5 * GB), cache_dir=CACHE, cached=lambda: 9 * GB)
+    with pytest.raises(EnvironmentFailed) as caught:
+        check_room_for_caches(replace(WELL, free=5 * GB), cache_dir=CACHE, cached=lambda: 2 * GB)
+    assert "5.0 GB free under /cache, 2.0 GB in the caches" in caught.value.evidence["disk"]
+
+
+def test_the_doctor_warns_of_a_disk_that_is_enough_for_full_caches_only() -> None:
+    by_name = {
+        finding.name: finding for finding in examine(replace(WELL, free=5 * GB), cache_dir=CACHE, package=PACKAGE)
+    }
+    assert by_name["disk"].level is Level.WARN
+    assert by_name["disk"].mend.startswith("enough only where most is cached")
+
+
+KEPT = Path("/state/clusters/harness-kept")
+# 2.0 GiB are free, as the harness's own engine says that its node takes 1.6.
+HOLDING = replace(
+    WELL,
+    files={
+        "/proc/meminfo": f"MemAvailable: {2 * GIB // 1024} kB\n",
+        f"{KEPT}/cluster.json": '{"host": "unix:///ours.sock"}',
+    },
+    answers={"docker --host": Answer(0, "1.6GiB / 23.5GiB")},
+)
+
+
+def test_what_the_node_of_a_kept_cluster_takes_is_not_needed_again() -> None:
+    assert check_memory(HOLDING).level is Level.FAIL
+    finding = check_memory(HOLDING, kept=KEPT)
+    assert (finding.level, finding.found) == (
+        Level.WARN,
+        "2.0 GiB available, 1.6 GiB in the kept cluster harness-kept",
+    )
+    check_room(HOLDING, cache_dir=CACHE, kept=KEPT)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        replace(HOLDING, modified_at=None),
+        replace(HOLDING, answers={}),
+        replace(HOLDING, answers={"docker --host": Answer(0, "0B / 0B")}),
+        replace(HOLDING, answers={"docker --host": Answer(0, "a lot")}),
+        replace(HOLDING, files={**HOLDING.files, f"{KEPT}/cluster.json": "{"}),
+    ],
+    ids=["not kept", "no engine", "not running", "unknown form", "damaged"],
+)
+def test_where_no_kept_cluster_takes_memory_it_must_be_free(host: FakeHost) -> None:
+    with pytest.raises(EnvironmentFailed, match="too little") as caught:
+        check_room(host, cache_dir=CACHE, kept=KEPT)
+    assert "2.0 GiB available, needed 4 GiB" in caught.value.evidence["memory"]
+
+
+def test_the_engine_that_the_kept_cluster_was_made_in_is_asked() -> None:
+    ambient = replace(
+        HOLDING,
+        files={**HOLDING.files, f"{KEPT}/cluster.json": '{"host": ""}'},
+        answers={"docker stats": Answer(0, "1024MiB / 23.5GiB")},
+    )
+    assert "1.0 GiB in the kept cluster" in check_memory(ambient, kept=KEPT).found
 
 
 @pytest.mark.parametrize(

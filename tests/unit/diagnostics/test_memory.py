@@ -57,7 +57,8 @@ def test_our_own_memory_is_seen() -> None:
         now = sampler.look()
     own = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
     assert len(held) < own * 0.8 <= now
-    assert sampler.peak >= now
+    assert sampler.peak_beside >= now
+    assert sampler.peak_before == 0
 
 
 @pytest.fixture
@@ -85,6 +86,16 @@ def proc(tmp_path: Path) -> Path:
 
 def test_an_engine_of_ours_counts_without_its_nodes_and_somebody_elses_does_not(proc: Path) -> None:
     assert MemorySampler(Path("/state/engine"), proc=proc).look() == 11_111 * PAGE
+
+
+def test_what_is_used_before_there_is_a_cluster_is_a_time_of_its_own(proc: Path) -> None:
+    there = False
+    sampler = MemorySampler(Path("/state/engine"), beside=lambda: there, proc=proc)
+    sampler.look()
+    (proc / "900003" / "stat").unlink()
+    there = True
+    sampler.look()
+    assert (sampler.peak_before, sampler.peak_beside) == (11_111 * PAGE, 10_111 * PAGE)
 
 
 class FakeDocker(SubprocessRunner):

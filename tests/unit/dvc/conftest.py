@@ -103,6 +103,7 @@ def facts(*, changes: bool = True, old_legacy: bool = False, new_legacy: bool = 
             "dataset_pipeline", "r1", "success", {task: TaskOutcome(task, "success", 1, 1.0) for task in TASKS}
         ),
         pods=tuple(pods),
+        refs={**before.refs, **({f"refs/heads/{expectation.policy.branch}": NEW} if changes else {})},
     )
     return expectation, evidence
 

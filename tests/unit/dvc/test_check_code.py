@@ -113,6 +113,19 @@ SUCCEEDED: dict[str, tuple[Facts, Told]] = {
         (False, ALL_SUCCEED, "run failed; modify_data: success, pull_data: failed",
          f"{FAILED}the DAG run r1 ended as failed; task pull_data is failed; task push_data is missing."),
     ),
+    "its pod could not start": (
+        given(outcome=states("failed", pull_data="failed"),
+              pods=pods("task", {"phase": "Pending", "reason": "pod p: ErrImagePull", "last_words": "no"})),
+        (False, ALL_SUCCEED, "run failed; modify_data: success, pull_data: failed, push_data: success",
+         f"{FAILED}the DAG run r1 ended as failed; task pull_data is failed (pod p: ErrImagePull)."),
+    ),
+    "its pod said why": (
+        given(outcome=states("failed", pull_data="failed"),
+              pods=pods("task", {"phase": "Failed", "last_words": "no such bucket"}, {"last_words": "well"})),
+        (False, ALL_SUCCEED, "run failed; modify_data: success, pull_data: failed, push_data: success",
+         (f"{FAILED}the DAG run r1 ended as failed; "
+          "task pull_data is failed (the last line of pod pull_data-task: no such bucket).")),
+    ),
     "no tasks": (
         given(outcome=states(pull_data="gone", modify_data="gone", push_data="gone")),
         (False, ALL_SUCCEED, "run success; no tasks",

@@ -216,9 +216,9 @@ def test_a_run_on_which_everything_agrees_is_green(green_facts: GreenFacts) -> N
 
 ORDER = [
     "history.grew", "commit.on-branch", "commit.count", "commit.parent", "commit.author", "commit.paths",
-    "pointer.wellformed", "pointer.new", "pointer.at-tip", "remote.expected", "object.present", "object.bytes",
-    "pointer.size", "object.previous-kept", "object.no-strays", "rows.appended", "clone.reproduces", "code.dag-sha",
-    "code.worker-image", "tasks.succeeded",
+    "history.other-refs", "pointer.wellformed", "pointer.new", "pointer.same-outputs", "pointer.at-tip",
+    "remote.expected", "object.present", "object.bytes", "pointer.size", "object.not-empty", "object.previous-kept",
+    "object.no-strays", "rows.appended", "clone.reproduces", "code.dag-sha", "code.worker-image", "tasks.succeeded",
 ]  # fmt: skip
 
 

@@ -41,6 +41,7 @@ FACTS = RunFacts(
     branch="main",
     remote="s3://bucket/runs/r1",
     stand_ins=(StandIn("git-sync stand-in", "git-sync v4.4.2", "no registry"),),
+    added={"task": ("base: env AWS_REGION",), "executor": ()},
     started=START,
     finished=START + timedelta(seconds=35.50049),
 )
@@ -58,6 +59,7 @@ def test_the_file_follows_its_schema(changes: bool, green_facts: GreenFacts, tmp
     assert document["run"]["seconds"] == 35.5
     assert document["run"]["started"] == "2026-01-02T03:04:05.000+00:00"
     assert document["code"]["commit_sha"] == ("b" * 40 if changes else None)
+    assert document["environment"]["added_to_pods"] == {"executor": [], "task": ["base: env AWS_REGION"]}
     assert [entry.name for entry in path.parent.iterdir()] == ["verdict.json"]
 
 

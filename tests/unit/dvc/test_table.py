@@ -22,6 +22,7 @@ def written(rows: list[tuple[str, str]], end: str = "\n", quoting: Literal[0, 1]
 
 @given(TABLES, TABLES)
 def test_appended_rows_leave_the_old_ones_in_place(old: list[tuple[str, str]], more: list[tuple[str, str]]) -> None:
+    more = [row for row in more if any(cell.strip() for cell in row)]
     found = compare_tables([written(old)], [written([*old, *more], "\r\n", csv.QUOTE_MINIMAL)])
     assert found == TableComparison(len(old) - 1, len(old) + len(more) - 1, None, None)
 

@@ -372,3 +372,83 @@ def test_wrong_credentials_of_git_sync_are_the_reason_before_what_becomes_of_its
         fault = following.fatal()["p"]
     assert "refuses the user name and password" in fault
     assert "CrashLoopBackOff" not in fault
+
+
+def ended(reason: str) -> dict[str, dict[str, Any]]:
+    return {"base": {"terminated": {"exitCode": 137, "reason": reason}}}
+
+
+def waits(reason: str, message: str = "", container: str = "base") -> dict[str, dict[str, Any]]:
+    return {container: {"waiting": {"reason": reason, "message": message}}}
+
+
+@pytest.mark.parametrize("reason", ["OOMKilled", "StartError", "ContainerCannotRun"])
+def test_how_a_tasks_pod_ended_is_the_tasks_result_and_stands_in_its_evidence(cluster: Cluster, reason: str) -> None:
+    cluster.listed = [pod("p", "Failed", labels=TASK, containers=ended(reason))]
+    cluster.script_log("p", "base", Stream("reading", "Killed", ""))
+    with follower(cluster) as following:
+        assert following.settle(WAITER)
+        assert not following.fatal()
+        assert not following.doomed()
+    evidence = following.evidence()["p"]
+    assert f"container base: {reason} (" in evidence.reason
+    assert evidence.last_words == "Killed"
+
+
+def test_an_executor_pod_that_ends_so_is_still_the_environments_fault(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Failed", containers=ended("OOMKilled"))]
+    with follower(cluster) as following:
+        assert "OOMKilled" in following.fatal()["p"]
+        assert not following.doomed()
+
+
+NO_KEY = "couldn't find key GIT_SYNC_USERNAM in Secret airflow/git-credentials"
+NO_ROUTE = "failed to pull image: dial tcp: lookup registry.example: no such host"
+NO_IMAGE = 'failed to pull and unpack image "docker.io/x/y:1": docker.io/x/y:1: not found'
+
+
+@pytest.mark.parametrize(
+    ("states", "dags_fault"),
+    [
+        (waits("CreateContainerConfigError", NO_KEY), True),
+        (waits("ErrImagePull", NO_ROUTE), True),
+        (waits("ErrImagePull", NO_ROUTE, "sidecar"), False),
+        (waits("ImagePullBackOff", NO_IMAGE, "sidecar"), True),
+        (waits("InvalidImageName", "", "sidecar"), True),
+        (waits("RegistryUnavailable"), False),
+    ],
+    ids=[
+        "a key",
+        "its own image",
+        "an image beside it, no way there",
+        "one that does not exist",
+        "no image name",
+        "no registry",
+    ],
+)
+def test_a_tasks_pod_that_never_starts_is_the_dags_fault_where_the_dag_names_what_is_not_there(
+    cluster: Cluster, states: dict[str, dict[str, Any]], *, dags_fault: bool
+) -> None:
+    cluster.listed = [pod("p", "Pending", labels=TASK, containers=states)]
+    with follower(cluster) as following:
+        assert following.settle(WAITER, timeout=5.0), "what never starts is not waited for"
+        assert ("p" in following.doomed(), "p" in following.fatal()) == (dags_fault, not dags_fault)
+
+
+def test_an_image_that_the_environment_was_to_have_is_never_the_dags_fault(cluster: Cluster) -> None:
+    cluster.listed = [pod("p", "Pending", labels=TASK, containers=waits("ErrImagePull", NO_IMAGE))]
+    with follower(cluster, provided=["worker:1"]) as following:
+        assert not following.doomed()
+        assert "ErrImagePull" in following.fatal()["p"]
+
+
+def test_a_tasks_pod_that_was_killed_and_then_evicted_counts_as_evicted(cluster: Cluster) -> None:
+    watch = Stream(open_end=True)
+    cluster.listed = [pod("p", "Running", labels=TASK, containers=ended("OOMKilled"))]
+    cluster.watches.put(watch)
+    with follower(cluster) as following:
+        assert not following.fatal()
+        gone = pod("p", "Failed", labels=TASK, containers=ended("OOMKilled"))
+        gone["status"]["reason"] = "Evicted"
+        watch.items.put(event("MODIFIED", gone))
+        reach("the eviction", lambda: "Evicted" in following.fatal().get("p", ""))

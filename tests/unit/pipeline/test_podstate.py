@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.podstate import UNSCHEDULABLE_GRACE, fatal_reason, parse_time
+from harness.podstate import UNSCHEDULABLE_GRACE, Blame, fatal_reason, fatal_state, parse_time
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 
@@ -155,3 +155,36 @@ def test_a_pod_that_is_being_deleted_is_not_unschedulable() -> None:
 )
 def test_api_times_are_read_with_any_number_of_fraction_digits(text: object, expected: datetime | None) -> None:
     assert parse_time(text) == expected
+
+
+NO_CLAIM = '0/1 nodes are available: persistentvolumeclaim "shared-pvc" not found.'
+
+
+@pytest.mark.parametrize(
+    ("found", "blame"),
+    [
+        (waiting("ErrImagePull"), Blame.IMAGE),
+        (waiting("InvalidImageName"), Blame.IMAGE),
+        (waiting("RegistryUnavailable"), Blame.PLACE),
+        (waiting("CreateContainerConfigError", "couldn't find key USER in Secret airflow/x"), Blame.DESCRIPTION),
+        (waiting("CreateContainerError", 'failed to generate spec: path "/x" does not exist'), Blame.DESCRIPTION),
+        (waiting("CreateContainerError", "context deadline exceeded"), Blame.PLACE),
+        (waiting("CreateContainerError", 'failed to reserve container name "base_0"'), Blame.PLACE),
+        (waiting("RunContainerError"), Blame.PROGRAM),
+        (pod({"phase": "Failed", "reason": "Evicted"}), Blame.PLACE),
+        (unschedulable("0/1 nodes are available: 1 Insufficient cpu."), Blame.PLACE),
+        (unschedulable(NO_CLAIM), Blame.DESCRIPTION),
+    ],
+)
+def test_a_fatal_state_tells_what_it_is_about(found: dict[str, Any], blame: Blame) -> None:
+    state = fatal_state(found)
+    assert state is not None
+    assert state.blame is blame
+
+
+@pytest.mark.parametrize("reason", ["OOMKilled", "StartError", "ContainerCannotRun"])
+def test_how_a_container_ended_is_about_its_program(reason: str) -> None:
+    ended = {"name": "base", "state": {"terminated": {"reason": reason, "exitCode": 137}}}
+    state = fatal_state(pod({"phase": "Failed", "containerStatuses": [ended]}))
+    assert state is not None
+    assert (state.blame, state.container) == (Blame.PROGRAM, "base")

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from harness.airflow.transport import AirflowUnavailable
-from harness.airflow.values import DagInfo, Health, TaskInfo
+from harness.airflow.values import DagInfo, Health, RunInfo, TaskInfo
 from harness.errors import EnvironmentFailed, WaitFailed, WaitTimeout
 from harness.model import PipelineRun, PodEvidence, Seeded
-from harness.pipeline.trigger import failure_report, run_pipeline
+from harness.pipeline.trigger import run_pipeline
 from harness.wait import Waiter
 
 SEEDED = Seeded(sha="a" * 40, branch="main", prefix="p", dags_path="dags")
@@ -41,6 +41,9 @@ class Airflow:
     tasks_at: Callable[[float], tuple[TaskInfo, ...]]
     paused: bool = True
     calls: list[tuple[str, Any]] = field(default_factory=list)
+    company: tuple[RunInfo, ...] = ()
+    scheduler: str = "healthy"
+    unpausable: EnvironmentFailed | None = None
 
     def require_dag(self, dag_id: str) -> DagInfo:
         return DagInfo(
@@ -62,19 +65,26 @@ class Airflow:
     def unpause(self, dag_id: str) -> None:
         self.calls.append(("unpause", dag_id))
 
+    def pause(self, dag_id: str) -> None:
+        if self.unpausable is not None:
+            raise self.unpausable
+        self.calls.append(("pause", dag_id))
+
+    def runs(self, dag_id: str | None = None, *, unfinished: bool = False) -> tuple[RunInfo, ...]:
+        assert (dag_id, unfinished) == ("d", False)
+        return (RunInfo("d", "r1", "manual", "success", started=True), *self.company)
+
+    def fail_run(self, dag_id: str, run_id: str) -> None:
+        self.calls.append(("fail", run_id))
+
     def run_state(self, dag_id: str, run_id: str) -> str:
         return self.run_at(self.clock.seconds)
 
     def task_instances(self, dag_id: str, run_id: str) -> tuple[TaskInfo, ...]:
         return self.tasks_at(self.clock.seconds)
 
-    def task_logs(
-        self, dag_id: str, run_id: str, task_id: str, *, try_number: int = 1, map_index: int = -1
-    ) -> tuple[str, ...]:
-        return (f"log of {task_id} try {try_number}",)
-
     def health(self) -> Health:
-        return Health("healthy", "healthy", "healthy")
+        return Health("healthy", self.scheduler, "healthy")
 
 
 @dataclass
@@ -82,6 +92,7 @@ class Pods:
     run_id: str = "r1"
     pods: dict[str, PodEvidence] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
+    dooms: dict[str, str] = field(default_factory=dict)
     broken: EnvironmentFailed | None = None
     settled: int = 0
 
@@ -97,6 +108,9 @@ class Pods:
 
     def fatal(self) -> Mapping[str, str]:
         return self.faults
+
+    def doomed(self) -> Mapping[str, str]:
+        return self.dooms
 
     def settle(self, waiter: Waiter, *, timeout: float = 20.0) -> bool:
         self.settled += 1
@@ -134,16 +148,58 @@ def test_a_run_that_succeeds_is_returned_with_its_tasks_and_pods() -> None:
     assert pods.settled == 1
 
 
-def test_the_run_is_triggered_before_the_dag_is_unpaused() -> None:
+def test_the_dag_is_unpaused_after_the_trigger_and_paused_again_after_the_run() -> None:
     airflow = succeeding()
     run(airflow)
-    assert [name for name, _ in airflow.calls] == ["trigger", "unpause"]
+    assert [name for name, _ in airflow.calls] == ["trigger", "unpause", "pause"]
 
 
-def test_a_dag_that_is_not_paused_is_left_alone() -> None:
+def test_a_dag_that_is_created_unpaused_is_paused_after_the_run_too() -> None:
     airflow = succeeding(paused=False)
     run(airflow)
-    assert [name for name, _ in airflow.calls] == ["trigger"]
+    assert [name for name, _ in airflow.calls] == ["trigger", "pause"]
+
+
+def test_the_dag_is_paused_again_also_after_a_run_that_could_not_be_carried_out() -> None:
+    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("running"))
+    with pytest.raises(WaitFailed, match="Evicted"):
+        run(airflow, Pods(faults={"p": "pod p: Evicted"}))
+    assert airflow.calls[-1] == ("pause", "d")
+
+
+def test_a_dag_that_cannot_be_paused_again_hides_no_other_error() -> None:
+    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("running"))
+    airflow.unpausable = AirflowUnavailable("gone")
+    with pytest.raises(WaitFailed, match="Evicted") as caught:
+        run(airflow, Pods(faults={"p": "pod p: Evicted"}))
+    assert caught.value.evidence["the DAG could not be paused again"] == "gone"
+
+
+def scheduled(state: str, *, started: bool) -> RunInfo:
+    return RunInfo("d", "scheduled__2026", "scheduled", state, started=started)
+
+
+@pytest.mark.parametrize("state", ["success", "running", "failed"])
+def test_another_run_that_went_beside_ours_is_named_instead_of_judged(state: str) -> None:
+    airflow = succeeding()
+    airflow.company = (scheduled(state, started=True),)
+    with pytest.raises(EnvironmentFailed, match=r"d/scheduled__2026 \(scheduled, ") as caught:
+        run(airflow)
+    assert "schedule=None" in caught.value.next_step
+    assert (("fail", "scheduled__2026") in airflow.calls) is (state == "running")
+
+
+def test_another_run_that_only_waited_is_ended_and_spoils_nothing() -> None:
+    airflow = succeeding()
+    airflow.company = (scheduled("queued", started=False),)
+    assert run(airflow).outcome.state == "success"
+    assert airflow.calls[-2:] == [("pause", "d"), ("fail", "scheduled__2026")]
+
+
+def test_a_run_that_was_over_before_is_no_company() -> None:
+    airflow = succeeding()
+    airflow.company = (scheduled("success", started=True),)
+    assert run(airflow, earlier={"scheduled__2026"}).outcome.state == "success"
 
 
 @pytest.mark.parametrize("dated", [True, False])
@@ -167,12 +223,33 @@ def test_a_failed_task_ends_the_wait_before_the_run_is_over() -> None:
     assert airflow.clock.seconds < 20
 
 
-def test_a_failed_run_is_raised_on_demand_with_reason_and_logs() -> None:
-    pods = Pods(pods={"p": PodEvidence("p", "t1", "task", "Failed", "", "")})
-    with pytest.raises(WaitFailed, match=r"failed t1 \(try 1\)") as caught:
-        run(failing(), pods, raise_on_failure=True)
-    assert caught.value.evidence["log of task t1"] == "log of t1 try 1"
-    assert "[base] last words" in caught.value.evidence["pod p (task of t1, Failed)"]
+def test_a_run_that_goes_on_after_a_lost_task_is_ended() -> None:
+    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("failed", "running"))
+    assert run(airflow).outcome.state == "failed"
+    assert airflow.calls[-2:] == [("fail", "r1"), ("pause", "d")]
+
+
+def test_the_end_of_a_lost_run_is_not_waited_for_without_a_scheduler() -> None:
+    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("failed"), scheduler="unhealthy")
+    assert run(airflow).outcome.state == "failed"
+    assert airflow.clock.seconds == 0
+    assert ("fail", "r1") in airflow.calls
+
+
+def test_a_pod_that_never_starts_for_what_the_dag_names_ends_the_run_at_once_as_failed() -> None:
+    pod = PodEvidence("p", "t0", "task", "Pending", "i", "", reason="CreateContainerConfigError")
+    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("running"))
+    made = run(airflow, Pods(pods={"p": pod}, dooms={"p": "pod p: CreateContainerConfigError"}))
+    assert made.outcome.state == "failed"
+    assert made.pods == {"p": pod}
+    assert airflow.clock.seconds == 0
+    assert airflow.calls[-2:] == [("fail", "r1"), ("pause", "d")]
+
+
+def test_a_run_that_succeeded_all_the_same_is_not_ended_for_a_doomed_pod() -> None:
+    airflow = Airflow(Clock(), lambda _at: "success", lambda _at: tasks("success"))
+    assert run(airflow, Pods(dooms={"p": "InvalidImageName"})).outcome.state == "success"
+    assert ("fail", "r1") not in airflow.calls
 
 
 def test_a_fatal_pod_state_ends_the_wait_at_once() -> None:
@@ -233,14 +310,3 @@ def test_a_mapped_task_is_as_good_as_its_worst_instance(second: str, whole: str)
     mapped = tuple(TaskInfo("m", index, state, 1, 1.0, None) for index, state in enumerate(("success", second)))
     made = run(Airflow(Clock(), lambda _at: "success", lambda _at: mapped))
     assert made.outcome.tasks["m"].state == whole
-
-
-def test_the_report_says_so_where_a_log_cannot_be_had() -> None:
-    airflow = failing()
-    outcome = run(airflow).outcome
-
-    def refuse(*_args: object, **_options: object) -> tuple[str, ...]:
-        raise AirflowUnavailable("gone")
-
-    airflow.task_logs = refuse  # type: ignore[method-assign]
-    assert failure_report(airflow, Pods(), outcome)["log of task t1"] == "gone"

@@ -27,6 +27,7 @@ class Check:
 @dataclass(frozen=True)
 class Verdict:
     checks: tuple[Check, ...]
+    red_expected: bool = False
 
     @property
     def green(self) -> bool:
@@ -78,7 +79,7 @@ def red_report(report: Report) -> Report:
         report,
         code=ExitCode.VERDICT_RED,
         phases=PHASES,
-        verdict=RED,
+        verdicts=(RED,),
         diagnoses=("GIT_CONFLICT: a rival pushed first | task push_data | rebase",),
     )
 
@@ -90,4 +91,6 @@ def kept() -> KeptCluster:
 
 
 def _report(folder: Path) -> Report:
-    return Report(facts=FACTS, code=ExitCode.GREEN, seconds=100.0, evidence=folder, phases=PHASES[:2], verdict=GREEN)
+    return Report(
+        facts=FACTS, code=ExitCode.GREEN, seconds=100.0, evidence=folder, phases=PHASES[:2], verdicts=(GREEN,)
+    )

@@ -92,7 +92,7 @@ def test_the_page_fetches_nothing_and_runs_nothing(red_report: Report, redactor:
 
 
 def test_a_page_without_verdict_and_phases_still_says_how_it_ended(report: Report, redactor: Redactor) -> None:
-    without = replace(report, verdict=None, phases=(), code=ExitCode.ENVIRONMENT_FAILED)
+    without = replace(report, verdicts=(), phases=(), code=ExitCode.ENVIRONMENT_FAILED)
     text = html(without, redactor=redactor, environment={})
     assert '<h1 class="bad">ENVIRONMENT FAILED in 1 min 40 s' in text
     assert "Verdict" not in text

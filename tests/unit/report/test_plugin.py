@@ -91,22 +91,45 @@ from types import SimpleNamespace as Some
 def check(id, passed):
     return Some(id=id, title=id, passed=passed, expected="1", found="2", explanation="")
 
-GREEN = Some(green=True, checks=[check("object.present", True)])
-RED = Some(green=False, checks=[check("object.present", True), check("commit.one", False)])
+GREEN = Some(green=True, red_expected=False, checks=[check("object.present", True)])
+RED = Some(green=False, red_expected=False, checks=[check("object.present", True), check("commit.one", False)])
+DECLARED = Some(green=False, red_expected=True, checks=RED.checks)
+UNBROKEN = Some(green=True, red_expected=True, checks=GREEN.checks)
 
 def test_first(environment):
     environment.verdicts.append({first})
 
 def test_second(environment):
-    environment.verdicts.append(RED)
+    environment.verdicts.append({second})
 
 def test_without(environment):
     assert {holds}
 """
 
 
+def judging(*, first: str = "GREEN", second: str = "DECLARED", holds: bool = True) -> str:
+    return JUDGING.format(first=first, second=second, holds=holds)
+
+
+SETUP = (
+    JUDGING.split("def test_first", maxsplit=1)[0]
+    + """
+import pytest
+
+@pytest.fixture
+def run(environment):
+    environment.verdicts.append(RED)
+
+def test_it(run):
+    pass
+"""
+)
+TEARDOWN = SETUP.replace("    environment.verdicts", "    yield\n    environment.verdicts")
+XFAIL = SETUP.replace("def test_it(run):\n    pass", "@pytest.mark.xfail\ndef test_it(run):\n    assert False")
+
+
 def test_a_green_run_has_its_facts_verdict_and_phases_in_the_junit_file(run: Run) -> None:
-    result, root = run(JUDGING.format(first="GREEN", holds=True))
+    result, root = run(judging())
     found = of_suite(root)
     assert int(result.ret) == 0
     assert (found["harness.run"], found["harness.outcome"], found["harness.exit-code"]) == ("r-1", "GREEN", "0")
@@ -117,22 +140,31 @@ def test_a_green_run_has_its_facts_verdict_and_phases_in_the_junit_file(run: Run
 
 
 def test_each_test_has_its_own_verdict_in_the_junit_file(run: Run) -> None:
-    _result, root = run(JUDGING.format(first="GREEN", holds=True))
+    _result, root = run(judging())
     assert of_test(root, "test_first") == [("harness.verdict", "green")]
-    assert of_test(root, "test_second") == [("harness.verdict", "red"), ("harness.failed-check", "commit.one")]
+    assert of_test(root, "test_second") == [
+        ("harness.verdict", "red"), ("harness.red-expected", "true"), ("harness.failed-check", "commit.one"),
+    ]  # fmt: skip
     assert of_test(root, "test_without") == []
 
 
 def test_no_secret_is_in_the_junit_file(run: Run, pytester: pytest.Pytester) -> None:
-    run(JUDGING.format(first="GREEN", holds=True))
+    run(judging())
     assert SECRET not in (pytester.path / "junit.xml").read_text()
 
 
 @pytest.mark.parametrize(
     ("tests", "fails", "code", "word"),
     [
-        (JUDGING.format(first="GREEN", holds=True), None, 0, "GREEN"),
-        (JUDGING.format(first="RED", holds=False), None, 1, "RED"),
+        (judging(), None, 0, "GREEN"),
+        (judging(first="RED", holds=False), None, 1, "RED"),
+        (judging(first="RED"), None, 1, "RED"),
+        (judging(second="RED"), None, 1, "RED"),
+        (judging(second="UNBROKEN"), None, 1, "RED"),
+        (judging(holds=False), None, 1, "RED"),
+        (SETUP, None, 1, "RED"),
+        (TEARDOWN, None, 1, "RED"),
+        (XFAIL, None, 1, "RED"),
         ("def test_it(environment): raise KeyboardInterrupt", None, 2, "INTERRUPTED"),
         (
             "def test_it(environment): pass",
@@ -143,7 +175,21 @@ def test_no_secret_is_in_the_junit_file(run: Run, pytester: pytest.Pytester) -> 
         ("def test_it(environment): assert False", None, 3, "ENVIRONMENT FAILED"),
         ("def test_it(environment): pass", None, 5, "NOTHING PROVEN"),
     ],
-    ids=["green", "red", "interrupted", "not up", "failed before a verdict", "nothing proven"],
+    ids=[
+        "green",
+        "red",
+        "a red verdict that no test looks at",
+        "a later one",
+        "declared red, but green",
+        "a test beside the verdicts",
+        "a red verdict of a fixture",
+        "of a fixture's end",
+        "an expected failure",
+        "interrupted",
+        "not up",
+        "failed before a verdict",
+        "nothing proven",
+    ],
 )
 def test_exit_code_last_line_and_junit_file_say_the_same(
     run: Run, pytester: pytest.Pytester, tests: str, fails: HarnessError | None, code: int, word: str
@@ -154,6 +200,55 @@ def test_exit_code_last_line_and_junit_file_say_the_same(
     assert len(lines) == 1, "the report stands there once"
     assert (pytester.path / "evidence" / "report.html").is_file()
     assert of_suite(root)["harness.outcome"] == word
+
+
+@pytest.mark.parametrize(
+    ("tests", "why"),
+    [
+        (judging(second="RED"), "the verdict is red (commit.one)"),
+        (judging(second="UNBROKEN"), "a run that was declared red is green"),
+        (SETUP, "the verdict is red (commit.one)"),
+    ],
+    ids=["in the test", "declared red, but green", "in a fixture"],
+)
+def test_a_test_whose_verdict_is_not_as_declared_fails_in_pytests_own_words_too(run: Run, tests: str, why: str) -> None:
+    result, root = run(tests)
+    result.assert_outcomes(passed=0 if tests is SETUP else 2, failed=1)
+    result.stdout.fnmatch_lines([f"{why}; declare a run that must be red with prove(expect_red=True)"])
+    assert [case.attrib["name"] for case in root.iter("testcase") if case.find("failure") is not None] == [
+        "test_it" if tests is SETUP else "test_second"
+    ]
+
+
+def test_a_later_red_verdict_is_the_one_in_the_report_and_the_junit_file(run: Run) -> None:
+    result, root = run(judging(second="RED"))
+    result.stdout.fnmatch_lines(
+        [
+            "run 2 is red, not declared: commit.one (verdict-2.json)",
+            "commit.one *FAIL*",
+            "run 1 is green, 1 checks passed (verdict.json)",
+            "RED (1 of 2 checks of run 2 failed) in *",
+        ]
+    )
+    found = of_suite(root)
+    assert (found["harness.verdict"], found["harness.check.commit.one"]) == ("red", "fail")
+    assert found["harness.further-verdict"] == "run 1 is green, 1 checks passed (verdict.json)"
+
+
+def test_a_cluster_that_is_kept_on_failure_stays_after_a_verdict_that_no_test_looks_at(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    down = FakeEnvironment.down
+
+    def noted(environment: FakeEnvironment) -> None:
+        seen.append(environment.failed)
+        down(environment)
+
+    monkeypatch.setattr(FakeEnvironment, "down", noted)
+    run(XFAIL)
+    run(judging())
+    assert seen == [True, False]
 
 
 def test_an_error_of_the_environment_in_a_test_is_the_environments_failure(run: Run) -> None:
@@ -189,7 +284,7 @@ def test_what_could_not_be_removed_is_named_after_an_interrupt_too(
 
 
 def test_what_could_not_be_removed_fails_a_green_run(run: Run) -> None:
-    result, _root = run(JUDGING.format(first="GREEN", holds=True), stays=STAYS)
+    result, _root = run(judging(), stays=STAYS)
     assert int(result.ret) == 3
     result.stdout.fnmatch_lines(["network kind-h-1 is still there"])
 

@@ -26,7 +26,16 @@ ALL = Resources(node_memory=2 * GIB, own_memory=GIB // 2, caches=6_100_000_000, 
                 ("caches", "6.1 GB of at most 20 GB"),
             ],
         ),
-        (replace(ALL, node_memory=None, caches=None), [("memory", "0.5 GiB at most (harness and its engine only)")]),
+        (replace(ALL, node_memory=None, caches=None), [("memory", "0.5 GiB at most (harness and its engine 0.5)")]),
+        (
+            replace(ALL, own_memory_before=3 * GIB, caches=None),
+            [
+                (
+                    "memory",
+                    "3.0 GiB at most (node with page cache 2.0, harness and its engine 0.5, before the cluster 3.0)",
+                )
+            ],
+        ),
         (Resources(), []),
     ],
 )
@@ -42,6 +51,7 @@ def test_both_stand_in_the_json_the_page_and_the_junit_file(report: Report) -> N
     assert json.loads(timeline.read_text())["resources"] == {
         "node_memory": 2 * GIB,
         "own_memory": GIB // 2,
+        "own_memory_before": None,
         "caches": 6_100_000_000,
         "cache_limit": 20_000_000_000,
     }

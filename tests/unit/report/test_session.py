@@ -17,7 +17,7 @@ from harness.session import kept, told
 def environment(*, keeps: bool, ready: bool) -> Environment:
     release = SimpleNamespace(url="http://127.0.0.1:40123", username="admin", password=SecretStr("p"))
     made: Any = SimpleNamespace(
-        cluster=SimpleNamespace(name="h-1"),
+        cluster_name="h-1",
         ready=SimpleNamespace(release=release) if ready else None,
         keeps_cluster=keeps,
         evidence=Path("evidence"),

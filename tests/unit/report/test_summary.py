@@ -15,6 +15,8 @@ from harness.report.console import ReportConsole
 from harness.report.model import KeptCluster, Report, duration
 from harness.report.summary import Summary
 
+from .conftest import GREEN, RED, Verdict
+
 PASSWORD = "the-airflow-password"
 
 
@@ -48,7 +50,7 @@ def test_the_last_line_says_how_it_ended_how_long_it_took_and_where_the_evidence
     ],
 )
 def test_every_end_has_a_word_of_its_own(report: Report, code: ExitCode, word: str) -> None:
-    assert last_line(shown(replace(report, code=code, verdict=None))).startswith(f"{word} in ")
+    assert last_line(shown(replace(report, code=code, verdicts=()))).startswith(f"{word} in ")
 
 
 def test_a_red_verdict_counts_what_failed(red_report: Report) -> None:
@@ -62,9 +64,88 @@ def test_the_header_names_target_supply_chart_versions_and_stand_ins(report: Rep
     assert "git-sync stand-in for git-sync v4.4.2: its image needs a registry" in text
 
 
-def test_without_stand_ins_the_header_says_that_all_is_real(report: Report) -> None:
-    text = shown(replace(report, facts=replace(report.facts, stand_ins=())))
-    assert "none: every part is the real one" in text
+OFFICIAL = "none: the images and the chart are the official ones"
+
+
+def test_without_stand_ins_the_header_says_that_the_parts_are_the_official_ones(report: Report) -> None:
+    official = replace(report.facts, stand_ins=(), chart="airflow 1.22.0 (official)")
+    assert dict(official.rows())["stand-in"] == OFFICIAL
+
+
+@pytest.mark.parametrize("chart", ["airflow-embedded 0.1.0 (embedded)", "the embedded chart"])
+def test_no_part_is_called_official_above_the_embedded_chart(report: Report, chart: str) -> None:
+    text = shown(replace(report, facts=replace(report.facts, stand_ins=(), chart=chart)))
+    assert "stand-in the embedded chart for the official Airflow chart" in text
+    assert OFFICIAL not in text
+
+
+DECLARED, LATER = replace(RED, red_expected=True), replace(GREEN, red_expected=True)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code", "title", "others", "last"),
+    [
+        ((GREEN,), ExitCode.GREEN, "", [], "GREEN in "),
+        ((RED,), ExitCode.VERDICT_RED, "", [], "RED (1 of 2 checks failed) in "),
+        (
+            (GREEN, GREEN), ExitCode.GREEN, "run 1 is green, 1 checks passed (verdict.json)",
+            ["run 2 is green, 1 checks passed (verdict-2.json)"], "GREEN in ",
+        ),
+        (
+            (GREEN, DECLARED), ExitCode.GREEN, "run 1 is green, 1 checks passed (verdict.json)",
+            ["run 2 is red, as declared: commit.one (verdict-2.json)"], "GREEN (2 runs, 1 red as declared) in ",
+        ),
+        ((DECLARED,), ExitCode.GREEN, "", [], "GREEN (1 run, 1 red as declared) in "),
+        (
+            (GREEN, DECLARED, RED), ExitCode.VERDICT_RED, "run 3 is red, not declared: commit.one (verdict-3.json)",
+            ["run 1 is green, 1 checks passed (verdict.json)",
+             "run 2 is red, as declared: commit.one (verdict-2.json)"],
+            "RED (1 of 2 checks of run 3 failed) in ",
+        ),
+        (
+            (GREEN, LATER), ExitCode.VERDICT_RED,
+            "run 2 is green, though declared red, 1 checks passed (verdict-2.json)",
+            ["run 1 is green, 1 checks passed (verdict.json)"], "RED (a run declared red is green) in ",
+        ),
+    ],
+    ids=["green", "red", "two", "declared", "only declared", "later red", "declared, but green"],
+)  # fmt: skip
+def test_the_first_verdict_that_is_not_as_declared_is_shown_and_every_other_has_a_line(
+    report: Report, verdicts: tuple[Verdict, ...], code: ExitCode, title: str, others: list[str], last: str
+) -> None:
+    several = replace(report, verdicts=verdicts, code=code)
+    text = shown(several)
+    assert (several.title(), several.others()) == (title, others)
+    lines = text.splitlines()
+    assert all(line in lines for line in others)
+    assert not title or title in lines
+    assert last_line(text).startswith(last)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "advice"),
+    [
+        ((RED,), "begin with commit.one, the first check that failed; the pods' logs are in "),
+        (
+            (GREEN,),
+            "every verdict is as declared, and a test failed all the same: see it above; the pods' logs are in ",
+        ),
+        ((), "every verdict is as declared, and a test failed all the same: see it above; the pods' logs are in "),
+        ((LATER,), "a run that a test has declared red is green: look for what was to break it, and did not; "),
+    ],
+)
+def test_after_a_red_end_the_reader_is_told_where_to_begin(
+    report: Report, verdicts: tuple[Verdict, ...], advice: str
+) -> None:
+    red = replace(report, verdicts=verdicts, code=ExitCode.VERDICT_RED)
+    assert red.next_step.startswith(advice)
+
+
+def test_the_header_says_what_the_adapter_added_to_which_kind_of_pod(report: Report) -> None:
+    added = {"executor": (), "task": ("base: env AWS_REGION", "base: pull policy P", "init: env AWS_REGION")}
+    rows = replace(report.facts, added=added).rows()
+    assert ("adapter", "added to executor pods: nothing") in rows
+    assert ("adapter", "added to task pods: env AWS_REGION, pull policy P") in rows
 
 
 def test_a_run_that_ended_before_the_parts_were_known_claims_nothing_of_them(report: Report) -> None:
@@ -72,7 +153,7 @@ def test_a_run_that_ended_before_the_parts_were_known_claims_nothing_of_them(rep
 
 
 def test_what_came_up_without_a_verdict_is_not_called_green(report: Report) -> None:
-    assert last_line(shown(replace(report, verdict=None))).startswith("UP in ")
+    assert last_line(shown(replace(report, verdicts=()))).startswith("UP in ")
 
 
 def test_a_red_run_says_which_check_to_begin_with_and_where_the_logs_are(red_report: Report) -> None:
@@ -84,16 +165,16 @@ def test_a_red_run_says_which_check_to_begin_with_and_where_the_logs_are(red_rep
 
 def test_a_test_that_fails_beside_a_green_first_run_is_not_taken_for_a_failed_check(report: Report) -> None:
     text = shown(replace(report, code=ExitCode.VERDICT_RED))
-    assert "next: the first run is green, and a test failed all the same" in text
+    assert "next: every verdict is as declared, and a test failed all the same" in text
 
 
 def test_a_run_without_a_verdict_says_that_nothing_is_known(report: Report) -> None:
-    text = shown(replace(report, code=ExitCode.NOTHING_PROVEN, verdict=None))
+    text = shown(replace(report, code=ExitCode.NOTHING_PROVEN, verdicts=()))
     assert "next: no run was judged, so nothing is known of the DAG" in text
 
 
 def test_an_interrupted_run_names_the_cluster_that_it_leaves(report: Report, kept: KeptCluster) -> None:
-    interrupted = replace(report, code=ExitCode.INTERRUPTED, verdict=None)
+    interrupted = replace(report, code=ExitCode.INTERRUPTED, verdicts=())
     assert "next: run again\n" in shown(interrupted)
     assert f"next: run again; {kept.delete} removes the cluster that is kept" in shown(replace(interrupted, kept=kept))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from harness.names import ADAPTER_ANNOTATION
 from harness.services.apps.adapter.patch import ANNOTATION, Configuration, ConfigurationError, patch_for
 
 Pod = dict[str, Any]
@@ -59,6 +61,25 @@ def test_a_bare_container_gets_everything(missing: dict[str, Any]) -> None:
     mount = container["volumeMounts"][0]
     assert (mount["mountPath"], mount["subPath"]) == ("/etc/harness/ca.crt", "ca.crt")
     assert after["spec"]["volumes"] == [{"name": mount["name"], "configMap": {"name": "harness-git-ca"}}]
+
+
+KEYS = {"AWS_ACCESS_KEY_ID": "dummy", "AWS_SECRET_ACCESS_KEY": "dummy-secret"}
+WITH_IDENTITY = replace(CONFIGURATION, identities={"airflow-dvc-sa": KEYS})
+
+
+def test_keys_are_for_every_container_of_the_pods_of_their_account() -> None:
+    after = patched(
+        pod({"name": "a"}, initContainers=[{"name": "i"}], serviceAccountName="airflow-dvc-sa"), WITH_IDENTITY
+    )
+    containers = after["spec"]["containers"] + after["spec"]["initContainers"]
+    assert [env_of(container) for container in containers] == [{**WANTED, **KEYS}] * 2
+
+
+@pytest.mark.parametrize("account", [{}, {"serviceAccountName": "default"}, {"serviceAccountName": "airflow-worker"}])
+def test_a_pod_of_another_account_gets_no_keys_as_on_aws(account: dict[str, str]) -> None:
+    before = pod({"name": "base"}, **account)
+    assert env_of(patched(before, WITH_IDENTITY)["spec"]["containers"][0]) == WANTED
+    assert not [entry for entry in patch_for(before, WITH_IDENTITY).added if "KEY" in entry]
 
 
 def test_lists_that_are_there_keep_their_entries() -> None:
@@ -115,6 +136,10 @@ def test_the_annotation_lists_what_was_added_without_values() -> None:
     assert json.loads(after["metadata"]["annotations"][ANNOTATION]) == ["base: env AWS_SECRET_ACCESS_KEY"]
     assert after["metadata"]["annotations"]["other"] == "x"
     assert "s3cr3t" not in after["metadata"]["annotations"][ANNOTATION]
+
+
+def test_the_harness_reads_the_annotation_that_the_adapter_writes() -> None:
+    assert ANNOTATION == ADAPTER_ANNOTATION
 
 
 def test_images_are_mapped_by_their_exact_name() -> None:

@@ -17,6 +17,7 @@ case "$1 ${2-}" in
 esac
 case $1 in
 build)
+    echo "${DOCKER_CONFIG-}" >>"$engine/configurations"
     tag= target= output=
     while [ $# -gt 1 ]; do
         case $1 in

@@ -72,5 +72,36 @@ def test_docker_hub_is_asked_where_its_api_is_and_a_mirror_in_its_place() -> Non
     assert asked == ["https://registry-1.docker.io/v2/", "https://m.example:5000/v2/"]
 
 
+RELEASE = "https://dl.example/kind-linux-amd64"
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"), [(200, None), (302, None), (404, "HTTP 404 at /kind-linux-amd64"), (503, "HTTP 503")]
+)
+def test_where_a_program_is_downloaded_from_is_asked_for_that_program(status: int, problem: str | None) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append((request.method, str(request.url)))
+        return httpx.Response(200 if request.url.path == "/v2/" else status)
+
+    found = RegistryProbe(hosts=("r.example",), downloads=(RELEASE,), transport=httpx.MockTransport(answer))()
+    assert found["r.example"] is None
+    assert (found["dl.example"] or "").startswith(problem or "")
+    assert (found["dl.example"] is None) is (problem is None)
+    assert ("HEAD", RELEASE) in asked
+
+
+def test_auto_takes_packages_when_a_program_cannot_be_downloaded_though_every_registry_answers() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "dl.example":
+            raise httpx.ConnectError("refused", request=request)
+        return httpx.Response(200)
+
+    probe = RegistryProbe(hosts=("r.example",), downloads=(RELEASE,), transport=httpx.MockTransport(answer))
+    choice = choose(SupplyKind.AUTO, probe, minutes=minutes)
+    assert (choice.kind, choice.why) == (SupplyKind.PACKAGES, "dl.example: refused")
+
+
 def test_the_probe_asks_the_registries_of_the_pinned_images() -> None:
     assert RegistryProbe().hosts == ("docker.io", "registry.k8s.io")

@@ -81,6 +81,17 @@ def test_a_program_on_path_that_will_not_do_is_replaced_by_a_download(tmp_path: 
     assert os.access(program, os.X_OK)
 
 
+def test_what_path_or_the_cache_has_needs_no_download(tmp_path: Path) -> None:
+    tools = supply(tmp_path, whole)
+    assert tools.needs(pin()) == pin().downloads["linux-amd64"]
+    tools.get(pin())
+    assert tools.needs(pin()) is None
+    newer = replace(pin(), version="1.6.0")
+    assert tools.needs(newer) is not None
+    on_path(tmp_path, "v1.5.0")
+    assert tools.needs(newer) is None
+
+
 def test_a_download_is_made_once(tmp_path: Path) -> None:
     first = supply(tmp_path, whole).get(pin())
     assert supply(tmp_path, no_network).get(pin()) == first

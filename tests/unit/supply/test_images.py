@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -141,3 +142,28 @@ def test_what_a_build_needs_while_it_lasts_is_in_the_runs_own_folder_and_gone_af
     assert "value" not in build
     assert list((tmp_path / "scratch").iterdir()) == []
     assert len(fake_engine.said("builds")) == 1
+
+
+def test_a_build_in_an_engine_of_ours_leaves_nothing_in_the_users_docker_folder(
+    recipe: Recipe, tmp_path: Path, fake_engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "theirs"))
+    (tmp_path / "scratch").mkdir()
+    for ours in (True, False):
+        engine = replace(fake_engine.engine, ours=ours)
+        maker = ImageBuilder(
+            engine=engine,
+            host=HostConfiguration("http://mirror.invalid/debian", None, tmp_path / "ca.crt", {}),
+            runner=fake_engine.runner,
+            scratch=tmp_path / "scratch",
+            locks=KeyLocks(tmp_path / "locks"),
+            in_use=InUse(tmp_path / "cache", "run"),
+        )
+        with InUse(tmp_path / "cache", "run").registered():
+            maker.build(replace(recipe, args={"OURS": str(ours)}))
+    own, theirs = fake_engine.said("configurations")
+    assert own == str(tmp_path / "scratch" / "docker-client")
+    assert json.loads((Path(own) / "config.json").read_text()) == {
+        "cliPluginsExtraDirs": [str(tmp_path / "theirs" / "cli-plugins")]
+    }
+    assert theirs == str(tmp_path / "theirs")

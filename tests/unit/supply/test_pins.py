@@ -55,6 +55,15 @@ def test_a_mirror_that_is_no_host_is_a_usage_error(entry: tuple[str, str]) -> No
         checked_mirrors(dict([entry]))
 
 
+def test_a_digest_that_the_user_vouches_for_pins_an_image() -> None:
+    unpinned = [name for name, reference in pins().images.items() if reference.digest is None]
+    assert unpinned == ["airflow", "git-sync"], "what the documentation says can be pinned"
+    pinned = pins().with_digests({"airflow": _DIGEST, "postgres": _DIGEST})
+    assert pinned.images["airflow"].to_pull == f"docker.io/apache/airflow@{_DIGEST}"
+    assert pinned.images["postgres"].digest == _DIGEST
+    assert pinned.images["node"] == pins().images["node"]
+
+
 def test_the_pins_agree_with_the_versions_of_the_other_supplies() -> None:
     pinned, named = pins(), versions()
     minor = named.kubernetes.rpartition(".")[0]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.imagenames import qualified
 from harness.process import Completed
-from harness.targets.node_images import qualified
 
 
 @dataclass

@@ -144,6 +144,64 @@ def test_a_kept_cluster_with_another_node_image_is_made_anew(tmp_path: Path, tar
     assert not again.reused
 
 
+def test_a_kept_cluster_that_is_reused_stays_kept(target: Make) -> None:
+    kind = FakeKind()
+    first = target(kind)
+    first.up()
+    assert not first.kept
+    first.keep()
+
+    again = target(kind)
+    again.up()
+
+    assert again.kept
+
+
+def interrupt(kind: FakeKind, monkeypatch: pytest.MonkeyPatch, *, at: str) -> None:
+    """The user presses Ctrl-C while kind deletes or creates a cluster."""
+    answer = kind._answer
+
+    def interrupted(command: list[str]) -> str:
+        if command[1:3] == [at, "cluster"]:
+            raise KeyboardInterrupt
+        return answer(command)
+
+    monkeypatch.setattr(kind, "_answer", interrupted)
+
+
+@pytest.mark.parametrize("broken", ["delete", "create"])
+def test_a_kept_cluster_that_is_being_replaced_is_kept_no_more_also_if_that_is_broken_off(
+    target: Make, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    kind = FakeKind()
+    first = target(kind)
+    first.up()
+    first.keep()
+    interrupt(kind, monkeypatch, at=broken)
+    again = target(kind, node_image="node:2")
+    with pytest.raises(KeyboardInterrupt):
+        again.up()
+
+    assert not again.kept
+
+
+def test_a_kept_cluster_that_is_gone_from_the_engine_is_not_kept_by_its_old_mark(
+    target: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = FakeKind()
+    first = target(kind)
+    first.up()
+    first.keep()
+    kind.clusters.clear()
+    interrupt(kind, monkeypatch, at="create")
+
+    again = target(kind)
+    with pytest.raises(KeyboardInterrupt):
+        again.up()
+
+    assert not again.kept
+
+
 def test_a_cluster_that_the_harness_did_not_make_is_neither_used_nor_removed(tmp_path: Path, target: Make) -> None:
     kind = FakeKind()
     kind.clusters.add("h-1")

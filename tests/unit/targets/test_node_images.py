@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import WaitTimeout
+from harness.imagenames import qualified
 from harness.model import Engine
-from harness.targets.node_images import NodeImages, NodeListing, qualified, snapshotter_of
+from harness.targets.node_images import NodeImages, NodeListing, snapshotter_of
 from harness.wait import Waiter
 
 from .fake_node import FakeNode

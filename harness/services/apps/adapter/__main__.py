@@ -118,7 +118,11 @@ def main() -> int:
         print(f"adapter: {error}", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-    _log(listening="{}:{}".format(*server.server_address[:2]), adds=sorted(configuration.env))
+    _log(
+        listening="{}:{}".format(*server.server_address[:2]),
+        adds=sorted(configuration.env),
+        accounts=sorted(configuration.identities),
+    )
     server.serve_forever()
     server.server_close()
     return 0

@@ -24,7 +24,9 @@ class Configuration:
     """What is added.
 
     Attributes:
-        env: Environment variables by name.
+        env: Environment variables of every container, by name.
+        identities: Environment variables of the containers of pods with a service account, by its name: what such a
+            pod would get from the cloud for that account, and no other pod.
         ca_config_map: ConfigMap with the Git server's authority under the key `ca.crt`; empty adds none.
         ca_path: File at which containers find it.
         pull_policy: Pull policy of every container; empty leaves it.
@@ -32,6 +34,7 @@ class Configuration:
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
+    identities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ca_config_map: str = ""
     ca_path: str = "/etc/harness/ca.crt"
     pull_policy: str = ""
@@ -71,12 +74,13 @@ def patch_for(pod: Mapping[str, Any], configuration: Configuration) -> Patch:
     added: list[str] = []
     kept: list[str] = []
     spec = pod["spec"]
+    env = {**configuration.env, **configuration.identities.get(_account(spec), {})}
     if configuration.ca_config_map and _VOLUME not in _names(spec.get("volumes")):
         volume = {"name": _VOLUME, "configMap": {"name": configuration.ca_config_map}}
         operations += _append("/spec/volumes", spec.get("volumes"), volume)
     for path, container in _containers(spec):
         name = container["name"]
-        for change in _container_changes(path, container, configuration):
+        for change in _container_changes(path, container, env, configuration):
             if change.operations:
                 operations += change.operations
                 added.append(f"{name}: {change.what}")
@@ -100,8 +104,10 @@ class _Change:
     operations: list[dict[str, Any]]
 
 
-def _container_changes(path: str, container: Mapping[str, Any], configuration: Configuration) -> Iterator[_Change]:
-    wanted = dict(configuration.env)
+def _container_changes(
+    path: str, container: Mapping[str, Any], env: Mapping[str, str], configuration: Configuration
+) -> Iterator[_Change]:
+    wanted = dict(env)
     if configuration.ca_config_map:
         wanted["GIT_SSL_CAINFO"] = configuration.ca_path
     present = {entry["name"]: entry for entry in container.get("env") or []}
@@ -124,6 +130,11 @@ def _container_changes(path: str, container: Mapping[str, Any], configuration: C
     image = configuration.images.get(container.get("image", ""))
     if image is not None:
         yield _Change(f"image {image}", [{"op": "replace", "path": f"{path}/image", "value": image}])
+
+
+def _account(spec: Mapping[str, Any]) -> str:
+    """The pod's service account; the API server has filled in the default by the time it asks, and the old name too."""
+    return str(spec.get("serviceAccountName") or "default")
 
 
 def _containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ from . import post_receive
 from .settings import SettingsError
 
 DEFAULT_BRANCH: Final = "main"
+REMOVED: Final = "removed-"
+_RULES: Final = "harness.gitconfig"
 _GIT_SECONDS: Final = 120
 
 # The rules of a shared repository: history is only added to, and what comes in is checked.
@@ -80,8 +83,13 @@ class Repository:
         if not (self.path / "HEAD").is_file():
             self.path.mkdir(parents=True, exist_ok=True)
             self._git("init", "--quiet", "--bare", f"--initial-branch={DEFAULT_BRANCH}", "--template=", ".")
-        for key, value in _CONFIGURATION.items():
-            self._git("config", key, value)
+        # In a file of their own: one git, not one for each rule.
+        rules = "".join(
+            f"[{section}]\n\t{key} = {value}\n"
+            for (section, key), value in ((name.split("."), value) for name, value in _CONFIGURATION.items())
+        )
+        (self.path / _RULES).write_text(rules, encoding="utf-8")
+        self._git("config", "include.path", _RULES)
         hook = self.path / "hooks" / "post-receive"
         hook.parent.mkdir(exist_ok=True)
         command = shlex.join([sys.executable, "-I", post_receive.__file__])
@@ -134,6 +142,24 @@ class Repository:
                 pusher=by,
             )
             return {"before": before, "after": self.refs()}
+
+    def remove(self, *, if_empty: bool = False) -> bool:
+        """Remove it from the disk; whether it was.
+
+        What still reads or writes it ends with an error of its own: it is moved aside first, so that a repository of
+        the same name can be made at once.
+
+        Args:
+            if_empty: Leave it if it has a ref.
+        """
+        with self._reseeding:
+            if if_empty and self.refs():
+                return False
+            aside = Path(tempfile.mkdtemp(prefix=REMOVED, dir=self.path.parent))
+            self.path.rename(aside / self.path.name)
+        # A git that still writes there may bring a file back; what is left goes with the next `sweep_removed`.
+        shutil.rmtree(aside, ignore_errors=True)
+        return True
 
     def _heads(self, bundle: Path) -> dict[str, str]:
         self._checked("bundle", "verify", "--quiet", str(bundle))

@@ -19,12 +19,14 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from .backend import Body, BodyError, ChunkedBody, FixedBody, Request, Response
-from .repository import Repository, ReseedError
+from .registry import RefusedError, Registry, TooManyError
+from .repository import ReseedError
 from .settings import Role, Settings, User
 
 # The three addresses of smart HTTP (gitprotocol-http(5)); the old "dumb" ones do not exist here.
 _GIT = re.compile(r"/(?P<repository>[^/]+)/(?P<service>info/refs|git-upload-pack|git-receive-pack)")
 _RESEED = re.compile(r"/-/reseed/(?P<repository>[^/]+)")
+_REPOSITORY = re.compile(r"/-/repositories/(?P<repository>[^/]+)")
 _IDLE_SECONDS = 120
 _GRACE_SECONDS = 10.0
 
@@ -46,9 +48,7 @@ class GitServer(ThreadingHTTPServer):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.repositories = {name: Repository(settings.root / name) for name in settings.repositories}
-        for repository in self.repositories.values():
-            repository.prepare()
+        self.repositories = Registry(settings.root, settings.repositories)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(settings.certificate, settings.key)
         self._running = 0
@@ -108,6 +108,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """The second half of a fetch or push, and re-seeding."""
+        self._serve()
+
+    def do_DELETE(self) -> None:
+        """Removal of a scratch repository."""
         self._serve()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
@@ -179,14 +183,18 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.FORBIDDEN, f"user {user.name} may not administer this server")
         if path == "/-/pushes" and self.command == "GET":
             self._drop_body()
-            log_lines = b"".join(repository.pushes() for repository in self.server.repositories.values())
+            log_lines = b"".join(repository.pushes() for repository in self.server.repositories.all())
             self._answer(HTTPStatus.OK, log_lines, content_type="application/x-ndjson")
         elif (found := _RESEED.fullmatch(path)) and self.command == "POST":
-            self._reseed(self._repository(found["repository"]), user)
+            self._reseed(found["repository"], user)
+        elif (found := _REPOSITORY.fullmatch(path)) and self.command == "DELETE":
+            self._remove(found["repository"])
         else:
             raise Refused(HTTPStatus.NOT_FOUND, "not found")
 
-    def _reseed(self, repository: Repository, user: User) -> None:
+    def _reseed(self, name: str, user: User) -> None:
+        if not self.server.repositories.may_be(name):
+            raise Refused(HTTPStatus.NOT_FOUND, "repository not found")
         limit = self.server.settings.reseed_limit
         with tempfile.NamedTemporaryFile(dir=self.server.settings.root, prefix="reseed-", suffix=".bundle") as bundle:
             size = 0
@@ -197,20 +205,26 @@ class Handler(BaseHTTPRequestHandler):
                 bundle.write(piece)
             bundle.flush()
             try:
-                result = repository.reseed(Path(bundle.name), by=user.name)
+                result = self.server.repositories.reseed(name, Path(bundle.name), by=user.name)
+            except TooManyError as error:
+                raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, str(error)) from error
             except ReseedError as error:
                 raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
-        body = json.dumps({"repository": repository.name, **result}, sort_keys=True).encode() + b"\n"
+        body = json.dumps({"repository": name, **result}, sort_keys=True).encode() + b"\n"
         self._answer(HTTPStatus.OK, body, content_type="application/json")
 
-    def _repository(self, name: str) -> Repository:
+    def _remove(self, name: str) -> None:
+        self._drop_body()
         try:
-            return self.server.repositories[name]
-        except KeyError:
-            raise Refused(HTTPStatus.NOT_FOUND, "repository not found") from None
+            if not self.server.repositories.remove(name):
+                raise Refused(HTTPStatus.NOT_FOUND, "repository not found")
+        except RefusedError as error:
+            raise Refused(HTTPStatus.FORBIDDEN, str(error)) from error
+        self._answer(HTTPStatus.OK, b"removed\n")
 
     def _git(self, name: str, service: str, path: str, query: str, user: User) -> None:
-        self._repository(name)
+        if self.server.repositories.get(name) is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "repository not found")
         if service not in {"git-upload-pack", "git-receive-pack"}:
             raise Refused(HTTPStatus.FORBIDDEN, "only git's smart HTTP protocol is served here")
         if service == "git-receive-pack" and user.role < Role.WRITER:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\.git")
+# Repositories that the admin makes and removes while the server runs. A lasting one may not have such a name.
+SCRATCH = re.compile(r"scratch-[a-z0-9-]{1,40}\.git")
 _MEBIBYTE = 1024 * 1024
 
 
@@ -46,7 +48,7 @@ class Settings:
         key: PEM file with its private key.
         users: Folder with one file per user, named `<role>.<user>`, holding the password; the form in which a
             Secret is mounted. Read at every request, so that a changed Secret counts at once.
-        repositories: The repositories there are, such as `mlops.git`.
+        repositories: The repositories that last, such as `mlops.git`.
         reseed_limit: The largest body of a re-seed, in bytes.
     """
 
@@ -73,6 +75,8 @@ class Settings:
         for name in names:
             if not _REPOSITORY.fullmatch(name):
                 raise SettingsError(f"GIT_SERVER_REPOSITORIES: {name!r} is not a name such as mlops.git")
+            if SCRATCH.fullmatch(name):
+                raise SettingsError(f"GIT_SERVER_REPOSITORIES: {name!r} is a name of repositories that do not last")
         limit = environment.get("GIT_SERVER_RESEED_LIMIT_MIB", "512")
         if not limit.isdecimal():
             raise SettingsError("GIT_SERVER_RESEED_LIMIT_MIB must be a whole number of MiB")

@@ -1,0 +1,29 @@
+"""Names of images, short and in full: which part is the registry's host, and what stands for nothing before it.
+
+Grammar: https://github.com/distribution/reference/blob/v0.6.0/normalize.go (splitDockerDomain).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+DOCKER_HUB: Final = "docker.io"
+_OFFICIAL: Final = "library"
+
+
+def split_host(name: str) -> tuple[str, str]:
+    """The registry's host, with its port, and the rest; Docker Hub where the name has no host."""
+    head, slash, rest = name.partition("/")
+    has_host = bool(slash) and ("." in head or ":" in head or head == "localhost")
+    return (head, rest) if has_host else (DOCKER_HUB, name)
+
+
+def official(host: str, path: str) -> str:
+    """The path as its registry has it: Docker Hub's own images are below "library"."""
+    return f"{_OFFICIAL}/{path}" if host == DOCKER_HUB and "/" not in path else path
+
+
+def qualified(reference: str) -> str:
+    """The reference in full, as containerd stores it: "docker.io/library/postgres:17" for "postgres:17"."""
+    host, rest = split_host(reference)
+    return f"{host}/{official(host, rest)}"

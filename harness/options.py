@@ -1,0 +1,74 @@
+"""The options that both front doors take, in one table: what each sets, what it takes, what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from harness.settings import Keep, S3Backend, Settings, SupplyKind, TargetKind, mirrors, policy_flags, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option; it may always be left out.
+
+    Attributes:
+        name: Its name in Python; the flag has dashes in place of underscores.
+        kind: What its value is read as; an enumeration has choices.
+        help: What it says of itself.
+        metavar: What stands for the value in the help; empty for the usual.
+        many: Whether it may be given several times.
+    """
+
+    name: str
+    kind: type
+    help: str
+    metavar: str = ""
+    many: bool = False
+
+    @property
+    def flag(self) -> str:
+        """Such as "--airflow-chart"."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+OPTIONS: Final[tuple[Option, ...]] = (
+    Option("target", TargetKind, "where it runs"),
+    Option("supply", SupplyKind, "where engine, tools, images and charts come from"),
+    Option("s3", S3Backend, "what speaks S3 on a local cluster"),
+    Option("keep", Keep, "whether the cluster outlives the run"),
+    Option("cluster", str, "name of the cluster (default: one per run, or the kept one)", "NAME"),
+    Option("airflow_chart", str, "the official chart: folder, archive, URL or oci:// reference", "CHART"),
+    Option("values", Path, "further Helm values, applied last", "FILE", many=True),
+    Option("dags", Path, "folder with the DAG under test", "FOLDER"),
+    Option("dag_id", str, "the DAG under test", "ID"),
+    Option("repository", Path, "folder with the files of the repository under test", "FOLDER"),
+    Option("data", Path, "data set that a run starts from", "FILE"),
+    Option("tracked_file", str, "the file under DVC, path in the repository", "PATH"),
+    Option("worker_image", str, "image that the DAG's pods run, by tag", "IMAGE"),
+    Option("branch", str, "branch that the DAG's commit lands on", "NAME"),
+    Option("patience", float, "multiplies every deadline; above 1 on slow machines", "FACTOR"),
+    Option("registry_mirror", str, "pull the images of a registry host from a mirror", "HOST=MIRROR", many=True),
+)
+
+
+def settings_from(given: Mapping[str, Any]) -> Settings:
+    """The settings of a run.
+
+    Args:
+        given: Values by the options' names; None, or nothing, for those that were left out.
+
+    Raises:
+        UsageError: A setting is unknown or has a bad value.
+    """
+    flags = dict(given)
+    values = flags.pop("values", None)
+    return resolve(
+        cluster_name=flags.pop("cluster", None),
+        values=tuple(values) if values else None,
+        policy=policy_flags(branch=flags.pop("branch", None)),
+        registry_mirror=mirrors(flags.pop("registry_mirror", None)),
+        **flags,
+    )

@@ -1,0 +1,22 @@
+"""A site without a cluster, and what dvc recorded on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.mutations.local import local_site
+from tests.mutations.recording import Recorded, record
+from tests.mutations.site import Site
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with local_site(tmp_path_factory.mktemp("site")) as local:
+        yield local
+
+
+@pytest.fixture(scope="session")
+def recorded(site: Site) -> Mapping[str, Recorded]:
+    return record(site, "contract")

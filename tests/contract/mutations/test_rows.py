@@ -1,0 +1,115 @@
+"""A handful of the rows of tests/mutations without a cluster, so that table and programs stay true between its runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.dvc.checks import RULES
+from tests.mutations import mutations as _mutations  # noqa: F401 - fills the table
+from tests.mutations import variations as _variations  # noqa: F401 - fills the table
+from tests.mutations.play import Play
+from tests.mutations.played import Results, assert_green, assert_killed, play_all, write
+from tests.mutations.recording import Recorded
+from tests.mutations.site import Site
+from tests.mutations.table import MUTATIONS, VARIATIONS, Mutation
+
+# One of each kind of service and of data; the others differ from these in what they write.
+KILLED = (
+    "history-without-its-past", "commit-on-a-tag-only", "commit-on-an-older-parent", "pointer-cut-off",
+    "object-behind-a-delete-marker", "object-in-a-wrong-bucket", "manifest-of-a-folder-missing",
+    "previous-version-id-lost", "row-doubled", "task-failed",
+)  # fmt: skip
+GREEN = ("plain-run", "rival-with-a-pointer-and-data-of-its-own", "run-after-a-revert", "legacy-pointer-stays-legacy")
+
+
+@pytest.fixture(scope="module")
+def killed(site: Site, recorded: Mapping[str, Recorded]) -> Results:
+    rows = [MUTATIONS[name] for name in KILLED]
+    return play_all("mutations killed", rows, site, recorded, prefix="runs/contract")
+
+
+@pytest.fixture(scope="module")
+def green(site: Site, recorded: Mapping[str, Recorded]) -> Results:
+    rows = [VARIATIONS[name] for name in GREEN]
+    return play_all("legal variations green", rows, site, recorded, prefix="runs/contract")
+
+
+@pytest.mark.parametrize("name", KILLED)
+def test_mutation_is_killed(killed: Results, name: str) -> None:
+    assert_killed(name, killed.rows)
+
+
+@pytest.mark.parametrize("name", GREEN)
+def test_legal_variation_stays_green(green: Results, name: str) -> None:
+    assert_green(name, green.rows)
+
+
+def test_every_check_kills_a_mutation() -> None:
+    # A pointer cannot change without a commit, which is an earlier check's.
+    (only_beside,) = {rule.id for rule in RULES} - {row.killed_by for row in MUTATIONS.values()}
+    assert only_beside == "pointer.unchanged"
+    assert any(only_beside in row.also for row in MUTATIONS.values())
+
+
+def test_rows_leave_nothing_on_the_services(site: Site, killed: Results, green: Results) -> None:
+    assert not list(site.workspace.glob("*-*/repository.git"))
+    for name in (*KILLED, *GREEN):
+        refused = site.runner.run(
+            ["git", "ls-remote", site.access(f"scratch-{name}.git").url], env=site.access("").env, check=False
+        )
+        assert "not found" in refused.stderr
+
+
+def test_a_mutation_that_nothing_notices_is_told(site: Site, recorded: Mapping[str, Recorded]) -> None:
+    def nothing_wrong(play: Play) -> None:
+        play.complete()
+
+    row = replace(MUTATIONS["object-missing"], name="nothing-wrong", act=nothing_wrong)
+    results = play_all("mutations killed", [row], site, recorded, prefix="runs/contract")
+    assert results.headline.startswith("mutations killed: 0 of 1")
+    with pytest.raises(AssertionError, match="nothing noticed"):
+        assert_killed("nothing-wrong", results.rows)
+
+
+def test_a_mutation_killed_for_another_reason_is_told(killed: Results) -> None:
+    played = killed.rows["row-doubled"]
+    row = played.row
+    assert isinstance(row, Mutation)
+    for wrong in (
+        replace(row, killed_by="object.bytes"),
+        replace(row, also=("object.present",)),
+        replace(row, says=("for another reason",)),
+    ):
+        told = {row.name: replace(played, row=wrong)}
+        assert not told[row.name].as_wanted
+        with pytest.raises(AssertionError):
+            assert_killed(row.name, told)
+
+
+def test_a_row_that_cannot_be_played_ends_no_other(
+    site: Site, recorded: Mapping[str, Recorded], green: Results
+) -> None:
+    def broken(play: Play) -> None:
+        play.push("0" * 40)
+
+    rows = [replace(VARIATIONS["plain-run"], name="broken", act=broken), VARIATIONS["unchanged-run"]]
+    results = play_all("legal", rows, site, recorded, prefix="runs/contract")
+    assert results.headline.startswith("legal: 1 of 2")
+    assert "NOT AS WANTED: CommandFailed" in results.matrix()
+
+
+def test_the_kill_matrix_is_written_as_text_and_as_json(killed: Results, green: Results, tmp_path: Path) -> None:
+    write(tmp_path, [killed, green])
+    text = (tmp_path / "kill-matrix.txt").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("row-doubled "))
+    assert line.split()[1 : 1 + len(RULES)].count("K") == 1
+    (mutations, variations) = json.loads((tmp_path / "kill-matrix.json").read_text())
+    assert mutations["rows"]["row-doubled"]["checks"]["rows.appended"] == "killed"
+    assert mutations["rows"]["row-doubled"]["checks"]["object.bytes"] == "passed"
+    assert set(variations["rows"]) == set(GREEN)
+    assert all(row["as_wanted"] for table in (mutations, variations) for row in table["rows"].values())

@@ -1,0 +1,185 @@
+"""What a proof takes away before it seeds: runs and pods that are left, and on a used cluster claim and Variables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self, cast
+
+import pytest
+
+from harness import proof
+from harness.airflow.values import RunInfo
+from harness.environment import Environment
+from harness.errors import EnvironmentFailed
+from harness.model import Seeded
+from harness.proof import Prover
+from harness.redaction import Redactor
+from harness.settings import resolve
+from harness.timeline import Timeline
+from harness.wait import Waiter
+
+
+@dataclass
+class Calls:
+    """What was done, in order; and the cluster and the Airflow that it was done to."""
+
+    done: list[str] = field(default_factory=list)
+    unfinished: list[RunInfo] = field(default_factory=list)
+    pods: list[dict[str, Any]] = field(default_factory=list)
+    paused: bool = True
+
+    def dag(self, dag_id: str) -> Any:
+        return SimpleNamespace(dag_id=dag_id, is_paused=self.paused)
+
+    def pause(self, dag_id: str) -> None:
+        self.done.append("pause")
+
+    def runs(self, dag_id: str | None = None, *, unfinished: bool = False) -> tuple[RunInfo, ...]:
+        return tuple(self.unfinished) if unfinished else ()
+
+    def fail_run(self, dag_id: str, run_id: str) -> None:
+        self.done.append(f"fail {dag_id}/{run_id}")
+        self.unfinished.clear()
+
+    def delete_variables(self) -> tuple[str, ...]:
+        self.done.append("variables")
+        return ()
+
+    def list(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[dict[str, Any]]:
+        return list(self.pods) if kind == "Pod" else []
+
+    def delete(self, kind: str, name: str, namespace: str | None = None) -> bool:
+        self.done.append(f"delete {name}")
+        self.pods.clear()
+        return True
+
+    def reseed(self) -> Seeded:
+        self.done.append("seed")
+        return Seeded("a" * 40, "main", "p", "dags")
+
+    def discard_seed(self) -> None:
+        self.done.append("discard")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    calls = Calls()
+
+    class Emptying:
+        @classmethod
+        def start(cls, _kube: object, image: str, **_options: object) -> Emptying:
+            calls.done.append(f"empty with {image}")
+            return cls()
+
+        def finish(self) -> None:
+            calls.done.append("emptied")
+
+    class Gatherer:
+        def snapshot(self) -> Any:
+            return SimpleNamespace(tip=None)
+
+    def run(_self: object, *_given: object, **_options: object) -> None:
+        calls.done.append("run")
+        raise EnvironmentFailed("enough is seen")
+
+    monkeypatch.setattr(proof, "ClaimEmptying", Emptying)
+    monkeypatch.setattr(Prover, "_gatherer", lambda *_given: Gatherer())
+    monkeypatch.setattr(Prover, "wait_for_dag", lambda _self, _sha: calls.done.append("ready"))
+    monkeypatch.setattr(Prover, "_with_tasks", lambda _self, expectation: expectation)
+    monkeypatch.setattr(proof, "run_pipeline", run)
+    monkeypatch.setattr(proof, "PodFollower", Follower)
+    return calls
+
+
+class Follower:
+    def __init__(self, *_given: object, **_options: object) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        pass
+
+    def evidence(self) -> dict[str, Any]:
+        return {}
+
+
+def prover(calls: Calls, tmp_path: Path, *, reused: bool) -> Prover:
+    toolchain = SimpleNamespace(images={"worker": "built:1"}, image_digests={"worker": ("sha256:1",)})
+    services = SimpleNamespace(s3=SimpleNamespace(bucket="b"))
+    cluster = SimpleNamespace(reused=reused)
+    ready = SimpleNamespace(api=calls, kube=calls, cluster=cluster, toolchain=toolchain, services=services)
+    environment = SimpleNamespace(
+        ready=ready,
+        settings=resolve(),
+        scratch=tmp_path,
+        evidence=tmp_path,
+        timeline=Timeline(),
+        waiter=Waiter(),
+        redactor=Redactor(),
+        reseed=calls.reseed,
+        discard_seed=calls.discard_seed,
+    )
+    return Prover(cast("Environment", environment))
+
+
+def prove(made: Prover, *, reseed: bool = True) -> None:
+    with pytest.raises(EnvironmentFailed, match="enough is seen"):
+        made.prove(reseed=reseed)
+
+
+RESET = ["empty with built:1", "variables", "seed", "ready", "emptied", "run"]
+
+
+def test_a_fresh_cluster_has_nothing_to_take_away(calls: Calls, tmp_path: Path) -> None:
+    prove(prover(calls, tmp_path, reused=False))
+    assert calls.done == ["seed", "ready", "run"]
+
+
+def test_on_a_kept_cluster_claim_and_variables_are_emptied_and_the_claim_is_before_the_run(
+    calls: Calls, tmp_path: Path
+) -> None:
+    prove(prover(calls, tmp_path, reused=True))
+    assert calls.done == RESET
+
+
+def test_a_second_seed_on_one_cluster_empties_them_again(calls: Calls, tmp_path: Path) -> None:
+    made = prover(calls, tmp_path, reused=False)
+    prove(made)
+    calls.done.clear()
+    prove(made)
+    assert calls.done == RESET
+
+
+def test_a_run_that_goes_on_where_the_last_one_left_off_keeps_them(calls: Calls, tmp_path: Path) -> None:
+    made = prover(calls, tmp_path, reused=True)
+    made._seeded = calls.reseed()
+    calls.done.clear()
+    prove(made, reseed=False)
+    assert calls.done == ["ready", "run"]
+
+
+def test_a_run_of_another_dag_that_is_left_is_ended_before_the_seed_which_is_made_anew(
+    calls: Calls, tmp_path: Path
+) -> None:
+    made = prover(calls, tmp_path, reused=False)
+    made._seeded = calls.reseed()
+    calls.done.clear()
+    calls.unfinished = [RunInfo("other", "r1", "manual", "running", started=True)]
+    prove(made, reseed=False)
+    assert calls.done == ["fail other/r1", "discard", "seed", "ready", "run"]
+
+
+def test_a_pod_that_is_left_of_a_run_that_is_over_is_ended_before_the_seed(calls: Calls, tmp_path: Path) -> None:
+    calls.pods = [{"metadata": {"name": "left", "labels": {"run_id": "r0"}}, "status": {"phase": "Running"}}]
+    prove(prover(calls, tmp_path, reused=False))
+    assert calls.done == ["delete left", "discard", "seed", "ready", "run"]
+
+
+def test_a_dag_that_an_interrupted_run_left_unpaused_is_paused_first(calls: Calls, tmp_path: Path) -> None:
+    calls.paused = False
+    prove(prover(calls, tmp_path, reused=False))
+    assert calls.done[0] == "pause"
