@@ -1,0 +1,143 @@
+"""The services without a cluster: the harness's own Git server and an S3 server, as programs on the loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from pydantic import SecretStr
+
+import harness.services.apps
+from harness.model import GitService, S3Service
+from harness.names import GIT_REPOSITORY
+from harness.process import SubprocessRunner
+from harness.redaction import Redactor
+from harness.services import s3
+from harness.services.git import ADMIN, USERNAME, GitClient
+from harness.services.pki import Authority
+from harness.wait import Waiter
+
+from .site import Site
+
+_APPS = Path(harness.services.apps.__file__).parent
+_SECONDS = 60.0
+_IMAGE = f"sha256:{'1' * 64}"
+
+
+@contextmanager
+def local_site(folder: Path) -> Iterator[Site]:
+    """Start both servers in a folder of their own; stopped at the end."""
+    with ExitStack() as running:
+        git = _git_server(folder, running)
+        store = _s3_server(folder, running)
+        workspace = folder / "workspace"
+        workspace.mkdir()
+        site = Site(
+            git=git,
+            s3=store,
+            client=s3.connect(store),
+            admin=GitClient(git),
+            program=Path(sysconfig.get_path("scripts")) / "dvc",
+            runner=SubprocessRunner(),
+            redactor=Redactor(),
+            workspace=workspace,
+            image_id=_IMAGE,
+            image_ids=frozenset({_IMAGE}),
+        )
+        with site.tidied():
+            yield site
+
+
+def _git_server(folder: Path, running: ExitStack) -> GitService:
+    authority = Authority.create()
+    pair = authority.issue(["localhost", "127.0.0.1"])
+    tls, users, root = folder / "tls", folder / "users", folder / "git"
+    for path in (tls, users, root):
+        path.mkdir()
+    password, admin_password, ca_file = secrets.token_hex(16), secrets.token_hex(16), folder / "ca.crt"
+    ca_file.write_text(authority.certificate)
+    (tls / "tls.crt").write_text(pair.certificate)
+    (tls / "tls.key").write_text(pair.key)
+    (users / f"writer.{USERNAME}").write_text(password)
+    (users / f"admin.{ADMIN}").write_text(admin_password)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(_APPS),
+        "GIT_SERVER_LISTEN": "127.0.0.1:0",
+        "GIT_SERVER_ROOT": str(root),
+        "GIT_SERVER_USERS": str(users),
+        "GIT_SERVER_TLS": str(tls),
+    }
+    log = folder / "git.log"
+    _start([sys.executable, "-m", "git_server"], environment, log, running)
+    line = Waiter().until(
+        "the Git server's first line",
+        lambda: log.read_text().splitlines()[:1],
+        ready=bool,
+        timeout=_SECONDS,
+        interval=0.05,
+    )[0]
+    port = json.loads(line)["address"].rpartition(":")[2]
+    url = f"https://127.0.0.1:{port}/{GIT_REPOSITORY}"
+    return GitService(url, url, ca_file, USERNAME, SecretStr(password), SecretStr(admin_password))
+
+
+def _s3_server(folder: Path, running: ExitStack) -> S3Service:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "SERVICES": "s3",
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        "S3_DATA_DIR": str(folder / "s3"),
+    }
+    # Its own command listens on every address; served this way it is on the loopback only.
+    command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--bind", f"127.0.0.1:{port}"]
+    log = folder / "s3.log"
+    server = _start(command, environment, log, running)
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    Waiter().until(
+        "the S3 server",
+        answers,
+        ready=bool,
+        timeout=_SECONDS,
+        failed=lambda _: log.read_text()[-500:] if server.poll() is not None else None,
+        interval=0.1,
+    )
+    url = f"http://127.0.0.1:{port}"
+    return S3Service(url, url, "mlops", "us-east-1", "test", SecretStr("local-test-key"), "ministack")
+
+
+def _start(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, running: ExitStack
+) -> subprocess.Popen[bytes]:
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+
+    def stop() -> None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    running.callback(stop)
+    return process
