@@ -166,7 +166,11 @@ def dies_at(proxy: Proxy, part: str) -> None:
 def left_behind(supply: RegistrySupply, engineer: Engineer, host: str) -> list[str]:
     """Half files in the cache, programs that still talk to the host, images of it without a name in the cluster."""
     whole = {DIGESTS_FILE, f"{DIGESTS_FILE}.lock", PULLED_FILE, f"{PULLED_FILE}.lock"}
-    files = [path.name for path in supply.cache_dir.rglob("*") if path.is_file() and path.name not in whole]
+    files = [
+        path.name
+        for path in supply.cache_dir.rglob("*")
+        if path.is_file() and path.name not in whole and path.read_bytes() != CHART
+    ]
     programs = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
