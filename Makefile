@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh machine with Python 3.11, git and make:
 #   make e2e     from nothing to a verdict on a real cluster
 #   make test    lint, types, unit and contract tests; no cluster
+#   make mutations   the verdict against everything that may be wrong, on a kept cluster
 # FLAGS are handed to pytest: make e2e FLAGS="--keep always"
 
 PYTHON ?= python3.11
@@ -8,12 +9,15 @@ VENV := .tox/bootstrap
 TOX := $(VENV)/bin/tox
 REGISTRY := .tox/registry/usr/bin/docker-registry
 
-.PHONY: help e2e test locks clean
+.PHONY: help e2e test mutations locks clean
 help: ## show this
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 e2e: $(TOX) ## the main job: a real cluster, from nothing to a verdict
 	$(TOX) run -e e2e -- $(FLAGS)
+
+mutations: $(TOX) ## the verdict against everything that may be wrong, on a kept cluster
+	$(TOX) run -e mutations -- $(FLAGS)
 
 test: $(TOX) $(REGISTRY) ## lint, types, unit and contract tests
 	$(TOX) run

@@ -139,7 +139,7 @@ class Prover:
         environment = self._environment
         wanted = dag_id or environment.settings.dag_id
         checkout = ProcessorCheckout(self._ready.kube, AIRFLOW_NAMESPACE)
-        with environment.timeline.phase("DAG ready"):
+        with environment.timeline.phase(f"DAG {dag_id} ready" if dag_id else "DAG ready"):
             wait_for_dag(
                 self._ready.api,
                 wanted,

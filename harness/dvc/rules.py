@@ -9,6 +9,11 @@ from harness.dvc.case import Case
 from harness.dvc.evidence import Expectation
 
 
+def counted(number: int, noun: str) -> str:
+    """How many there are, for people: `1 file`, `2 files`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one check found.

@@ -9,7 +9,7 @@ from harness.dvc.case import Case
 from harness.dvc.checks.refs import ref_title
 from harness.dvc.evidence import Expectation
 from harness.dvc.repository import Commit
-from harness.dvc.rules import Finding, Rule
+from harness.dvc.rules import Finding, Rule, counted
 
 
 def changes(expectation: Expectation) -> bool:
@@ -59,8 +59,9 @@ def _count(case: Case) -> Finding:
     wanted = case.expectation.policy.commits
     plain = _plain(case)
     found = _listed(plain)
-    why = f"the run made {len(plain)} commits on {case.expectation.policy.branch} where {wanted} is the rule: {found}."
-    return _finding(len(plain) == wanted, f"{wanted} commit{'s' * (wanted != 1)}", found, why)
+    made = f"the run made {counted(len(plain), 'commit')} on {case.expectation.policy.branch}"
+    why = f"{made} where {wanted} is the rule: {found}."
+    return _finding(len(plain) == wanted, counted(wanted, "commit"), found, why)
 
 
 def _none(case: Case) -> Finding:

@@ -6,7 +6,7 @@ from typing import Final
 
 from harness.dvc.case import Case
 from harness.dvc.evidence import Expectation
-from harness.dvc.rules import Finding, Rule
+from harness.dvc.rules import Finding, Rule, counted
 
 _SHOWN = 3
 
@@ -52,7 +52,7 @@ def _reproduces(case: Case) -> Finding:
             problems.append(f"{label} hashes to {file.named(legacy=named.legacy)}, not to {named.md5}")
     problems += [f"{label} is there, though no pointer names it" for label in got.files if label not in wanted]
     why = f"a clean clone at {case.at} does not reproduce the data: {'; '.join(problems[:_SHOWN])}."
-    return Finding(not problems, expected, f"{len(got.files)} files", why if problems else "")
+    return Finding(not problems, expected, counted(len(got.files), "file"), why if problems else "")
 
 
 def _counts_rows(expectation: Expectation) -> bool:

@@ -10,7 +10,7 @@ from harness.dvc.case import Case, Reading
 from harness.dvc.checks.commit import changes
 from harness.dvc.pointer import Output
 from harness.dvc.remote import Address, NamedObject
-from harness.dvc.rules import Finding, Rule
+from harness.dvc.rules import Finding, Rule, counted
 
 _SHOWN = 5
 
@@ -118,7 +118,7 @@ def _previous(case: Case) -> Finding:
             problems.append(f"the object at {_s3(case, key)} was overwritten: {size} bytes became {after.listing[key]}")
         elif after.etags.get(key) != before.etags.get(key):
             problems.append(f"the object at {_s3(case, key)} was overwritten: {size} bytes as before, but other ones")
-    expected = f"{len(before.listing)} objects of before, as they were"
+    expected = f"{counted(len(before.listing), 'object')} of before, unchanged"
     kept = sum(1 for key in before.listing if key in after.listing)
     return Finding(not problems, expected, f"{kept} there", f"{_cut(problems)}." if problems else "")
 

@@ -8,7 +8,7 @@ from harness.dvc.case import Case
 from harness.dvc.checks.commit import changes
 from harness.dvc.evidence import Expectation
 from harness.dvc.pointer import Output, Pointer
-from harness.dvc.rules import Finding, Rule
+from harness.dvc.rules import Finding, Rule, counted
 
 
 def _wellformed(case: Case) -> Finding:
@@ -138,7 +138,7 @@ def _identity(out: Output | None) -> str:
     if out is None:
         return "no pointer"
     if not out.md5:
-        return f"{out.path}, a folder of {len(out.files or ())} files"
+        return f"{out.path}, a folder of {counted(len(out.files or ()), 'file')}"
     return f"md5 {out.md5}{'.dir' if out.is_dir else ''}{' (legacy)' if out.legacy else ''}"
 
 

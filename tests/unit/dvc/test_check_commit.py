@@ -92,7 +92,7 @@ COUNT: dict[str, tuple[Facts, Told]] = {
     "one for two": (
         given(policy={"commits": 2}),
         (False, "2 commits", f"{B} (commit b)",
-         f"the run made 1 commits on main where 2 is the rule: {B} (commit b)."),
+         f"the run made 1 commit on main where 2 is the rule: {B} (commit b)."),
     ),
     "none wanted, none made": (given(changes=False), (True, "no commit of the run", "none", "")),
     "none wanted": (

@@ -71,8 +71,8 @@ def pulled(**files: Digest) -> Facts:
 
 
 REPRODUCES: dict[str, tuple[Facts, Told]] = {
-    "it does": (given(), (True, GIVES_ONE, "1 files", "")),
-    "a legacy pointer": (facts(new_legacy=True), (True, GIVES_ONE, "1 files", "")),
+    "it does": (given(), (True, GIVES_ONE, "1 file", "")),
+    "a legacy pointer": (facts(new_legacy=True), (True, GIVES_ONE, "1 file", "")),
     "a folder": (
         folder_facts(ONE, TWO), (True, f"git clone + dvc pull at {B} give 2 files with those md5", "2 files", ""),
     ),
@@ -91,17 +91,17 @@ REPRODUCES: dict[str, tuple[Facts, Told]] = {
     ),
     "not there, and another is": (
         pulled(other=NEW),
-        (False, GIVES_ONE, "1 files",
+        (False, GIVES_ONE, "1 file",
          f"{DIFFERS}{TRACKED} is not there; other is there, though no pointer names it."),
     ),
     "other bytes": (
         pulled(it=OTHER),
-        (False, GIVES_ONE, "1 files", f"{DIFFERS}{TRACKED} hashes to {OTHER.md5}, not to {NEW.md5}."),
+        (False, GIVES_ONE, "1 file", f"{DIFFERS}{TRACKED} hashes to {OTHER.md5}, not to {NEW.md5}."),
     ),
     "other bytes behind a legacy pointer": (
         given(pointers={POINTER: pointer_of(NEW_BYTES, legacy=True)},
               reproduction=Reproduction(0, "", {TRACKED: OTHER})),
-        (False, GIVES_ONE, "1 files", f"{DIFFERS}{TRACKED} hashes to {OTHER.md5_legacy}, not to {LEGACY}."),
+        (False, GIVES_ONE, "1 file", f"{DIFFERS}{TRACKED} hashes to {OTHER.md5_legacy}, not to {LEGACY}."),
     ),
     "four are too many to list": (
         pulled(a=NEW, b=NEW, c=NEW),

@@ -226,46 +226,46 @@ LOST = f"the previous version's object at {OLD} ({TRACKED})"
 OLD_CLOUD = pointer_of(OLD_BYTES, legacy=False) + b"  cloud: {store: {version_id: v1}}\n"
 CLOUD_KEY = f"{PREFIX}/{TRACKED}"
 PREVIOUS: dict[str, tuple[Facts, Told]] = {
-    "it is": (given(), (True, "1 objects of before, as they were", "1 there", "")),
+    "it is": (given(), (True, "1 object of before, unchanged", "1 there", "")),
     "gone": (
         given(digests={NEW: DIGESTS[NEW]}, listing={NEW.key: 21}),
-        (False, "1 objects of before, as they were", "0 there",
+        (False, "1 object of before, unchanged", "0 there",
          f"{LOST} is gone, so the previous commit can no longer be reproduced."),
     ),
     "overwritten": (
         given(digests={**DIGESTS, OLD: DAMAGED}),
-        (False, "1 objects of before, as they were", "1 there",
+        (False, "1 object of before, unchanged", "1 there",
          f"{LOST} was overwritten: its md5 was {OLD_MD5} and is {OTHER_MD5}."),
     ),
     "never there": (
         given(before={"digests": {}}),
-        (False, "1 objects of before, as they were", "1 there", f"{LOST} was not there before the run either."),
+        (False, "1 object of before, unchanged", "1 there", f"{LOST} was not there before the run either."),
     ),
     "no pointer before": (
-        given(before={"pointer": None}), (True, "1 objects of before, as they were", "1 there", ""),
+        given(before={"pointer": None}), (True, "1 object of before, unchanged", "1 there", ""),
     ),
     "a broken pointer before, and another object gone": (
         given(before={"pointer": b"", "listing": BEFORE}),
-        (False, "2 objects of before, as they were", "1 there",
+        (False, "2 objects of before, unchanged", "1 there",
          f"the pointer before the run is unusable: it is empty; the object at s3://bucket/{EXTRA} is gone."),
     ),
     "a broken configuration before": (
         given(before={"config": None}),
-        (False, "1 objects of before, as they were", "1 there",
+        (False, "1 object of before, unchanged", "1 there",
          f"before the run: {TRACKED}: .dvc/config: it names no default remote (core.remote)."),
     ),
     "another object overwritten": (
         given(before={"listing": BEFORE}, listing={OLD.key: 15, NEW.key: 21, EXTRA: 4}),
-        (False, "2 objects of before, as they were", "2 there",
+        (False, "2 objects of before, unchanged", "2 there",
          f"the object at s3://bucket/{EXTRA} was overwritten: 3 bytes became 4."),
     ),
     "another object kept": (
         given(before={"listing": BEFORE}, listing={OLD.key: 15, NEW.key: 21, EXTRA: 3}),
-        (True, "2 objects of before, as they were", "2 there", ""),
+        (True, "2 objects of before, unchanged", "2 there", ""),
     ),
     "a member of a folder gone": (
         missing(folder_facts(TWO, ONE), NEW),
-        (False, "3 objects of before, as they were", "3 there",
+        (False, "3 objects of before, unchanged", "3 there",
          (f"the previous version's object at {NEW} (datasets/all/2.csv) is gone, "
          "so the previous commit can no longer be reproduced.")),
     ),
@@ -277,7 +277,7 @@ PREVIOUS: dict[str, tuple[Facts, Told]] = {
             digests={Address(BUCKET, CLOUD_KEY, "v1"): DIGESTS[OLD], Address(BUCKET, CLOUD_KEY, "v2"): DIGESTS[NEW]},
             listing={CLOUD_KEY: 21},
         ),
-        (True, "1 objects of before, as they were", "1 there", ""),
+        (True, "1 object of before, unchanged", "1 there", ""),
     ),
     "on a version-aware remote its key is gone, though nothing newer is to be there": (
         given(
@@ -285,7 +285,7 @@ PREVIOUS: dict[str, tuple[Facts, Told]] = {
                     "digests": {Address(BUCKET, CLOUD_KEY, "v1"): DIGESTS[OLD]}},
             digests={Address(BUCKET, CLOUD_KEY, "v1"): DIGESTS[OLD], NEW: DIGESTS[NEW]},
         ),
-        (False, "1 objects of before, as they were", "0 there", f"the object at s3://bucket/{CLOUD_KEY} is gone."),
+        (False, "1 object of before, unchanged", "0 there", f"the object at s3://bucket/{CLOUD_KEY} is gone."),
     ),
 }  # fmt: skip
 STRAYS: dict[str, tuple[Facts, Told]] = {

@@ -94,7 +94,7 @@ NEW_DATA: dict[str, tuple[Facts, Told]] = {
     ),
     "one more file in a folder's list": (
         given(before={"pointer": listed("a")}, pointers={POINTER: listed("a", "b")}),
-        (True, f"other than {TRACKED}, a folder of 1 files", f"{TRACKED}, a folder of 2 files", ""),
+        (True, f"other than {TRACKED}, a folder of 1 file", f"{TRACKED}, a folder of 2 files", ""),
     ),
     "a folder's list in another order is the same": (
         given(before={"pointer": listed("a", "b")}, pointers={POINTER: listed("b", "a")}),
