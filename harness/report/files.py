@@ -119,6 +119,7 @@ def _page(report: Report, environment: Mapping[str, str]) -> dict[str, Any]:
                 "id": check.id,
                 "title": check.title,
                 "passed": check.passed,
+                "evaluated": check.evaluated,
                 "expected": check.expected,
                 "found": check.found,
                 "explanation": check.explanation,

@@ -36,7 +36,10 @@ def properties(report: Report, *, redactor: Redactor) -> list[tuple[str, str]]:
     pairs += [("unpinned", image) for image in facts.unpinned]
     if report.verdict is not None:
         pairs.append(("verdict", "green" if report.verdict.green else "red"))
-        pairs += [(f"check.{check.id}", "pass" if check.passed else "fail") for check in report.verdict.checks]
+        pairs += [
+            (f"check.{check.id}", "pass" if check.passed else "fail" if check.evaluated else "not asked")
+            for check in report.verdict.checks
+        ]
     pairs += [("further-verdict", line) for line in report.others()]
     times: dict[str, int] = {}
     for phase in report.phases:
@@ -58,5 +61,5 @@ def verdict_properties(verdict: VerdictResult, *, redactor: Redactor) -> list[tu
     pairs = [("verdict", "green" if verdict.green else "red")]
     if verdict.red_expected:
         pairs.append(("red-expected", "true"))
-    pairs += [("failed-check", check.id) for check in verdict.checks if not check.passed]
+    pairs += [("failed-check", check.id) for check in verdict.checks if not check.passed and check.evaluated]
     return [(f"harness.{name}", redactor.text(value)) for name, value in pairs]

@@ -227,15 +227,21 @@ class Report:
     def _counted(self) -> str:
         if self.verdict is None:
             return ""
-        wrong = sum(not check.passed for check in self.verdict.checks)
+        wrong = sum(not check.passed and check.evaluated for check in self.verdict.checks)
         if not as_declared(self.verdict) and self.verdict.green:
             return " (a run declared red is green)"
         if wrong and not as_declared(self.verdict):
             of_run = f" of run {self.shown + 1}" if len(self.verdicts) > 1 else ""
-            return f" ({wrong} of {len(self.verdict.checks)} checks{of_run} failed)"
+            unasked = _unasked(self.verdict)
+            more = f", {unasked} could not be asked" if unasked else ""
+            return f" ({wrong} of {len(self.verdict.checks)} checks{of_run} failed{more})"
         declared = sum(verdict.red_expected for verdict in self.verdicts)
         runs = "1 run" if len(self.verdicts) == 1 else f"{len(self.verdicts)} runs"
         return f" ({runs}, {declared} red as declared)" if declared else ""
+
+
+def _unasked(verdict: VerdictResult) -> int:
+    return sum(not check.evaluated for check in verdict.checks)
 
 
 def _line(place: int, verdict: VerdictResult) -> str:
@@ -243,8 +249,10 @@ def _line(place: int, verdict: VerdictResult) -> str:
     word = "green" if verdict.green else "red"
     declared = "as declared" if as_declared(verdict) else "though declared red" if verdict.green else "not declared"
     said = f", {declared}" if verdict.red_expected or not as_declared(verdict) else ""
-    wrong = [check.id for check in verdict.checks if not check.passed]
-    which = f": {', '.join(wrong)}" if wrong else f", {len(verdict.checks)} checks passed"
+    wrong = [check.id for check in verdict.checks if not check.passed and check.evaluated]
+    unasked = _unasked(verdict)
+    more = f" ({unasked} could not be asked)" if unasked else ""
+    which = f": {', '.join(wrong)}{more}" if wrong else f", {len(verdict.checks)} checks passed"
     return f"run {place + 1} is {word}{said}{which} ({file})"
 
 

@@ -22,6 +22,10 @@ class CheckResult(Protocol):
         """Whether what was found is what was expected."""
 
     @property
+    def evaluated(self) -> bool:
+        """Whether it could be asked; not, where a check that it stands on has failed. It has not passed then."""
+
+    @property
     def expected(self) -> str:
         """What should be there."""
 

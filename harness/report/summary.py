@@ -75,10 +75,12 @@ class Summary:
             table.add_column(name, overflow="fold")
         for check in verdict.checks:
             mark = Text("pass", style="green") if check.passed else Text("FAIL", style="bold red")
+            if not check.evaluated:
+                mark = Text("not asked", style="yellow")
             table.add_row(self._text(check.title), self._text(check.expected), self._text(check.found), mark)
         self._console.print(table, highlight=False)
         for check in verdict.checks:
-            if not check.passed and check.explanation:
+            if not check.passed and check.evaluated and check.explanation:
                 self._line(f"{check.id}: {check.explanation}", style="red")
 
     def _timeline(self, report: Report) -> None:

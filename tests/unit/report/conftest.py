@@ -22,6 +22,7 @@ class Check:
     expected: str
     found: str
     explanation: str = ""
+    evaluated: bool = True
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ JUDGING = """
 from types import SimpleNamespace as Some
 
 def check(id, passed):
-    return Some(id=id, title=id, passed=passed, expected="1", found="2", explanation="")
+    return Some(id=id, title=id, passed=passed, expected="1", found="2", explanation="", evaluated=True)
 
 GREEN = Some(green=True, red_expected=False, checks=[check("object.present", True)])
 RED = Some(green=False, red_expected=False, checks=[check("object.present", True), check("commit.one", False)])

@@ -15,7 +15,7 @@ from harness.report.console import ReportConsole
 from harness.report.model import KeptCluster, Report, duration
 from harness.report.summary import Summary
 
-from .conftest import GREEN, RED, Verdict
+from .conftest import GREEN, RED, Check, Verdict
 
 PASSWORD = "the-airflow-password"
 
@@ -272,3 +272,14 @@ def test_ascii_streams_get_the_whole_report(red_report: Report) -> None:
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_check_that_could_not_be_asked_is_not_told_as_failed(report: Report) -> None:
+    unasked = Check("object.bytes", "its bytes hash", False, "", "", "not evaluated because ...", evaluated=False)
+    verdict = Verdict((*RED.checks, unasked))
+    red = replace(report, verdicts=(verdict,), code=ExitCode.VERDICT_RED)
+    assert last_line(shown(red)).startswith("RED (1 of 3 checks failed, 1 could not be asked) in ")
+    assert "not evaluated because" not in shown(red)
+    assert "not asked" in shown(red)
+    declared = replace(red, verdicts=(GREEN, replace(verdict, red_expected=True)), code=ExitCode.GREEN)
+    assert "run 2 is red, as declared: commit.one (1 could not be asked) (verdict-2.json)" in shown(declared)
