@@ -20,7 +20,7 @@ mutations: $(TOX) ## the verdict against everything that may be wrong, on a kept
 	$(TOX) run -e mutations -- $(FLAGS)
 
 test: $(TOX) $(REGISTRY) ## lint, types, unit and contract tests
-	$(TOX) run
+	$(TOX) run-parallel --parallel 2 --parallel-live
 
 # Debian's registry, for the contract tests of the registry supply: unpacked here, since installing it would start a
 # server. Where it cannot be had, those tests say that they skip.
