@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 # silent for about ten minutes.
 HEARTBEATS: Final = (30.0, 60.0, 120.0)
 _TICK = 5.0
-_REFRESH_PER_SECOND = 4
+_REFRESH_SECONDS = 0.25
 
 
 class Usual(Protocol):
@@ -90,15 +90,16 @@ class LivePhases:
             self._live = Live(
                 console=self._console,
                 get_renderable=self._display,
-                refresh_per_second=_REFRESH_PER_SECOND,
+                # By a thread of ours: rich does not wait for the end of its own, which may then write to a terminal
+                # that somebody else has already.
+                auto_refresh=False,
                 transient=True,
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
             self._live.start()
-        else:
-            self._heart = threading.Thread(target=self._beat_on, name="heartbeat", daemon=True)
-            self._heart.start()
+        self._heart = threading.Thread(target=self._beat_on, args=(self._live,), name="heartbeat", daemon=True)
+        self._heart.start()
         return self
 
     def __exit__(
@@ -157,9 +158,12 @@ class LivePhases:
         for line in lines:
             self._say(line)
 
-    def _beat_on(self) -> None:
-        while not self._over.wait(_TICK):
-            self.beat()
+    def _beat_on(self, live: Live | None) -> None:
+        while not self._over.wait(_TICK if live is None else _REFRESH_SECONDS):
+            if live is None:
+                self.beat()
+            else:
+                self._redraw(live)
 
     def _usually(self, phase: Phase) -> str:
         seconds = self._usual.of(phase.name)
@@ -195,6 +199,8 @@ class LivePhases:
             self._fall_silent(problem)
 
     def _redraw(self, live: Live) -> None:
+        if self._silent:
+            return
         try:
             live.refresh()
         except (OSError, ValueError) as problem:

@@ -54,13 +54,11 @@ class FrontDoor:
         home: Holds them; the working directory of the command, too.
         env: Further variables.
         before: What the command is run through.
-        user: User and group that it runs as; None for this one.
     """
 
     home: Path
     env: Mapping[str, str] = field(default_factory=dict)
     before: tuple[str, ...] = ()
-    user: int | None = None
 
     def run(self, *flags: str | Path) -> Ended:
         environment = {
@@ -79,9 +77,6 @@ class FrontDoor:
             check=False,
             cwd=self.home,
             env=environment,
-            user=self.user,
-            group=self.user,
-            extra_groups=None if self.user is None else (),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
