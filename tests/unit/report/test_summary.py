@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import ExitCode
+from harness.model import BlockedEgress
 from harness.redaction import MASK, Redactor
 from harness.report.console import ReportConsole
 from harness.report.model import KeptCluster, Report, duration
@@ -272,3 +273,9 @@ def test_ascii_streams_get_the_whole_report(red_report: Report) -> None:
 )
 def test_durations_read_well(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_the_header_names_who_was_kept_from_reaching_out(report: Report) -> None:
+    blocked = (BlockedEgress("10.244.0.5", "192.0.2.1", "tcp", 443, 3, "airflow/dvc-pull-1"),)
+    rows = replace(report.facts, blocked=blocked).rows()
+    assert rows[-1] == ("blocked", "airflow/dvc-pull-1 to 192.0.2.1:443 (tcp), 3 packets")
