@@ -27,7 +27,7 @@ from harness.errors import EnvironmentFailed, HarnessError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.liveness import alive
-from harness.model import AirflowRelease, Cluster, Engine, Seeded, Services, StandIn, Toolchain
+from harness.model import AirflowRelease, BlockedEgress, Cluster, Engine, Seeded, Services, StandIn, Toolchain
 from harness.names import GIT_URL
 from harness.pipeline.inputs import DAGS, Inputs, check_inputs
 from harness.process import SubprocessRunner
@@ -95,6 +95,8 @@ class Environment:
         self.verdicts: list[Verdict] = []
         # What the adapter added to the pods of the runs, by kind of pod.
         self.added: Mapping[str, tuple[str, ...]] = {}
+        # What pods tried to reach outside the cluster, the environment's own among them.
+        self.blocked: tuple[BlockedEgress, ...] = ()
         # What is there so far; whoever explains a failure needs it before everything is ready.
         self.toolchain: Toolchain | None = None
         self.cluster: Cluster | None = None
@@ -209,6 +211,16 @@ class Environment:
             return waiting
         return self._seeder().fresh(self._ready().services, self.timeline)
 
+    def blocked_by_address(self) -> tuple[BlockedEgress, ...]:
+        """What pods tried to reach outside the cluster and were kept from, since it was brought up.
+
+        Raises:
+            EnvironmentFailed: The node does not say, or the environment is not up.
+        """
+        if self._target is None:
+            raise EnvironmentFailed("the environment is not up")
+        return self._target.blocked()
+
     def discard_seed(self) -> None:
         """Have the next `reseed` make a new one: the repository is no longer what was seeded."""
         self._seed_waiting = None
@@ -241,6 +253,7 @@ class Environment:
                 runner=self.runner,
                 journal=self.journal,
                 status=self.status,
+                egress_allow=settings.egress_allow,
             )
             self.cluster = cluster = target.up()
             # From here on with the digests that pods of this cluster show.

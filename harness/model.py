@@ -241,6 +241,7 @@ class PodEvidence:
         added: What the adapter added to it that the DAG does not ask for, such as "base: env AWS_REGION".
         reason: Why it could not start, or was ended, in the cluster's words; empty where nothing of that kind was seen.
         last_words: The last line that its main container wrote, redacted.
+        address: Its address in the cluster; empty where it never had one, or the node's where it is in its network.
     """
 
     name: str
@@ -253,6 +254,7 @@ class PodEvidence:
     added: tuple[str, ...] = ()
     reason: str = ""
     last_words: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +272,32 @@ class Seeded:
     branch: str
     prefix: str
     dags_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedEgress:
+    """What a pod tried to reach outside the cluster, and was kept from.
+
+    Attributes:
+        source: Address that it came from.
+        destination: Address that it was meant for.
+        protocol: Such as "tcp".
+        port: At the destination; None where the protocol has none.
+        packets: How many were blocked: for TCP attempts to connect, with those that the system repeats by itself.
+        pod: Name of the pod, "namespace/name"; empty where nobody knows whose address it was.
+    """
+
+    source: str
+    destination: str
+    protocol: str
+    port: int | None
+    packets: int
+    pod: str = ""
+
+    def __str__(self) -> str:
+        """Such as "airflow/dvc-pull-1 to 192.0.2.1:443 (tcp)"."""
+        port = "" if self.port is None else f":{self.port}"
+        return f"{self.pod or self.source} to {self.destination}{port} ({self.protocol})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from harness.airflow.runids import new_run_id
 from harness.bringup import service_images
 from harness.environment import Environment, Ready
 from harness.errors import UsageError
-from harness.model import PipelineRun, Seeded
+from harness.model import BlockedEgress, PipelineRun, Seeded
 from harness.names import AIRFLOW_NAMESPACE
+from harness.pipeline import egress
 from harness.pipeline.differences import differences
 from harness.pipeline.earlier import Ended, end_runs, working_pods
 from harness.pipeline.gitsync import ProcessorCheckout
@@ -107,9 +108,11 @@ class Prover:
                 with environment.timeline.phase("shared claim emptied"):
                     emptying.finish()
                 self._used = False
+            blocked_before = environment.blocked_by_address()
             before_trigger()
             started = datetime.now(UTC)
             run = self._run(seeded, conf, earlier, with_logical_date=with_logical_date)
+            environment.blocked = self._blocked(run)
             with environment.timeline.phase("verdict"):
                 evidence = gatherer.evidence(before, outcome=run.outcome, pods=run.pods.values())
                 verdict = replace(dvc.judge(expectation, evidence), red_expected=expect_red)
@@ -119,7 +122,7 @@ class Prover:
         number = len(environment.verdicts)
         name = "verdict.json" if number == 1 else f"verdict-{number}.json"
         file = environment.evidence / name
-        facts = self._facts(run, seeded, started)
+        facts = self._facts(run, seeded, started, egress.since(blocked_before, environment.blocked))
         dvc.write_verdict(file, verdict, facts, environment.redactor)
         return Proof(run, verdict, expectation, before, evidence, file)
 
@@ -307,7 +310,18 @@ class Prover:
             workspace=workspace,
         )
 
-    def _facts(self, run: PipelineRun, seeded: Seeded, started: datetime) -> dvc.RunFacts:
+    def _blocked(self, run: PipelineRun) -> tuple[BlockedEgress, ...]:
+        """What was blocked by now, by pod: names from earlier runs of this environment stay."""
+        ready, environment = self._ready, self._environment
+        known = {entry.source: entry.pod for entry in environment.blocked}
+        found = [replace(entry, pod=known.get(entry.source, "")) for entry in environment.blocked_by_address()]
+        return egress.named(
+            found, followed=run.pods.values(), namespace=AIRFLOW_NAMESPACE, present=ready.kube.list("Pod")
+        )
+
+    def _facts(
+        self, run: PipelineRun, seeded: Seeded, started: datetime, blocked: tuple[BlockedEgress, ...]
+    ) -> dvc.RunFacts:
         ready, settings = self._ready, self._environment.settings
         toolchain = ready.toolchain
         images = {
@@ -332,4 +346,5 @@ class Prover:
             started=started,
             finished=datetime.now(UTC),
             added=differences(run.pods.values()),
+            blocked=blocked,
         )

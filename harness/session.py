@@ -247,6 +247,7 @@ def facts(environment: Environment) -> RunFacts:
         stand_ins=environment.stand_ins,
         unpinned=unpinned,
         added=environment.added,
+        blocked=environment.blocked,
     )
 
 

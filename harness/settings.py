@@ -24,6 +24,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from harness.allowlist import Allowed
 from harness.errors import UsageError
 from harness.model import PulledName
 
@@ -152,6 +153,9 @@ class Settings(BaseSettings):
         default_factory=dict, description="digest that an image of the registry supply must have, by its short name"
     )
     registry_mirror: dict[str, str] = Field(default_factory=dict, description="registry host to mirror host")
+    egress_allow: tuple[str, ...] = Field(
+        default=(), description="what pods may reach outside the cluster: IPv4 addresses or networks, with :PORT or not"
+    )
     dags: Path | None = Field(default=None, description="folder with the DAG under test; default: the shipped one")
     dag_id: str = Field(default="dataset_pipeline", description="the DAG under test")
     repository: Path | None = Field(
@@ -190,6 +194,13 @@ class Settings(BaseSettings):
         if reference is not None and (not _IMAGE.fullmatch(reference)):
             raise ValueError("use an image reference with a tag, such as registry.example/team/worker:1.4")
         return reference
+
+    @field_validator("egress_allow")
+    @classmethod
+    def _check_allowed(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in entries:
+            Allowed.read(entry)
+        return entries
 
     @field_validator("image_digests")
     @classmethod

@@ -107,7 +107,8 @@ class Bundle:
 
     def problem(self, what: str, why: str) -> None:
         """Note what could not be had, in a line of the list that lies beside the rest."""
-        line = self.redactor.text(f"{what}: {' '.join(why.split())}")
+        # Before it becomes one line, too: base64 that was broken into lines is no more to be recognised after that.
+        line = self.redactor.text(f"{what}: {' '.join(self.redactor.text(why).split())}")
         self.problems.append(line)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.dvc.verdict import Verdict
-from harness.model import StandIn
+from harness.model import BlockedEgress, StandIn
 from harness.redaction import Redactor
 
 SCHEMA_VERSION: Final = 1
@@ -57,6 +57,7 @@ class RunFacts:
         started: When the run was triggered; with a time zone.
         finished: When the verdict was reached; likewise.
         added: What the adapter added to the run's pods that the DAG does not ask for, by kind of pod.
+        blocked: What pods tried to reach outside the cluster during the run, and were kept from.
     """
 
     run_id: str
@@ -76,6 +77,7 @@ class RunFacts:
     started: datetime
     finished: datetime
     added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    blocked: tuple[BlockedEgress, ...] = ()
 
 
 def verdict_document(verdict: Verdict, facts: RunFacts, redactor: Redactor) -> dict[str, Any]:
@@ -107,6 +109,7 @@ def verdict_document(verdict: Verdict, facts: RunFacts, redactor: Redactor) -> d
             "values_digest": facts.values_digest,
             "images": {name: asdict(image) for name, image in sorted(facts.images.items())},
             "stand_ins": [asdict(stand_in) for stand_in in facts.stand_ins],
+            "blocked_egress": [_blocked(entry) for entry in facts.blocked],
             "added_to_pods": {role: list(entries) for role, entries in sorted(facts.added.items())},
         },
         "code": {"seed_sha": facts.seed_sha, "commit_sha": verdict.commit, "branch": facts.branch},
@@ -129,6 +132,17 @@ def verdict_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of `verdict.json`."""
     schema: dict[str, Any] = json.loads(resources.files("harness.dvc").joinpath("verdict.schema.json").read_bytes())
     return schema
+
+
+def _blocked(entry: BlockedEgress) -> dict[str, Any]:
+    """As in the schema; the address stays where no pod is known by it."""
+    return {
+        "pod": entry.pod or entry.source,
+        "destination": entry.destination,
+        "protocol": entry.protocol,
+        "port": entry.port,
+        "packets": entry.packets,
+    }
 
 
 def _timestamp(time: datetime) -> str:

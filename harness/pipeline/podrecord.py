@@ -64,6 +64,7 @@ class PodRecord:
         deleted: Whether it is gone.
         fault: The first fatal state that it was seen in; one that nobody waits out before one that ends by itself.
         image_id: The last image ID that the kubelet gave for its main container.
+        address: The last address that it had.
         logs: By container name.
     """
 
@@ -71,6 +72,7 @@ class PodRecord:
     deleted: bool = False
     fault: FatalState | None = None
     image_id: str = ""
+    address: str = ""
     logs: dict[str, ContainerLog] = field(default_factory=dict)
 
     def update(self, pod: JsonObject, *, deleted: bool, now: datetime) -> None:
@@ -78,6 +80,8 @@ class PodRecord:
         self.pod = pod
         self.deleted = self.deleted or deleted
         self.fault = self.state(now) or self.fault
+        # The kubelet takes it from a pod that has ended.
+        self.address = str((pod.get("status") or {}).get("podIP") or self.address)
         for status in self._statuses():
             # The kubelet drops the ID again in some states; what was once seen stays true of this container.
             if status.get("name") == self._main.get("name") and status.get("imageID"):
@@ -178,6 +182,7 @@ class PodRecord:
             reason="" if self.fault is None else self.fault.text,
             last_words=self._last_words(),
             added=added_to(self.pod),
+            address=self.address,
         )
 
     def _last_words(self) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from harness.errors import ExitCode
-from harness.model import StandIn
+from harness.model import BlockedEgress, StandIn
 from harness.report.protocols import VerdictResult, as_declared
 from harness.timeline import Phase
 
@@ -42,6 +42,7 @@ class RunFacts:
         stand_ins: What replaces a real part; None where the run ended before that was known.
         unpinned: Images that were trusted at their first pull.
         added: What the adapter added to pods that the DAG does not ask for, by kind of pod.
+        blocked: What pods tried to reach outside the cluster, and were kept from.
     """
 
     run_id: str
@@ -53,9 +54,10 @@ class RunFacts:
     stand_ins: tuple[StandIn, ...] | None = ()
     unpinned: tuple[str, ...] = ()
     added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    blocked: tuple[BlockedEgress, ...] = ()
 
     def rows(self) -> list[tuple[str, str]]:
-        """(name, value) of each fact; stand-ins, and what was added to pods, last."""
+        """(name, value) of each fact; stand-ins, what was added to pods and what they were kept from, last."""
         rows = [
             ("run", self.run_id),
             ("target", self.target),
@@ -69,6 +71,7 @@ class RunFacts:
         # Which container got it stands in verdict.json.
         whats = {kind: dict.fromkeys(entry.partition(": ")[2] for entry in of) for kind, of in self.added.items()}
         added = [("adapter", f"added to {kind} pods: {', '.join(what) or 'nothing'}") for kind, what in whats.items()]
+        added += [("blocked", f"{entry}, {entry.packets} packets") for entry in self.blocked]
         if self.stand_ins is None:
             return rows + added
         stand_ins = [("stand-in", f"{part.name} for {part.replaces}: {part.because}") for part in self.stand_ins]

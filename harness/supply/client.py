@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from harness.errors import CommandTimeout
+from harness.errors import CommandTimeout, GuardError
 from harness.model import Engine
 from harness.process import Runner
 from harness.supply.debian import program_path
 
 _FIRST_CLIENT_WITHOUT_BUILDKIT = 23
 _ANSWER_SECONDS = 15.0
+_THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,14 @@ def ask(runner: Runner, host: str, *, ours: bool) -> Answer:
         runner: Runs them.
         host: As DOCKER_HOST takes it; empty for a client's own default.
         ours: Whether that engine is the harness's own.
+
+    Raises:
+        GuardError: That is an engine on another machine. It is not asked anything.
     """
     engines: list[Engine] = []
     for docker in _clients():
+        if not host:
+            _refuse_another_machine(_default_host(runner, docker))
         try:
             version = _server_version(runner, docker, host)
         except CommandTimeout:
@@ -49,6 +56,26 @@ def ask(runner: Runner, host: str, *, ours: bool) -> Answer:
         return Answer(None)
     # Several clients may be installed; one may lack BuildKit where the next has it.
     return Answer(next((engine for engine in engines if _has_buildkit(runner, engine.docker)), engines[0]))
+
+
+def _default_host(runner: Runner, docker: Path) -> str:
+    """Where a client would go by itself, by DOCKER_HOST or by its own context; empty where it cannot say.
+
+    What cannot say has no contexts (podman's stand-in for docker), and goes to a socket of this machine.
+    """
+    command: list[str | Path] = [docker, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
+    return runner.run(command, timeout=_ANSWER_SECONDS, check=False).stdout.strip()
+
+
+def _refuse_another_machine(host: str) -> None:
+    """Privileged containers are made, and services reached on loopback: both on this machine or not at all."""
+    where = urlsplit(host)
+    if not host or where.scheme in {"unix", "npipe", "fd"} or where.hostname in _THIS_MACHINE:
+        return
+    raise GuardError(
+        f"Docker is set to the engine at {host}, which is on another machine; the harness works on this one only",
+        next_step="unset DOCKER_HOST, or `docker context use default`, then run again",
+    )
 
 
 def _server_version(runner: Runner, docker: Path, host: str) -> str | None:

@@ -7,12 +7,12 @@ name, and how services inside are reached from outside. Every call to a cluster 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from harness.journal import Journal
-from harness.model import Cluster, Toolchain
+from harness.model import BlockedEgress, Cluster, Toolchain
 from harness.process import Runner
 from harness.settings import TargetKind
 from harness.targets.kind import KindTarget
@@ -40,6 +40,13 @@ class Target(Protocol):
             EnvironmentFailed: It cannot be had; nothing of ours is left behind.
         """
 
+    def blocked(self) -> tuple[BlockedEgress, ...]:
+        """What pods tried to reach outside the cluster and were kept from, since `up`; by their addresses.
+
+        Raises:
+            EnvironmentFailed: It cannot be known.
+        """
+
     def keep(self) -> None:
         """Mark the cluster as kept on purpose."""
 
@@ -64,6 +71,7 @@ def make_target(
     runner: Runner,
     journal: Journal,
     status: Callable[[str], None] = lambda _text: None,
+    egress_allow: Sequence[str] = (),
 ) -> Target:
     """The target of a run; nothing is made yet.
 
@@ -76,6 +84,7 @@ def make_target(
         runner: Runs programs.
         journal: Told of everything before it is created.
         status: Told what is going on.
+        egress_allow: What pods may reach outside the cluster, as the setting of that name has it.
     """
     make = {TargetKind.KIND: KindTarget}[kind]
     return make(
@@ -86,4 +95,5 @@ def make_target(
         runner=runner,
         journal=journal,
         status=status,
+        egress_allow=egress_allow,
     )

@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from harness.allowlist import Allowed
 from harness.errors import CleanupFailed, CommandFailed, EnvironmentFailed, GuardError, HarnessError
 from harness.journal import Entry, Journal
-from harness.model import Cluster, Toolchain
+from harness.model import BlockedEgress, Cluster, Toolchain
 from harness.names import NODE_PORTS
 from harness.process import Runner
+from harness.targets.egress import POD_NETWORK, SERVICE_NETWORK, EgressRules, inside_node
 from harness.targets.inotify import raise_limits
 from harness.targets.kind_cluster import RunnerKindCluster
 from harness.targets.namelock import NameLock
@@ -47,6 +49,7 @@ class KindTarget:
         runner: Runner,
         journal: Journal,
         status: Callable[[str], None] = lambda _text: None,
+        egress_allow: Sequence[str] = (),
     ) -> None:
         self.name = name
         self._run_id = run_id
@@ -57,6 +60,12 @@ class KindTarget:
         self._status = status
         self._entries: list[Entry] = []
         self._held: NameLock | None = None
+        self._egress = EgressRules(
+            inside=inside_node(self._node, engine=toolchain.engine, runner=runner),
+            allowed=[Allowed.read(entry) for entry in egress_allow],
+            # See `kind-cluster.yaml.j2`: the packages supply's node has another one for the kubelet.
+            resolver_file="/kind/resolv.conf" if self._own_network else "/etc/resolv.conf",
+        )
 
     @property
     def folder(self) -> Path:
@@ -75,6 +84,23 @@ class KindTarget:
     @property
     def _mark(self) -> Path:
         return self._folder / "kept"
+
+    @property
+    def _node(self) -> str:
+        return f"{self.name}-control-plane"
+
+    @property
+    def _own_network(self) -> bool:
+        """Whether the node image has a network plug-in of its own: that of the packages supply has."""
+        return self._toolchain.supply == "packages"
+
+    def blocked(self) -> tuple[BlockedEgress, ...]:
+        """What pods tried to reach outside the cluster and were kept from, since `up`.
+
+        Raises:
+            EnvironmentFailed: The node does not say.
+        """
+        return self._egress.blocked()
 
     @property
     def toolchain(self) -> Toolchain:
@@ -98,6 +124,8 @@ class KindTarget:
             self.release()  # then `down`, too, knows that this is not ours
             raise
         up = self._reuse(cluster) if cluster.exists() else self._create(cluster)
+        # Before anything of ours or of the DAG runs in it.
+        self._egress.load()
         self._load_images()
         return up
 
@@ -154,7 +182,7 @@ class KindTarget:
         if not wanted:
             return
         node = NodeImages(
-            node=f"{self.name}-control-plane",
+            node=self._node,
             engine=toolchain.engine,
             runner=self._runner,
             record=self._folder / "images.json",
@@ -193,7 +221,9 @@ class KindTarget:
             ports=ports,
             node_ports=NODE_PORTS,
             run_id=self._run_id,
-            own_network=self._toolchain.supply == "packages",
+            own_network=self._own_network,
+            pod_network=str(POD_NETWORK),
+            service_network=str(SERVICE_NETWORK),
             coredns=versions().coredns,
         )
 

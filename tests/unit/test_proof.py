@@ -122,6 +122,7 @@ def prover(calls: Calls, tmp_path: Path, *, reused: bool) -> Prover:
         redactor=Redactor(),
         reseed=calls.reseed,
         discard_seed=calls.discard_seed,
+        blocked_by_address=lambda: (),
     )
     return Prover(cast("Environment", environment))
 

@@ -203,3 +203,9 @@ def test_only_a_csv_table_has_rows_to_count_unless_the_policy_says_so() -> None:
 def test_a_file_without_null_can_also_ask_for_no_rows(folder: Path) -> None:
     pyproject(folder, "[tool.harness.policy]\nnew_rows = 'any'\n")
     assert resolve().policy.new_rows is None
+
+
+def test_what_pods_may_reach_is_checked_before_anything_runs() -> None:
+    assert resolve(egress_allow=("192.0.2.7:443",)).egress_allow == ("192.0.2.7:443",)
+    with pytest.raises(UsageError, match=r"'example\.invalid' is not what pods may reach"):
+        resolve(egress_allow=("example.invalid",))

@@ -21,7 +21,7 @@ from harness.dvc import (
     verdict_schema,
     write_verdict,
 )
-from harness.model import StandIn
+from harness.model import BlockedEgress, StandIn
 from harness.redaction import Redactor
 
 GreenFacts = Callable[..., tuple[Expectation, Evidence]]
@@ -42,6 +42,10 @@ FACTS = RunFacts(
     remote="s3://bucket/runs/r1",
     stand_ins=(StandIn("git-sync stand-in", "git-sync v4.4.2", "no registry"),),
     added={"task": ("base: env AWS_REGION",), "executor": ()},
+    blocked=(
+        BlockedEgress("10.244.0.5", "192.0.2.1", "tcp", 443, 3, "airflow/dvc-pull-1"),
+        BlockedEgress("10.244.0.6", "192.0.2.1", "icmp", None, 1),
+    ),
     started=START,
     finished=START + timedelta(seconds=35.50049),
 )
@@ -60,6 +64,10 @@ def test_the_file_follows_its_schema(changes: bool, green_facts: GreenFacts, tmp
     assert document["run"]["started"] == "2026-01-02T03:04:05.000+00:00"
     assert document["code"]["commit_sha"] == ("b" * 40 if changes else None)
     assert document["environment"]["added_to_pods"] == {"executor": [], "task": ["base: env AWS_REGION"]}
+    assert document["environment"]["blocked_egress"] == [
+        {"pod": "airflow/dvc-pull-1", "destination": "192.0.2.1", "protocol": "tcp", "port": 443, "packets": 3},
+        {"pod": "10.244.0.6", "destination": "192.0.2.1", "protocol": "icmp", "port": None, "packets": 1},
+    ]
     assert [entry.name for entry in path.parent.iterdir()] == ["verdict.json"]
 
 

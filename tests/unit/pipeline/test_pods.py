@@ -175,6 +175,16 @@ def test_an_image_id_once_seen_is_not_lost_again(cluster: Cluster) -> None:
         assert following.evidence()["p"].image_id == "sha256:base"
 
 
+def test_an_address_once_seen_is_not_lost_again(cluster: Cluster) -> None:
+    running = pod("p", "Running")
+    running["status"]["podIP"] = "10.244.0.5"
+    cluster.listed = [running]
+    cluster.watches.put(Stream(event("MODIFIED", pod("p", "Failed")), open_end=True))
+    with follower(cluster) as following:
+        reach("the change", lambda: following.evidence()["p"].phase == "Failed")
+        assert following.evidence()["p"].address == "10.244.0.5"
+
+
 def test_the_task_id_of_the_annotation_comes_before_the_label_that_may_be_cut(cluster: Cluster) -> None:
     cluster.listed = [pod("p", "Running", annotations={"task_id": "the.whole.id"})]
     with follower(cluster) as following:

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import ExitCode
+from harness.model import BlockedEgress
 from harness.redaction import MASK, Redactor
 from harness.report.console import ReportConsole
 from harness.report.model import KeptCluster, Report, duration
@@ -283,3 +284,9 @@ def test_a_check_that_could_not_be_asked_is_not_told_as_failed(report: Report) -
     assert "not asked" in shown(red)
     declared = replace(red, verdicts=(GREEN, replace(verdict, red_expected=True)), code=ExitCode.GREEN)
     assert "run 2 is red, as declared: commit.one (1 could not be asked) (verdict-2.json)" in shown(declared)
+
+
+def test_the_header_names_who_was_kept_from_reaching_out(report: Report) -> None:
+    blocked = (BlockedEgress("10.244.0.5", "192.0.2.1", "tcp", 443, 3, "airflow/dvc-pull-1"),)
+    rows = replace(report.facts, blocked=blocked).rows()
+    assert rows[-1] == ("blocked", "airflow/dvc-pull-1 to 192.0.2.1:443 (tcp), 3 packets")

@@ -21,6 +21,9 @@ class FakeKind:
         self.networks: set[str] = set()
         self.foreign: set[str] = set()
         self.node: FakeNode | None = None
+        self.rules: list[str] = []
+        self.resolvers = "nameserver 192.0.2.53\n"
+        self.routes = '[{"dst":"default","gateway":"172.18.0.1","dev":"eth0"}]'
         self.calls: list[list[str]] = []
         self.environments: list[Mapping[str, str]] = []
         self.fail_create_with: list[str] = []
@@ -40,7 +43,11 @@ class FakeKind:
         command = [str(part) for part in argv]
         self.calls.append(command)
         self.environments.append(env or {})
-        return Completed(tuple(command), 0, self._answer(command), "", 0.0)
+        if command[-3:] == ["nft", "--file", "-"]:
+            self.rules.append(str(stdin))
+        in_node = command[1:4] == ["exec", "--privileged", "--interactive"]
+        said = self._in_node(command[5:]) if in_node else self._answer(command)
+        return Completed(tuple(command), 0, said, "", 0.0)
 
     def pipe(
         self,
@@ -53,6 +60,16 @@ class FakeKind:
         if self.node is None:
             raise AssertionError("nothing is piped here")
         self.node.pipe(source, sink, timeout=timeout, env=env)
+
+    def _in_node(self, inside: list[str]) -> str:
+        match inside:
+            case ["cat", _]:
+                return self.resolvers
+            case ["ip", "-json", *_]:
+                return self.routes
+            case ["nft", "--file", "-"] | ["tee", _] | ["systemctl", "enable", _]:
+                return ""
+        raise AssertionError(f"unexpected command in the node {inside}")
 
     def _answer(self, command: list[str]) -> str:
         match command[1:]:

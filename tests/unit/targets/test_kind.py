@@ -357,3 +357,47 @@ def test_the_digests_that_pods_will_show_are_those_of_the_node(tmp_path: Path) -
         "git-server": ("sha256:1",),
         "postgres": ("sha256:p-manifest", "sha256:pinned", "sha256:p"),
     }
+
+
+def test_no_pod_reaches_out_of_a_new_cluster_or_of_a_kept_one_but_where_it_is_allowed(
+    tmp_path: Path, target: Make
+) -> None:
+    kind = FakeKind()
+    target(kind).up()
+    target(kind).up()
+
+    assert len(kind.rules) == 2
+    for rules in kind.rules:
+        assert 'oifname != "eth0" accept' in rules
+        assert "ip daddr 192.0.2.53 meta l4proto { tcp, udp } th dport 53 accept" in rules
+    config = yaml.safe_load((tmp_path / "clusters/h-1/kind.yaml").read_text())
+    for network in ("podSubnet", "serviceSubnet"):
+        assert config["networking"][network] in kind.rules[0]
+
+
+def test_what_is_allowed_by_the_settings_is_allowed_in_the_node(tmp_path: Path) -> None:
+    kind = FakeKind()
+    one = KindTarget(
+        name="h-1",
+        run_id="run-1",
+        state_dir=tmp_path,
+        toolchain=toolchain(),
+        runner=kind,
+        journal=Journal(tmp_path / "journal"),
+        egress_allow=["198.51.100.0/24:443"],
+    )
+
+    one.up()
+    one.release()
+
+    assert "ip daddr 198.51.100.0/24 meta l4proto { tcp, udp } th dport 443 accept" in kind.rules[0]
+
+
+def test_the_rules_are_there_again_when_the_node_is_restarted(target: Make) -> None:
+    kind = FakeKind()
+    target(kind).up()
+
+    inside = [call[5:] for call in kind.calls if call[1:4] == ["exec", "--privileged", "--interactive"]]
+    written = [call[1] for call in inside if call[0] == "tee"]
+    assert written == ["/etc/harness-egress.nft", "/etc/systemd/system/harness-egress.service"]
+    assert inside[-1] == ["systemctl", "enable", "harness-egress.service"]

@@ -1,0 +1,45 @@
+"""Who it was that tried to get out of the cluster: blocked attempts by pod, and those of one run among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from harness.model import BlockedEgress, PodEvidence
+
+
+def named(
+    blocked: Iterable[BlockedEgress],
+    *,
+    followed: Iterable[PodEvidence],
+    namespace: str,
+    present: Iterable[Mapping[str, Any]],
+) -> tuple[BlockedEgress, ...]:
+    """The attempts with the names of the pods that had their addresses.
+
+    Args:
+        blocked: By address.
+        followed: Pods of a run, also those that are gone.
+        namespace: Where those were.
+        present: Pods that the cluster still knows, as its API has them. An address is given to another pod only after
+            all others of the node were in use, so one that is still there, or came last, is the one.
+    """
+    names = {pod.address: f"{namespace}/{pod.name}" for pod in followed if pod.address}
+    for pod in present:
+        status, metadata = pod.get("status") or {}, pod["metadata"]
+        # One in the node's own network has the node's address, and passes no rule.
+        if status.get("podIP") and not (pod.get("spec") or {}).get("hostNetwork"):
+            names[str(status["podIP"])] = f"{metadata['namespace']}/{metadata['name']}"
+    return tuple(replace(entry, pod=names.get(entry.source, entry.pod)) for entry in blocked)
+
+
+def since(before: Iterable[BlockedEgress], after: Iterable[BlockedEgress]) -> tuple[BlockedEgress, ...]:
+    """What came after an earlier reading, each with the packets since then."""
+    counted = {_key(entry): entry.packets for entry in before}
+    newer = (replace(entry, packets=entry.packets - counted.get(_key(entry), 0)) for entry in after)
+    return tuple(entry for entry in newer if entry.packets > 0)
+
+
+def _key(entry: BlockedEgress) -> tuple[str, str, str, int | None]:
+    return entry.source, entry.destination, entry.protocol, entry.port

@@ -1,0 +1,67 @@
+"""Looks for secrets in anything, by decoding it. Knows nothing of the redactor, which goes the other way."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}")
+_HEX = re.compile(rb"(?:[0-9A-Fa-f]{2}){6,}")
+_SPACE = re.compile(rb"\\[nrt]|\s")
+_DEPTH = 2
+
+
+def leaks(data: bytes, canaries: Mapping[str, str]) -> set[str]:
+    """Names of the secrets that are in there: plain, URL-encoded, base64 at any alignment, hex, also nested."""
+    return {
+        name
+        for form in _forms(data, _DEPTH)
+        for name, secret in canaries.items()
+        if secret.encode() in form
+    }  # fmt: skip
+
+
+def leaks_below(folder: Path, canaries: Mapping[str, str]) -> dict[str, set[str]]:
+    """The same of every file of a folder, and of its name."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        inside = leaks(path.read_bytes(), canaries) if path.is_file() else set()
+        if seen := inside | leaks(path.name.encode(), canaries):
+            found[str(path.relative_to(folder))] = seen
+    return found
+
+
+def leaks_in_processes(canaries: Mapping[str, str]) -> dict[str, set[str]]:
+    """The same of the command line of everything that runs on this machine."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes()
+        except OSError:
+            continue  # it has ended
+        if seen := leaks(words.replace(b"\0", b" "), canaries):
+            found[str(path)] = seen
+    return found
+
+
+def _forms(data: bytes, depth: int) -> Iterator[bytes]:
+    yield data
+    if depth == 0:
+        return
+    yield unquote_to_bytes(data.replace(b"+", b" "))
+    yield unquote_to_bytes(data)
+    # Decoded word by word, and once more with the line ends taken out, as `base64` breaks its lines.
+    for text in (data, _SPACE.sub(b"", data)):
+        for word in _HEX.findall(text):
+            yield binascii.unhexlify(word)
+        for word in _BASE64.findall(text):
+            plain = word.replace(b"-", b"+").replace(b"_", b"/")
+            for start in range(4):
+                part = plain[start:]
+                if len(part) % 4 == 1:  # one character alone says nothing
+                    part = part[:-1]
+                yield from _forms(base64.b64decode(part + b"=" * (-len(part) % 4)), depth - 1)

@@ -1,0 +1,53 @@
+"""Blocked attempts get the name of the pod, and a run only its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.model import BlockedEgress, PodEvidence
+from harness.pipeline.egress import named, since
+
+
+def attempt(source: str = "10.244.0.5", *, port: int | None = 443, packets: int = 1) -> BlockedEgress:
+    return BlockedEgress(source, "192.0.2.1", "tcp", port, packets)
+
+
+def followed(address: str) -> PodEvidence:
+    return PodEvidence("dvc-pull-1", "pull_data", "task", "Succeeded", "worker:1", "", address=address)
+
+
+def pod(name: str, address: str, **spec: object) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "airflow"}, "spec": spec, "status": {"podIP": address}}
+
+
+def names(blocked: tuple[BlockedEgress, ...]) -> list[str]:
+    return [entry.pod for entry in blocked]
+
+
+def test_a_pod_of_the_run_is_named_also_when_it_is_gone() -> None:
+    found = named([attempt()], followed=[followed("10.244.0.5")], namespace="airflow", present=[])
+
+    assert names(found) == ["airflow/dvc-pull-1"]
+    assert str(found[0]) == "airflow/dvc-pull-1 to 192.0.2.1:443 (tcp)"
+
+
+def test_a_pod_of_the_environment_is_named_too() -> None:
+    found = named([attempt()], followed=[], namespace="airflow", present=[pod("scheduler-0", "10.244.0.5")])
+
+    assert names(found) == ["airflow/scheduler-0"]
+
+
+def test_a_pod_without_an_address_or_in_the_nodes_network_is_not_taken_for_it() -> None:
+    present = [pod("proxy", "10.244.0.5", hostNetwork=True), {"metadata": {"name": "new", "namespace": "airflow"}}]
+
+    found = named([attempt()], followed=[followed("")], namespace="airflow", present=present)
+
+    assert names(found) == [""]
+    assert str(found[0]) == "10.244.0.5 to 192.0.2.1:443 (tcp)"
+
+
+def test_of_two_readings_only_what_came_between_counts() -> None:
+    before = [attempt(packets=2), attempt("10.244.0.6")]
+    after = [attempt(packets=5), attempt("10.244.0.6"), attempt(port=None)]
+
+    assert since(before, after) == (attempt(packets=3), attempt(port=None))
