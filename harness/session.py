@@ -218,23 +218,6 @@ def interrupted_once(console: Console) -> Iterator[None]:
 
 
 @contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, so that everything is taken down; only in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def raise_interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, raise_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
 def undisturbed(console: Console) -> Iterator[None]:
     """Let a second Ctrl-C not break off the clean-up that the first one asked for; only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
