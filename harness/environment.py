@@ -11,7 +11,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,12 +23,13 @@ from harness.bringup import AirflowBringUp, Seeder, ServicesBringUp, fill, servi
 from harness.diagnostics.host import LocalHost
 from harness.diagnostics.room import check_room, check_room_for_caches
 from harness.dvc import Verdict
-from harness.errors import EnvironmentFailed, HarnessError
+from harness.errors import CleanupFailed, EnvironmentFailed, HarnessError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
-from harness.liveness import alive
+from harness.liveness import alive, bury
 from harness.model import AirflowRelease, BlockedEgress, Cluster, Engine, Seeded, Services, StandIn, Toolchain
 from harness.names import GIT_URL
+from harness.orphans import mark
 from harness.pipeline.inputs import DAGS, Inputs, check_inputs
 from harness.process import SubprocessRunner
 from harness.redaction import Redactor
@@ -58,6 +59,32 @@ class Ready:
     api: AirflowApi
 
 
+@dataclass(slots=True)
+class _Removing:
+    """Steps of taking down, each taken whatever became of those before."""
+
+    problems: list[Exception] = field(default_factory=list)
+
+    def step(self, action: Callable[[], object]) -> None:
+        """Take a step."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - what is left behind is told at the end, after every other step
+            self.problems.append(error)
+
+    def conclude(self) -> None:
+        """Raise what went wrong first, if anything did."""
+        if not self.problems:
+            return
+        first, *others = self.problems
+        if not isinstance(first, HarnessError):
+            first = CleanupFailed(f"taking the run down failed: {first!r}", next_step="harness sweep")
+            first.__cause__ = self.problems[0]
+        for number, other in enumerate(others, start=2):
+            first.evidence[f"problem {number}"] = str(other)
+        raise first
+
+
 class Environment:
     """One environment, from nothing to ready and back.
 
@@ -77,7 +104,9 @@ class Environment:
         self.evidence = settings.evidence_dir / self.run_id
         self.evidence.mkdir(parents=True, exist_ok=True)
         self.redactor = Redactor()
-        self.runner = SubprocessRunner(redactor=self.redactor, transcript=self.evidence / "commands.log")
+        self.runner = SubprocessRunner(
+            redactor=self.redactor, transcript=self.evidence / "commands.log", marks=mark(self.run_id)
+        )
         self._gave_up = threading.Event()
         self.waiter = Waiter(
             patience=settings.patience,
@@ -85,11 +114,22 @@ class Environment:
             given_up=self._gave_up.is_set,
         )
         self._open = ExitStack()
+        try:
+            self._begin(settings, status)
+        except BaseException:
+            self._open.close()
+            bury(settings.state_dir / "runs" / self.run_id)
+            raise
+
+    def _begin(self, settings: Settings, status: Callable[[str], None]) -> None:
+        """Take hold of what is the run's from its beginning to its end."""
         # Everything of this run that is on disk, in one place: what a killed run leaves, `harness sweep` removes.
         self._folder = settings.state_dir / "runs" / self.run_id
         self._open.enter_context(alive(self._folder))
+        self.scratch = self._folder / "scratch"
+        self.scratch.mkdir()
         self.journal = Journal(self._folder / "journal.jsonl")
-        self.usual = UsualTimes(settings.state_dir / "usual-times.json")
+        self.usual = UsualTimes(settings.state_dir / "usual-times.json", aside=self._folder)
         self.status = status
         self.failed = False
         self.verdicts: list[Verdict] = []
@@ -114,8 +154,6 @@ class Environment:
             status=status,
         )
         self._target: Target | None = None
-        self.scratch = self._folder / "scratch"
-        self.scratch.mkdir()
         self._seed_waiting: Seeded | None = None
         self._inputs: Inputs | None = None
 
@@ -152,38 +190,38 @@ class Environment:
         return self.ready
 
     def down(self) -> None:
-        """Take down what the keep policy does not keep; goes on past errors and reports the first one.
+        """Take down what the keep policy does not keep; goes on past errors, and raises the first.
 
         Raises:
             CleanupFailed: Something of ours is still there.
         """
-        problem: HarnessError | None = None
-        keep = self.keeps_cluster
-        try:
-            for client in (self.api, self.kube):
-                if client is not None:
-                    client.close()
-            if self._target is not None and keep:
-                self._target.keep()
-            elif self._target is not None:
-                with self.timeline.phase("removing the cluster"):
-                    self._target.down()
-        except HarnessError as error:
-            problem = error
-        finally:
-            if self._target is not None:
-                self._target.release()
-        try:
-            self._engines.release(keep=keep or self._clusters_left())
-        except HarnessError as error:
-            problem = problem or error
-        self.usual.remember(self.timeline)
-        shutil.rmtree(self.scratch)
-        self._open.close()
+        keep, target = self.keeps_cluster, self._target
+        removing = _Removing()
+        for client in (self.api, self.kube):
+            if client is not None:
+                removing.step(client.close)
+        if target is not None and keep:
+            removing.step(target.keep)
+        elif target is not None:
+            removing.step(lambda: self._remove(target))
+        if target is not None:
+            removing.step(target.release)
+        removing.step(lambda: self._engines.release(keep=keep or self._clusters_left()))
+        removing.step(lambda: self.usual.remember(self.timeline))
+        removing.step(lambda: shutil.rmtree(self.scratch))
+        # Before the run lets go of it: what nobody holds, a sweep takes for its own.
+        removing.step(lambda: self._bury(keep=keep))
+        removing.step(self._open.close)
+        removing.conclude()
+
+    def _remove(self, target: Target) -> None:
+        with self.timeline.phase("removing the cluster"):
+            target.down()
+
+    def _bury(self, *, keep: bool) -> None:
+        """Remove the run's folder, unless its journal still names something."""
         if keep or not self.journal.open():
-            shutil.rmtree(self._folder)
-        if problem is not None:
-            raise problem
+            bury(self._folder)
 
     @property
     def keeps_cluster(self) -> bool:

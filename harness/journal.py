@@ -2,7 +2,8 @@
 
 One run, one append-only file of JSON lines under `<state>/runs/<run id>/journal.jsonl`:
 
-    {"op": "create", "id": 3, "kind": "cluster", "name": "h-7f3a", "detail": {...}, "at": "2026-01-31T12:00:00Z"}
+    {"op": "create", "id": 3, "kind": "cluster", "name": "h-7f3a", "detail": {...}, "at": "2026-01-31T12:00:00+00:00",
+     "expires": "2026-02-01T12:00:00+00:00"}
     {"op": "remove", "id": 3}
 
 An entry without a matching `remove` may exist. Nothing outside a journal is ever deleted.
@@ -15,10 +16,13 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from harness.errors import EnvironmentFailed
+
+# No run takes that long, whatever its patience. What is kept on purpose is known by its folder, not by its age.
+LIFETIME = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,11 @@ class Entry:
     detail: Mapping[str, str] = field(default_factory=dict)
 
 
+def expires_at(created: datetime | None = None) -> str:
+    """When what is created at some time, by default now, counts as left behind: in the journal, and as a label."""
+    return ((created or datetime.now(UTC)) + LIFETIME).isoformat(timespec="seconds")
+
+
 class Journal:
     """The journal of one run; safe to use from several threads."""
 
@@ -51,6 +60,7 @@ class Journal:
         with self._lock:
             entry = Entry(self._next, kind, name, detail)
             self._next += 1
+            now = datetime.now(UTC)
             self._append(
                 {
                     "op": "create",
@@ -58,7 +68,8 @@ class Journal:
                     "kind": kind,
                     "name": name,
                     "detail": detail,
-                    "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "at": now.isoformat(timespec="seconds"),
+                    "expires": expires_at(now),
                 }
             )
         return entry

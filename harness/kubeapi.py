@@ -80,6 +80,7 @@ class KubeApi:
         """
         self._configuration = configuration(kubeconfig, context)
         self._timeout = timeout
+        self._folder = kubeconfig.parent
         self._client: Any = BoundedClient(self._configuration, timeout)
         self._dynamic: Any = None
         self.host: str = self._configuration.host
@@ -388,9 +389,10 @@ class KubeApi:
     def _resources(self) -> Any:
         if self._dynamic is None:
             # Discovery keeps a file in the system's folder for temporary files, keyed by address alone: another
-            # cluster's, if a port comes round again. Ours lives as long as the discovery itself.
+            # cluster's, if a port comes round again. Ours lives as long as the discovery itself, and with the cluster's
+            # other files, where also that of a killed run is found.
             discover: Any = dynamic.DynamicClient  # carries no types
-            with tempfile.TemporaryDirectory(prefix="harness-discovery-") as folder:
+            with tempfile.TemporaryDirectory(prefix="discovery-", dir=self._folder) as folder:
                 self._dynamic = discover(self._client, cache_file=str(Path(folder) / "cache.json"))
         return self._dynamic
 

@@ -10,6 +10,7 @@ import io
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -77,17 +78,20 @@ def harness_session(
 ) -> Iterator[Session]:
     """The whole environment, up; taken down at the end of the session."""
     from harness.report.console import ReportConsole  # noqa: PLC0415 - a test run without a cluster loads none of this
-    from harness.session import Session, terminated_like_interrupted  # noqa: PLC0415 - likewise
+    from harness.session import Session, interrupted_once  # noqa: PLC0415 - likewise
 
     stderr = pytestconfig.pluginmanager.get_plugin(_STDERR)
     if not isinstance(stderr, _Stderr):
         raise pytest.UsageError("the harness plug-in was loaded in part; do not unregister parts of it")
     # Plain lines, also on a terminal: a live display and pytest's own would overwrite each other.
     console = ReportConsole(file=stderr.stream, force_terminal=False, soft_wrap=True)
-    session = Session(harness_settings, console)
-    pytestconfig.stash[_SESSION] = session
-    pytestconfig.stash[_RECORD] = record_testsuite_property
-    with session.phases(), terminated_like_interrupted():
+    with ExitStack() as until_down:
+        until_down.enter_context(interrupted_once(console))
+        session = Session(harness_settings, console)
+        until_down.callback(session.down)  # an interrupt may come between any two lines
+        pytestconfig.stash[_SESSION] = session
+        pytestconfig.stash[_RECORD] = record_testsuite_property
+        until_down.enter_context(session.phases())
         console.print()
         try:
             session.environment.up()

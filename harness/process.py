@@ -111,12 +111,14 @@ class SubprocessRunner:
         redactor: Applied to everything kept or shown.
         transcript: Where each command, its exit code and its time are noted; None for nowhere.
         scope: What its programs are given up with.
+        marks: Variables by which its programs are known (`harness.orphans`), unless a call says otherwise.
     """
 
     env: Mapping[str, str] = field(default_factory=_ambient, repr=False)
     redactor: Redactor = field(default_factory=Redactor)
     transcript: Path | None = None
     scope: Scope = field(default_factory=Scope, repr=False)
+    marks: Mapping[str, str] = field(default_factory=dict)
 
     def within(self, scope: Scope) -> SubprocessRunner:
         """A runner like this one whose programs end when the scope is cancelled."""
@@ -220,7 +222,7 @@ class SubprocessRunner:
         stdin: int | IO[bytes] | None,
     ) -> Iterator[subprocess.Popen[bytes]]:
         self._refuse_cancelled(command, 0.0)
-        environment = {**self.env, **(env or {})}
+        environment = {**self.env, **self.marks, **(env or {})}
         try:
             process = subprocess.Popen(
                 command,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -24,6 +24,9 @@ from harness.report.summary import Summary
 from harness.settings import Settings
 from harness.timeline import Timeline
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+_FIRST_DOWN = "taking everything down first; kill -9 leaves the rest to `harness sweep`"
+
 
 class Session:
     """One run, from the first phase to the last line.
@@ -40,6 +43,7 @@ class Session:
         self.error: BaseException | None = None
         self.diagnoses: tuple[str, ...] = ()
         self._cleaning_up: Exception | None = None
+        self._is_down = False
         self._memory = MemorySampler(settings.state_dir / "engine", beside=lambda: self.environment.cluster is not None)
         self._node_memory: int | None = None
 
@@ -58,9 +62,12 @@ class Session:
     def down(self) -> None:
         """Take the environment down; a failure to do so is the run's error unless it has one already.
 
-        What explains a failure is collected first: afterwards it is gone.
+        What explains a failure is collected first: afterwards it is gone. Safe to call twice.
         """
         with undisturbed(self._console):
+            if self._is_down:
+                return
+            self._is_down = True
             if self.undeclared:
                 self.environment.failed = True
             if self.error is not None or self.environment.failed:
@@ -150,47 +157,64 @@ class Session:
 
 def run_once(settings: Settings, console: Console) -> ExitCode:
     """Up, one proven run, down, report."""
-    session = Session(settings, console)
-    with session.phases(), terminated_like_interrupted():
-        try:
-            session.environment.up()
-            Prover(session.environment).prove()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, what exists is taken down, and it is reported
-            session.error = error
-            session.environment.failed = True
-        session.down()
-    return session.conclude(console)
+
+    def work(environment: Environment) -> None:
+        environment.up()
+        Prover(environment).prove()
+
+    return _carry_out(settings, console, work).conclude(console)
 
 
 def bring_up(settings: Settings, console: Console) -> ExitCode:
     """Up, and stay."""
-    session = Session(settings, console)
-    with session.phases(), terminated_like_interrupted():
-        try:
-            session.environment.up()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, what exists is taken down, and it is reported
-            session.error = error
-            session.environment.failed = True
-        session.down()
+    session = _carry_out(settings, console, lambda environment: environment.up())
     code = ExitCode.GREEN if session.error is None else session.exit_code
     return session.conclude(console, code=code)
 
 
+def _carry_out(settings: Settings, console: Console, work: Callable[[Environment], object]) -> Session:
+    """A session in which some work was done, taken down."""
+    with interrupted_once(console):
+        session = Session(settings, console)
+        try:
+            with session.phases():
+                try:
+                    work(session.environment)
+                except BaseException as error:  # noqa: BLE001 - whatever it is, what exists is taken down, and reported
+                    session.error = error
+                    session.environment.failed = True
+                session.down()
+        finally:
+            session.down()  # an interrupt may come between any two lines
+    return session
+
+
 @contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, so that everything is taken down; only in the main thread."""
+def interrupted_once(console: Console) -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM end the block, and no further one break off what follows from it.
+
+    Only in the main thread. SIGINT stays ignored where it was, as in a shell's background job.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    came = False
 
-    def raise_interrupt(_number: int, _frame: FrameType | None) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal came
+        if came:
+            console.print(_FIRST_DOWN, highlight=False)
+            return
+        came = True
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, raise_interrupt)
+    numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -201,9 +225,9 @@ def undisturbed(console: Console) -> Iterator[None]:
         return
 
     def note(_number: int, _frame: FrameType | None) -> None:
-        console.print("taking everything down first; kill -9 leaves the rest to `harness sweep`", highlight=False)
+        console.print(_FIRST_DOWN, highlight=False)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in _ENDING}
     try:
         yield
     finally:

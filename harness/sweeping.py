@@ -11,12 +11,19 @@ from pathlib import Path
 
 from harness.errors import CleanupFailed, GuardError, HarnessError
 from harness.journal import Entry, Journal
-from harness.liveness import is_alive
+from harness.liveness import bury, over
 from harness.model import Engine
+from harness.orphans import end_orphans
 from harness.process import Runner
 from harness.supply.engine import EngineSupply
+from harness.supply.inuse import IN_USE_FOLDER, live_runs
+from harness.supply.locks import LOCKS_FOLDER, remove_idle
+from harness.targets.dangling import dangling
 from harness.targets.namelock import name_held, remove_idle_locks
 from harness.targets.removal import remove_cluster, remove_container
+
+# Of the command line of a program that is ended, for the reader.
+_COMMAND_WIDTH = 100
 
 
 @dataclass(slots=True)
@@ -96,10 +103,16 @@ def removing(engines: EngineSupply, runner: Runner, *, clusters: Path) -> Iterat
         engines.stop_unused(keep=_needed(engines, clusters))
 
 
-def sweep(state_dir: Path, engines: EngineSupply, runner: Runner, *, say: Callable[[str], None]) -> int:
-    """Remove what the journals of runs that are over say was left behind; kept clusters stay.
+def sweep(
+    state_dir: Path, engines: EngineSupply, runner: Runner, *, cache_dir: Path, say: Callable[[str], None]
+) -> int:
+    """Remove what runs that are over have left behind; kept clusters stay.
 
-    An engine of our own that a killed run left running is stopped as well, if nothing needs it.
+    In this order: their programs that still run, so that nothing is made any more; what their journals name, newest
+    first; their folders, and what they have left of locks. Past errors it goes on. An engine of our own that a killed
+    run left running is stopped as well, if nothing needs it, and cleaned up after if it was killed itself.
+
+    What carries our label beyond its time and stands in no journal here is named, and left: it may be another user's.
 
     Returns:
         How many things were removed.
@@ -107,36 +120,105 @@ def sweep(state_dir: Path, engines: EngineSupply, runner: Runner, *, say: Callab
     Raises:
         CleanupFailed: Something is still there; names it.
     """
-    problems: dict[str, str] = {}
-    busy: set[Path] = set()
-    swept = 0
-    over = [folder for folder in sorted((state_dir / "runs").glob("*")) if not is_alive(folder)]
-    ran = engines.runs
-    with removing(engines, runner, clusters=state_dir / "clusters") as remover:
-        for journal in (Journal(folder / "journal.jsonl") for folder in over):
-            for entry in _left_behind(journal):
-                try:
-                    remover.entry(entry)
-                except GuardError as error:
-                    busy.add(journal.path.parent)
-                    say(f"left {entry.kind} {entry.name}: {error.message}")
-                except HarnessError as error:
-                    busy.add(journal.path.parent)
-                    problems[f"{entry.kind} {entry.name}"] = error.message
-                else:
-                    journal.removed(entry)
-                    swept += 1
-                    say(f"removed {entry.kind} {entry.name}")
-    for folder in over:
-        if folder not in busy:
-            shutil.rmtree(folder)
+    ran, unclean = engines.runs, engines.unclean
+    with over(state_dir / "runs") as folders:
+        sweeper = _Sweeper(say)
+        for folder in folders:
+            sweeper.programs(folder)
+        with removing(engines, runner, clusters=state_dir / "clusters") as remover:
+            for folder in folders:
+                sweeper.things(folder, remover)
+            sweeper.look_round(engines, runner, known=_clusters(state_dir))
+        for folder in folders:
+            sweeper.folder(folder)
     remove_idle_locks(state_dir / "clusters")
+    if (cache_dir / IN_USE_FOLDER).is_dir():
+        live_runs(cache_dir)
+    remove_idle(cache_dir / LOCKS_FOLDER)
     if ran and not engines.runs:
-        swept += 1
+        sweeper.swept += 1
         say("stopped the harness's own container engine: no run and no kept cluster needs it")
-    if problems:
-        raise CleanupFailed("some things could not be removed", evidence=problems, next_step="harness doctor")
-    return swept
+    elif unclean and not engines.unclean:
+        sweeper.swept += 1
+        say("cleaned up after the harness's own container engine, which was killed")
+    if sweeper.problems:
+        raise CleanupFailed(
+            "some things could not be removed",
+            evidence=sweeper.problems,
+            next_step="harness doctor, then harness sweep",
+        )
+    return sweeper.swept
+
+
+@dataclass(slots=True)
+class _Sweeper:
+    """Removes what single runs have left, and remembers what could not be."""
+
+    say: Callable[[str], None]
+    swept: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+    busy: set[Path] = field(default_factory=set)
+
+    def programs(self, folder: Path) -> None:
+        """End what the run of a folder has left running."""
+        try:
+            for command in end_orphans(folder.name):
+                self.swept += 1
+                self.say(f"ended {command[:_COMMAND_WIDTH]}")
+        except HarnessError as error:
+            self._failed(folder, f"programs of {folder.name}", error)
+
+    def things(self, folder: Path, remover: Remover) -> None:
+        """Remove what the journal of a run names, newest first."""
+        if folder in self.busy:
+            return  # its programs may be making things still
+        try:
+            journal = Journal(folder / "journal.jsonl")
+            entries = _left_behind(journal)
+        except HarnessError as error:
+            self._failed(folder, f"run {folder.name}", error)
+            return
+        for entry in entries:
+            try:
+                remover.entry(entry)
+            except GuardError as error:
+                self.busy.add(folder)
+                self.say(f"left {entry.kind} {entry.name}: {error.message}")
+            except HarnessError as error:
+                self._failed(folder, f"{entry.kind} {entry.name}", error)
+            else:
+                journal.removed(entry)
+                self.swept += 1
+                self.say(f"removed {entry.kind} {entry.name}")
+
+    def folder(self, folder: Path) -> None:
+        """Remove the folder of a run, if nothing of that run is left."""
+        if folder in self.busy:
+            return
+        try:
+            bury(folder)
+        except OSError as error:
+            self.problems[str(folder)] = str(error)
+
+    def look_round(self, engines: EngineSupply, runner: Runner, *, known: frozenset[str]) -> None:
+        """Name what is past its time and in no journal here."""
+        engine = engines.answering()
+        try:
+            found = dangling(engine, runner, known=known) if engine is not None else []
+        except HarnessError as error:
+            self.problems["listing what is past its time"] = error.message
+            return
+        for thing in found:
+            self.say(f"left {thing}: no run here has made it; if it is yours, remove it with docker")
+
+    def _failed(self, folder: Path, what: str, error: HarnessError) -> None:
+        self.busy.add(folder)
+        self.problems[what] = error.message
+
+
+def _clusters(state_dir: Path) -> frozenset[str]:
+    """Names of the clusters that are known here, kept or in use."""
+    return frozenset(path.name for path in (state_dir / "clusters").glob("*"))
 
 
 def _left_behind(journal: Journal) -> list[Entry]:

@@ -109,8 +109,16 @@ class Timeline:
 class UsualTimes:
     """Remembers, on this machine, how long phases that succeeded took."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, aside: Path | None = None) -> None:
+        """Read them.
+
+        Args:
+            path: The file.
+            aside: A folder on the same file system for the file while it is written: what a killed run leaves there
+                goes with that folder. Default: beside the file.
+        """
         self._path = path
+        self._aside = aside or path.parent
         self._seconds: dict[str, list[float]] = {}
         if path.exists():
             try:
@@ -132,6 +140,6 @@ class UsualTimes:
                 del self._seconds[phase.name][:-_REMEMBERED]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # A name of its own: two runs may end at the same time.
-        fresh = self._path.with_name(f"{self._path.name}.{uuid.uuid4().hex}.new")
+        fresh = self._aside / f"{self._path.name}.{uuid.uuid4().hex}.new"
         fresh.write_text(json.dumps(self._seconds, indent=1, sort_keys=True))
         fresh.replace(self._path)

@@ -16,9 +16,11 @@ from pathlib import Path
 
 from harness.assets import package_path
 from harness.errors import EngineError, HarnessError
+from harness.orphans import UNMARKED
 from harness.process import Runner
 from harness.supply.debian import program_path
 from harness.supply.firewall import FilterState, clean_filter, filter_state
+from harness.supply.remains import clear_remains
 from harness.supply.runtime_shim import withheld
 from harness.wait import Waiter
 
@@ -107,7 +109,7 @@ class OwnDaemon:
         # dockerd does not go into the background by itself, and it must outlive this process when a cluster is kept.
         launcher = 'exec setsid "$0" --config-file "$1" >>"$2" 2>&1 </dev/null &'
         command: list[str | Path] = ["sh", "-c", launcher, "dockerd", folders.configuration, folders.log]
-        self.runner.run(command, env={"PATH": program_path()}, timeout=30)
+        self.runner.run(command, env={"PATH": program_path(), **UNMARKED}, timeout=30)
 
     def gave_up(self) -> str | None:
         """Why it failed to start, in its own words; None if it says nothing of the kind."""
@@ -116,18 +118,25 @@ class OwnDaemon:
         return last if "failed to start daemon" in last else None
 
     def stop(self) -> None:
-        """Stop it, and remove what it leaves in the packet filter; does nothing where it does not run.
+        """Stop it, and remove what it leaves in the packet filter, or what it has left if it was killed.
 
         Raises:
-            EngineError: It does not stop.
+            EngineError: It does not stop, or what ran in it does not end.
         """
         pid = self.pid()
         if pid is not None:
             self._end(pid)
         self.folders.pid_file.unlink(missing_ok=True)  # of one that was killed; the number is somebody else's by now
+        self.folders.socket.unlink(missing_ok=True)
+        clear_remains(self.folders.data, self.folders.state / "exec", runner=self.runner)
         if self._filter_file.exists():
             clean_filter(self.runner, FilterState(**json.loads(self._filter_file.read_text())))
             self._filter_file.unlink()
+
+    @property
+    def unclean(self) -> bool:
+        """Whether it was started and not stopped: it runs, or it was killed and has left things."""
+        return self._filter_file.exists() or self.folders.pid_file.exists()
 
     @property
     def _filter_file(self) -> Path:

@@ -7,11 +7,14 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 
 from harness.errors import CommandFailed, CommandTimeout, EnvironmentFailed
+from harness.orphans import UNMARKED
 from harness.process import Runner
 
 _APT_SECONDS = 600
 # Another apt-get may be at work, one of another run of ours too: apt waits for its lock that many seconds.
-_QUIET: Mapping[str, str] = {"DEBIAN_FRONTEND": "noninteractive"}
+# A package may start its service, and an installation that is broken off leaves packages half configured: neither is
+# ended with a killed run.
+_QUIET: Mapping[str, str] = {"DEBIAN_FRONTEND": "noninteractive", **UNMARKED}
 _WAIT_FOR_LOCK = ("-o", "DPkg::Lock::Timeout=300")
 
 

@@ -52,6 +52,8 @@ class EngineSupply:
         self._status = status
         self._daemon = OwnDaemon(folders, runner, waiter, proc_status)
         self._lease: IO[str] | None = None
+        # Whether this run has started the engine: an interrupt may come before it holds it.
+        self._started = False
 
     @property
     def own_host(self) -> str:
@@ -62,6 +64,11 @@ class EngineSupply:
     def runs(self) -> bool:
         """Whether an engine of our own runs, whoever uses it."""
         return self._daemon.pid() is not None
+
+    @property
+    def unclean(self) -> bool:
+        """Whether an engine of our own was started and not stopped, running or not."""
+        return self._daemon.unclean
 
     def answering(self) -> Engine | None:
         """The engine that answers now: the machine's own, else ours from an earlier run; None if there is none."""
@@ -122,14 +129,17 @@ class EngineSupply:
         Raises:
             EngineError: It does not stop.
         """
-        if self._lease is None:
-            return False
         lease, self._lease = self._lease, None
-        with lease:
-            return self._stop_unless_used(lease, keep=keep)
+        if lease is None and not self._started:
+            return False
+        self._started = False
+        with lease or (self._folders.state / "lease").open("a+") as held:
+            return self._stop_unless_used(held, keep=keep)
 
     def stop_unused(self, *, keep: bool) -> bool:
         """Stop an engine of our own that no run holds, such as one that a killed run left running.
+
+        One that was killed itself is cleaned up after.
 
         Args:
             keep: Whether something that needs it is kept.
@@ -140,7 +150,7 @@ class EngineSupply:
         Raises:
             EngineError: It does not stop.
         """
-        if not self.runs:
+        if not self.runs and not self.unclean:
             return False
         with (self._folders.state / "lease").open("a+") as lease:
             return self._stop_unless_used(lease, keep=keep)
@@ -255,6 +265,7 @@ class EngineSupply:
         if os.geteuid() != 0:
             raise _no_engine("starting one needs root", {})
         self._status("starting a container engine of our own")
+        self._started = True
         try:
             self._daemon.start()
             engine = self._waiter.until(
@@ -269,6 +280,7 @@ class EngineSupply:
         except BaseException as error:
             # Also after an interrupt: nobody holds it yet, so nobody else would stop it.
             self._daemon.stop()
+            self._started = False
             if not isinstance(error, HarnessError):
                 raise
             raise EngineError(

@@ -82,7 +82,7 @@ class InUse:
                 self._write()
 
     def _write(self) -> None:
-        fresh = self._path.with_suffix(".new")
+        fresh = _new_of(self._path)
         fresh.write_text(json.dumps({"pid": os.getpid(), "names": sorted(self._names)}), encoding="utf-8")
         fresh.replace(self._path)
 
@@ -90,21 +90,27 @@ class InUse:
 def live_runs(cache_dir: Path) -> tuple[LiveRun, ...]:
     """The runs that live and use these caches; files of runs that are over are removed."""
     found: list[LiveRun] = []
-    for path in sorted((cache_dir / IN_USE_FOLDER).glob("*.json")):
-        lock = FileLock(_lock_of(path), thread_local=False)
+    # By their locks: one that was killed at the start has nothing else yet.
+    for held in sorted((cache_dir / IN_USE_FOLDER).glob("*.lock")):
+        path = held.with_suffix(".json")
+        lock = FileLock(held, thread_local=False)
         try:
             lock.acquire(blocking=False)
         except Timeout:
             try:
                 said = json.loads(path.read_text(encoding="utf-8"))
             except FileNotFoundError:
-                continue  # it has just ended
+                continue  # it has just begun or ended
             found.append(LiveRun(path.stem, int(said["pid"]), frozenset(said["names"])))
         else:
-            path.unlink(missing_ok=True)
-            _lock_of(path).unlink(missing_ok=True)
+            for left in (path, _new_of(path), held):
+                left.unlink(missing_ok=True)
             lock.release()
     return tuple(found)
+
+
+def _new_of(path: Path) -> Path:
+    return path.with_suffix(".new")
 
 
 def _lock_of(path: Path) -> Path:

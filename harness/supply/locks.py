@@ -93,6 +93,18 @@ class KeyLocks:
                 lock.release()
 
 
+def remove_idle(folder: Path) -> None:
+    """Remove the lock files of runs that were killed; those that are held stay."""
+    for path in sorted(folder.glob("*.lock")):
+        lock = FileLock(path)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            continue
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
 def _holder(path: Path) -> str | None:
     """What the holder of a lock says of itself in its file; None if it is this process, or has said nothing yet."""
     try:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from harness.errors import CleanupFailed, CommandFailed, CommandTimeout, SupplyError
 from harness.imagenames import qualified
-from harness.journal import Journal
+from harness.journal import Journal, expires_at
 from harness.model import Engine
-from harness.names import LABEL_OWNER, LABEL_RUN, OWNER
+from harness.names import LABEL_EXPIRES, LABEL_OWNER, LABEL_RUN, OWNER
 from harness.process import Runner
 from harness.supply.images import REPOSITORY, BuiltImage
 from harness.supply.inuse import InUse
@@ -149,6 +149,7 @@ class NodeImageMaker:
         self._docker(
             "run", "--detach", "--name", container, "--privileged", "--network", "none", "--volume", "/stage",
             "--label", f"{LABEL_OWNER}={OWNER}", "--label", f"{LABEL_RUN}={self._run_id}",
+            "--label", f"{LABEL_EXPIRES}={expires_at()}",
             "--entrypoint", "sleep", bare.tag, "infinity",
         )  # fmt: skip
         inside = ("exec", "--interactive", container, "preload-images")

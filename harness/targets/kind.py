@@ -18,9 +18,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.allowlist import Allowed
 from harness.errors import CleanupFailed, CommandFailed, EnvironmentFailed, GuardError, HarnessError
-from harness.journal import Entry, Journal
+from harness.journal import Entry, Journal, expires_at
 from harness.model import BlockedEgress, Cluster, Toolchain
-from harness.names import NODE_PORTS
+from harness.names import LABEL_EXPIRES, LABEL_OWNER, LABEL_RUN, NODE_PORTS, OWNER
 from harness.process import Runner
 from harness.targets.egress import POD_NETWORK, SERVICE_NETWORK, EgressRules, inside_node
 from harness.targets.inotify import raise_limits
@@ -155,9 +155,9 @@ class KindTarget:
         self._entries.clear()
 
     def _create(self, cluster: RunnerKindCluster) -> Cluster:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         host = self._toolchain.engine.host
         self._entries.append(self._journal.record("cluster", self.name, host=host, folder=str(self._folder)))
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Before anything is created: a cluster whose making was broken off is known as ours, and is not reused or kept.
         self._mark.unlink(missing_ok=True)
         (self._folder / "cluster.json").write_text(json.dumps({"run": self._run_id, "host": host}))
@@ -262,8 +262,9 @@ class KindTarget:
 
     def _make_network(self) -> None:
         """Make the network before kind does: ours carries our label, so that `sweep` can tell it apart."""
-        label = f"harness.run={self._run_id}"
-        self._docker("network", "create", "--driver", "bridge", "--label", label, self.name)
+        labels = {LABEL_OWNER: OWNER, LABEL_RUN: self._run_id, LABEL_EXPIRES: expires_at()}
+        words = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
+        self._docker("network", "create", "--driver", "bridge", *words, self.name)
 
     def _remove_network(self) -> None:
         remove_network(self.name, engine=self._toolchain.engine, runner=self._runner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from harness.errors import CleanupFailed, HarnessError
+from harness.errors import CleanupFailed, CommandFailed, HarnessError
 from harness.model import Engine
 from harness.names import LABEL_RUN
 from harness.process import Runner
@@ -46,7 +46,12 @@ def remove_container(name: str, *, engine: Engine, runner: Runner) -> None:
     Raises:
         CommandFailed: The engine refused it.
     """
-    _docker(engine, runner, "rm", "--force", "--volumes", name)
+    try:
+        _docker(engine, runner, "rm", "--force", "--volumes", name)
+    except CommandFailed as error:
+        # An error to some clients in spite of --force (docker 20.10).
+        if "No such container" not in error.stderr:
+            raise
 
 
 def remove_network(name: str, *, engine: Engine, runner: Runner) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,22 +15,27 @@ import pytest
 
 from harness import sweeping
 from harness.errors import CleanupFailed, EngineError, GuardError
-from harness.journal import Journal
+from harness.journal import Journal, expires_at
 from harness.liveness import alive
 from harness.model import Engine
+from harness.orphans import mark
 from harness.process import Completed
 from harness.supply.engine import EngineSupply
+from harness.supply.inuse import InUse
+from harness.supply.locks import KeyLocks
 from harness.targets.namelock import name_held
 
 OWN = "unix:///state/engine/docker.sock"
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
 class Engines(EngineSupply):
     """Engines by address: those that answer; an address with None is ours with its data gone."""
 
-    def __init__(self, answer: dict[str, bool | None], *, running: bool = False) -> None:
+    def __init__(self, answer: dict[str, bool | None], *, running: bool = False, killed: bool = False) -> None:
         self.answer = answer
         self.running = running
+        self.killed = killed
         self.asked: list[str | None] = []
 
     @property
@@ -36,6 +45,13 @@ class Engines(EngineSupply):
     @property
     def runs(self) -> bool:
         return self.running
+
+    @property
+    def unclean(self) -> bool:
+        return self.running or self.killed
+
+    def answering(self) -> Engine | None:
+        return Engine(Path("docker"), OWN, ours=True, version="20.10") if self.running else None
 
     def acquire(self) -> Engine:
         self.asked.append(None)
@@ -55,6 +71,7 @@ class Engines(EngineSupply):
 
     def stop_unused(self, *, keep: bool) -> bool:
         stopped, self.running = self.running and not keep, self.running and keep
+        self.killed = self.killed and keep
         return stopped
 
 
@@ -63,6 +80,7 @@ class Docker:
     """Notes in which engine something was removed."""
 
     removed: list[tuple[str, str]] = field(default_factory=list)
+    labelled: str = ""
 
     def run(
         self,
@@ -80,6 +98,8 @@ class Docker:
         said = ""
         if words[1] == "ps":
             said = words[-1].rpartition("=")[2] + "-node"
+        if words[1:3] == ("container", "ls"):
+            said = self.labelled
         if words[1] == "rm":
             self.removed.append(((env or {}).get("DOCKER_HOST", ""), words[-1]))
         return Completed(words, 0, said, "", 0.0)
@@ -118,7 +138,7 @@ class State:
         return folder
 
     def sweep(self, engines: Engines) -> int:
-        return sweeping.sweep(self.folder, engines, self.docker, say=self.said.append)
+        return sweeping.sweep(self.folder, engines, self.docker, cache_dir=self.folder / "cache", say=self.said.append)
 
 
 @pytest.fixture
@@ -211,3 +231,56 @@ def test_down_removes_a_cluster_in_its_engine_and_not_while_a_run_uses_it(state:
         remover.cluster(folder, sweeping.host_of(folder))
     assert state.docker.removed == [("", "kept-node")]
     assert not folder.exists()
+
+
+def test_a_program_that_a_killed_run_left_is_ended_before_anything_is_removed(state: State) -> None:
+    state.journal("killed").record("container", "preload", host="")
+    left = subprocess.Popen(SLEEP, env={"PATH": os.environ["PATH"], **mark("killed")})
+    others = subprocess.Popen(SLEEP, env={"PATH": os.environ["PATH"], **mark("another")})
+    try:
+        assert state.sweep(Engines({"": True})) == 2
+        assert left.wait(5) == -signal.SIGKILL
+        assert others.poll() is None
+        assert state.said == [f"ended {' '.join(SLEEP)}", "removed container preload"]
+    finally:
+        for process in (left, others):
+            process.kill()
+            process.wait()
+
+
+def test_a_damaged_journal_is_told_of_and_the_other_runs_are_swept_all_the_same(state: State) -> None:
+    state.journal("a").path.write_text("no journal\n", encoding="utf-8")
+    state.journal("b").record("container", "preload", host="")
+    with pytest.raises(CleanupFailed, match="is damaged in line 1"):
+        state.sweep(Engines({"": True}))
+    assert state.docker.removed == [("", "preload")]
+    assert [folder.name for folder in (state.folder / "runs").iterdir()] == ["a"]
+
+
+def test_a_killed_engine_is_cleaned_up_after_and_that_is_told(state: State) -> None:
+    engines = Engines({}, killed=True)
+    assert state.sweep(engines) == 1
+    assert not engines.killed
+    assert any("which was killed" in text for text in state.said)
+
+
+def test_what_is_past_its_time_and_in_no_journal_is_named_and_left(state: State) -> None:
+    state.cluster("known", kept=True)
+    old, fresh = "2026-01-01T00:00:00+00:00", expires_at()
+    state.docker.labelled = f"theirs\tx\t{old}\nknown\tx\t{old}\nyoung\tx\t{fresh}\nunknown\tx\t\n"
+    assert state.sweep(Engines({}, running=True)) == 0
+    left = [text for text in state.said if text.startswith("left")]
+    assert len(left) == 1
+    assert left[0].startswith(f"left container theirs (run x, to be gone by {old}): no run here has made it")
+    assert state.docker.removed == []
+
+
+def test_what_a_killed_run_left_in_the_caches_registers_goes_and_what_is_held_stays(state: State) -> None:
+    cache = state.folder / "cache"
+    for name in ("in-use/dead.json", "in-use/dead.lock", "in-use/early.lock", "in-use/early.new", "locks/dead.lock"):
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / name).write_text("{}")
+    with InUse(cache, "live").registered(), KeyLocks(cache / "locks").holding("live", "building"):
+        state.sweep(Engines({}))
+        found = sorted(str(path.relative_to(cache)) for path in cache.rglob("*.*"))
+    assert found == ["in-use/live.json", "in-use/live.lock", "locks/live.lock"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import EnvironmentFailed
-from harness.journal import Journal
+from harness.journal import LIFETIME, Journal
 
 
 @pytest.fixture
@@ -34,13 +35,14 @@ def test_what_was_not_removed_is_open_newest_first(path: Path) -> None:
 def test_an_entry_is_on_disk_when_record_returns(path: Path) -> None:
     Journal(path).record("cluster", "h-1", kubeconfig="k")
     (line,) = path.read_text().splitlines()
-    assert json.loads(line) | {"at": ""} == {
+    assert json.loads(line) | {"at": "", "expires": ""} == {
         "op": "create",
         "id": 1,
         "kind": "cluster",
         "name": "h-1",
         "detail": {"kubeconfig": "k"},
         "at": "",
+        "expires": "",
     }
 
 
@@ -114,3 +116,9 @@ def test_many_threads_write_whole_lines_with_numbers_of_their_own(path: Path) ->
     assert sorted(entry.name for entry in entries) == sorted(f"{t}-{n}" for t in range(6) for n in (0, 2, 4))
     assert len({entry.id for entry in entries}) == len(entries)
     assert [entry.id for entry in entries] == sorted((entry.id for entry in entries), reverse=True)
+
+
+def test_each_entry_says_when_it_is_past_its_time(path: Path) -> None:
+    Journal(path).record("cluster", "h-1")
+    (line,) = map(json.loads, path.read_text().splitlines())
+    assert datetime.fromisoformat(line["expires"]) - datetime.fromisoformat(line["at"]) == LIFETIME

@@ -278,3 +278,33 @@ def test_no_engine_and_no_apt_is_told(machine: Machine, monkeypatch: pytest.Monk
     monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(EngineError, match="this is not Debian"):
         machine.supply().acquire()
+
+
+def test_an_engine_that_was_killed_is_cleaned_up_after_though_it_does_not_run(machine: Machine) -> None:
+    killed = machine.supply()
+    killed.acquire()
+    os.kill(machine.started[0], signal.SIGKILL)
+    Waiter().until("its end", lambda: machine.running, ready=lambda pid: pid is None, timeout=5)
+    later = machine.supply()
+    killed.release(keep=True)
+    unclean = [later.unclean]
+    for keep in (True, False):
+        assert not later.stop_unused(keep=keep)
+        unclean.append(later.unclean)
+    assert unclean == [True, True, False]
+    left = {path.name for path in machine.folders.state.iterdir()}
+    assert left <= {"daemon.json", "dockerd.log", "lease", "starting", "runc-without-withheld-capabilities"}
+
+
+def test_an_interrupt_between_the_start_and_the_hold_leaves_no_engine(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EngineSupply, "_hold", interrupted)
+    supply = machine.supply()
+    with pytest.raises(KeyboardInterrupt):
+        supply.acquire()
+    assert supply.release(keep=False)
+    assert machine.running is None

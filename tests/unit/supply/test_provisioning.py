@@ -37,7 +37,8 @@ from harness.errors import HarnessError
 from harness.journal import Journal
 from harness.model import Engine
 from harness.process import SubprocessRunner
-from harness.session import terminated_like_interrupted
+from rich.console import Console
+from harness.session import interrupted_once
 from harness.settings import Settings
 from harness.supply import provision as module
 from harness.supply.host import HostConfiguration
@@ -47,7 +48,7 @@ root, run, docker = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 module.read_host = lambda: HostConfiguration("http://mirror.invalid/debian", None, docker, {})
 scratch = root / run
 scratch.mkdir()
-with ExitStack() as until_end, terminated_like_interrupted():
+with ExitStack() as until_end, interrupted_once(Console(stderr=True)):
     try:
         module.provision(
             Settings(supply="packages", cache_dir=root / "cache", state_dir=root / "state", cache_limit_gb=100),

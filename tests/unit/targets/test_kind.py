@@ -105,6 +105,24 @@ def test_the_cluster_is_journalled_before_it_is_created(tmp_path: Path, target: 
     assert '"name": "h-1"' in written
 
 
+def test_a_run_that_is_killed_before_it_has_the_clusters_folder_has_journalled_it(
+    tmp_path: Path, target: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = target(FakeKind())
+    real = Path.mkdir
+
+    def mkdir(path: Path, mode: int = 0o777, *, parents: bool = False, exist_ok: bool = False) -> None:
+        if path == made.folder:
+            raise KeyboardInterrupt
+        real(path, mode, parents, exist_ok)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(KeyboardInterrupt):
+        made.up()
+    (entry,) = Journal(tmp_path / "journal.jsonl").open()
+    assert (entry.kind, entry.detail["folder"]) == ("cluster", str(made.folder))
+
+
 def test_what_a_failed_creation_began_is_removed(tmp_path: Path, target: Make) -> None:
     kind = FakeKind()
     kind.fail_create_with = ["no such image"]

@@ -1,0 +1,119 @@
+"""What a container engine of ours leaves when it is killed: processes in its containers, and mounts in its folders.
+
+An engine that starts again ends what it knows of, but not a build step that was under way (moby 20.10: BuildKit runs
+steps beside the containers that the daemon keeps a record of). Once no engine runs on those folders, whatever has its
+root in them, serves them or is mounted there is nobody's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+from pathlib import Path
+
+from harness.errors import EngineError
+from harness.process import Runner
+
+_PROC = Path("/proc")
+_END_SECONDS = 10.0
+# A process that is being killed may just have started another.
+_ROUNDS = 20
+_UNMOUNT_SECONDS = 30.0
+# How the kernel writes blanks and backslashes in a mount's path (proc(5), /proc/pid/mountinfo).
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+def clear_remains(data: Path, runtime: Path, *, runner: Runner) -> None:
+    """End what an engine has left in its folders; the engine itself must have ended.
+
+    Args:
+        data: Its images and containers.
+        runtime: Where its sockets and network namespaces are.
+        runner: Runs umount.
+
+    Raises:
+        EngineError: Something does not end, or stays mounted.
+    """
+    for _ in range(_ROUNDS):
+        left = _processes(data, runtime)
+        if not left:
+            break
+        for pid in left:
+            _kill(pid, data, runtime)
+    else:
+        raise EngineError(
+            "programs that ran in the harness's container engine do not end",
+            evidence={"processes": ", ".join(map(str, _processes(data, runtime)))},
+            next_step="end them yourself, then run `harness sweep` again",
+        )
+    # Newest first: one may stand on another. Lazily: the kernel may still be taking down who used it.
+    for mount in reversed(_mounts(data, runtime)):
+        runner.run(["umount", "--lazy", mount], timeout=_UNMOUNT_SECONDS, check=False)
+    if mounts := _mounts(data, runtime):
+        raise EngineError(
+            "what the harness's container engine has mounted cannot be unmounted",
+            evidence={"mounts": ", ".join(map(str, mounts))},
+            next_step="unmount it yourself, then run `harness sweep` again",
+        )
+
+
+def _mounts(*folders: Path) -> list[Path]:
+    return mounts_below((_PROC / "self" / "mountinfo").read_text(encoding="utf-8"), *folders)
+
+
+def mounts_below(mountinfo: str, *folders: Path) -> list[Path]:
+    """The mount points in some folders, from what the kernel tells of a process's mounts, in their order."""
+    points = (Path(_plain(line.split()[4])) for line in mountinfo.splitlines())
+    return [point for point in points if any(point.is_relative_to(folder) for folder in folders)]
+
+
+def rooted_below(mountinfo: str, folder: Path) -> bool:
+    """Whether a process's own root is an overlay whose upper folder is below a folder, as in a container."""
+    for line in mountinfo.splitlines():
+        mount, _, options = line.partition(" - ")
+        if mount.split()[4] == "/":
+            uppers = (word.partition("=") for word in options.split()[-1].split(","))
+            if any(name == "upperdir" and Path(_plain(value)).is_relative_to(folder) for name, _, value in uppers):
+                return True
+    return False
+
+
+def _processes(data: Path, runtime: Path) -> list[int]:
+    numbers = (int(name) for name in os.listdir(_PROC) if name.isdigit())  # noqa: PTH208 - names only
+    return [pid for pid in numbers if pid != os.getpid() and _is_left(pid, data, runtime)]
+
+
+def _is_left(pid: int, data: Path, runtime: Path) -> bool:
+    # containerd and its shims name its socket or configuration on their command line.
+    words = [os.fsdecode(word) for word in _read(pid, "cmdline").split(b"\0")]
+    serves = any(word.startswith("/") and Path(word).is_relative_to(runtime / "containerd") for word in words)
+    return serves or rooted_below(_read(pid, "mountinfo").decode(errors="replace"), data)
+
+
+def _kill(pid: int, data: Path, runtime: Path) -> None:
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        # The number may be somebody else's since it was looked at; from here on the handle is what counts.
+        if _is_left(pid, data, runtime):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            select.select([handle], [], [], _END_SECONDS)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)
+
+
+def _plain(path: str) -> str:
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), path)
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return (_PROC / str(pid) / name).read_bytes()
+    except OSError:
+        return b""  # it has ended, or is somebody else's

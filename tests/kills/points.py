@@ -1,0 +1,121 @@
+"""Where runs are killed, how, and what came of it."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from enum import StrEnum
+
+SERVICE_IMAGES = ("image git-server", "image git-sync", "image adapter")
+
+
+class Via(StrEnum):
+    """What started the run, and so who else gets the signal."""
+
+    HARNESS = "harness run"
+    MAKE = "make e2e"
+
+
+class Victim(StrEnum):
+    """Who is killed."""
+
+    RUN = "run"
+    ENGINE = "engine"
+    BOTH = "run and engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A moment of a run.
+
+    Attributes:
+        name: In the table.
+        phases: The run is there as soon as one of them begins.
+        after: Seconds later: in the middle of a phase, where things are half made.
+        dirty: Whether a small image, and so the node image, is to be built anew.
+        ending: Whether the run has its verdict already, and a signal but SIGKILL changes nothing any more.
+    """
+
+    name: str
+    phases: tuple[str, ...]
+    after: float = 0.0
+    dirty: bool = False
+    ending: bool = False
+
+
+def _plain(name: str) -> Point:
+    return Point(name, (name,))
+
+
+POINTS = (
+    _plain("container engine"),
+    _plain("supply"),
+    Point("image build", SERVICE_IMAGES, dirty=True),
+    Point("node image", ("node image",), dirty=True),
+    Point("node image, filling", ("node image",), after=12.0, dirty=True),
+    _plain("kind cluster"),
+    Point("kind cluster, booting", ("kind cluster",), after=6.0),
+    _plain("services applied"),
+    _plain("Git server, seeded"),
+    _plain("S3, seeded"),
+    _plain("adapter"),
+    _plain("services from a pod"),
+    _plain("helm install"),
+    Point("helm install, under way", ("helm install",), after=1.0),
+    _plain("Airflow ready"),
+    _plain("DAG ready"),
+    _plain("DAG run"),
+    _plain("verdict"),
+    Point("removing the cluster", ("removing the cluster",), ending=True),
+)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+# Where an engine of the harness's own, with nobody else in it, is killed or goes with the run.
+ENGINE_POINTS = tuple(
+    point
+    for point in POINTS
+    if point.name
+    in {"container engine", "image build", "node image, filling", "kind cluster, booting", "helm install", "DAG run"}
+)
+MAKE_POINTS = tuple(point for point in POINTS if point.name in {"container engine", "kind cluster", "DAG run"})
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What came of one kill.
+
+    Attributes:
+        point: Where.
+        how: The signal, or who was killed.
+        word: "clean", or what was wrong in a few words.
+        code: Exit code.
+        seconds: From the signal to the end.
+    """
+
+    point: str
+    how: str
+    word: str
+    code: int | None
+    seconds: float
+
+
+def table(rows: list[Row]) -> str:
+    """Points by ways of killing, for the end of a session."""
+    ways = list(dict.fromkeys(row.how for row in rows))
+    points = list(dict.fromkeys(row.point for row in rows))
+    cells = {(row.point, row.how): f"{row.word} ({row.code}, {row.seconds:.0f} s)" for row in rows}
+    widths = [max(len(way), *(len(cells.get((point, way), "")) for point in points)) for way in ways]
+    first = max(len("killed at"), *map(len, points))
+    heading = "  ".join(
+        [f"{'killed at':{first}}", *(f"{way:{width}}" for way, width in zip(ways, widths, strict=True))]
+    )
+    lines = [
+        "  ".join(
+            [
+                f"{point:{first}}",
+                *(f"{cells.get((point, way), ''):{width}}" for way, width in zip(ways, widths, strict=True)),
+            ]
+        )
+        for point in points
+    ]
+    clean = sum(row.word == "clean" for row in rows)
+    return "\n".join(line.rstrip() for line in [heading, *lines, f"{clean} of {len(rows)} kill points swept clean", ""])

@@ -1,0 +1,254 @@
+"""Plays kills: a real run on this machine, killed at a moment, and what is there afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import WaitTimeout
+from harness.model import Engine
+from harness.process import SubprocessRunner
+from harness.settings import Settings
+from harness.supply.daemon import OwnDaemon
+from harness.supply.engine import EngineFolders, EngineSupply
+from harness.supply.images import REPOSITORY
+from harness.wait import Waiter
+
+from .driver import Driven, Ended, NotReached
+from .points import Point, Row, Via, Victim
+from .traces import Difference, Machine, difference, in_engine
+
+CHECKOUT = Path(__file__).parents[2]
+# Everything of the slowest phase before it may have to be built.
+_REACH_SECONDS = 1800.0
+_END_SECONDS = 240.0
+_GIVE_UP_SECONDS = 1200.0
+# The kernel takes things down a moment after the last process has ended.
+_SETTLE_SECONDS = 15.0
+_INTERRUPTED, _FAILED, _GREEN = 2, 3, 0
+
+
+@dataclass(slots=True)
+class Stage:
+    """Where runs are killed.
+
+    Attributes:
+        settings: Folders of the harness on this machine.
+        folder: For what the tests need themselves.
+        strangers: Files that are not the harness's, of which the bytes count.
+        rows: What came of each kill.
+    """
+
+    settings: Settings
+    folder: Path
+    strangers: tuple[Path, ...] = ()
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """For the harness's programs: this one's, with the checkout's code before an installed one."""
+        return {**os.environ, "PYTHONUNBUFFERED": "1"}
+
+    def engines(self) -> EngineSupply:
+        """The engines of this machine, as the harness finds them."""
+        return EngineSupply(folders=self._engine_folders, runner=SubprocessRunner(), waiter=Waiter())
+
+    def harness(self, verb: str, *, code: int = 0) -> str:
+        """Run a verb to its end; what it said."""
+        done = subprocess.run(
+            [sys.executable, "-m", "harness.cli", verb],
+            cwd=self.folder,
+            env={**self.env, "PYTHONPATH": str(CHECKOUT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=1800,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == code, f"harness {verb} ended with {done.returncode}:\n{said}"
+        return said
+
+    def look(self) -> frozenset[str]:
+        """The machine while nothing runs, then what its engine holds."""
+        machine = Machine(self.settings.state_dir, self.settings.cache_dir, files=self.strangers).look()
+        return machine | self._held()
+
+    def settled(self, before: frozenset[str]) -> Difference:
+        """What differs, once it differs no less by waiting."""
+        with contextlib.suppress(WaitTimeout):
+            Waiter().until(
+                "the machine to be as before",
+                lambda: difference(before, self.look()),
+                ready=lambda found: not found,
+                timeout=_SETTLE_SECONDS,
+                interval=1.0,
+            )
+        return difference(before, self.look())
+
+    def kill(self, point: Point, number: signal.Signals, *, via: Via = Via.HARNESS) -> None:
+        """Kill a run at a point; fails where it leaves or takes anything."""
+        swept = number is signal.SIGKILL
+        with self._images_as_before(point):
+            before = self.look()
+            ended = self._play(point, number, via=via)
+            if swept:
+                self.harness("sweep")
+            wanted = -int(number) if swept else _GREEN if point.ending else _INTERRUPTED
+            right = ended.code == wanted if via is Via.HARNESS else ended.code not in {None, _GREEN}
+            wrong = "" if right else f"exit {ended.code}, not {wanted}"
+            self._judge(point, _how(number, via), before, ended, wrong=wrong)
+
+    def kill_engine(self, point: Point, victim: Victim) -> None:
+        """Kill the engine under a run, or with it; what is there after a sweep."""
+        with self._images_as_before(point):
+            before = self.look()
+            with self._driven(point) as driven:
+                self._reach(driven, point)
+                self._kill_engine()
+                if victim is Victim.BOTH:
+                    driven.signal(signal.SIGKILL, group=False)
+                # Without its engine a run waits out what it was waiting for.
+                ended = driven.end(timeout=_GIVE_UP_SECONDS)
+            self.harness("sweep")
+            wanted = -int(signal.SIGKILL) if victim is Victim.BOTH else _FAILED
+            wrong = "" if ended.code == wanted else f"exit {ended.code}, not {wanted}"
+            self._judge(point, f"SIGKILL of {victim}", before, ended, wrong=wrong)
+
+    def _judge(self, point: Point, how: str, before: frozenset[str], ended: Ended, *, wrong: str) -> None:
+        found = self.settled(before)
+        word = f"{len(found.left)} left, {len(found.gone)} gone" if found else wrong or "clean"
+        self.rows.append(Row(point.name, how, word, ended.code, ended.seconds))
+        said = "\n".join(ended.lines[-25:])
+        assert not found, f"{point.name}, {how}:\n{found}\nthe run said last:\n{said}"
+        assert not wrong, f"{point.name}, {how}: {wrong}\nthe run said last:\n{said}"
+        again = self.harness("sweep")
+        assert "nothing to sweep" in again, again
+
+    def _play(self, point: Point, number: signal.Signals, *, via: Via) -> Ended:
+        with self._driven(point, via=via) as driven:
+            self._reach(driven, point)
+            # A terminal's Ctrl-C goes to all of a job; `kill` goes to one.
+            driven.signal(number, group=number is signal.SIGINT or via is Via.MAKE)
+            return driven.end(timeout=_END_SECONDS)
+
+    def _reach(self, driven: Driven, point: Point) -> None:
+        try:
+            driven.wait_for(*point.phases, timeout=_REACH_SECONDS)
+        except NotReached:
+            # Not the point that was meant, but an end like any other: its reason is told, and nothing may be left.
+            self.rows.append(Row(point.name, "not reached", "NOT REACHED", None, 0.0))
+            raise
+        if point.after:
+            threading.Event().wait(point.after)
+
+    @contextlib.contextmanager
+    def _driven(self, point: Point, *, via: Via = Via.HARNESS) -> Iterator[Driven]:
+        work = self.folder / f"run-{secrets.token_hex(3)}"
+        work.mkdir()
+        tree = _soiled(work / "tree") if point.dirty else CHECKOUT
+        command = [sys.executable, "-m", "harness.cli", "run", "--keep", "never"]
+        if via is Via.MAKE:
+            command, tree = ["make", "e2e"], CHECKOUT
+        env = {**self.env, "HARNESS_EVIDENCE_DIR": str(work / "evidence")}
+        if via is Via.HARNESS:
+            env["PYTHONPATH"] = str(tree)
+        cwd = CHECKOUT if via is Via.MAKE else work
+        with Driven(command, cwd=cwd, env=env, log=work / "said.log") as driven:
+            yield driven
+
+    def _held(self) -> frozenset[str]:
+        engines = self.engines()
+        if engines.answering() is None and not self._engine_folders.data.is_dir():
+            return frozenset()
+        engine = engines.acquire()
+        try:
+            return in_engine(engine, self.env)
+        finally:
+            engines.release(keep=False)
+
+    def _images(self) -> frozenset[str]:
+        command = ["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{REPOSITORY}/*"]
+        return frozenset(self._docker(*command).split())
+
+    @contextlib.contextmanager
+    def _images_as_before(self, point: Point) -> Iterator[None]:
+        """Remove what a soiled tree has made: it is of use to nobody."""
+        images = self._images() if point.dirty else frozenset[str]()
+        try:
+            yield
+        finally:
+            for name in sorted(self._images() - images, reverse=True) if point.dirty else ():
+                self._docker("image", "rm", "--force", name)
+
+    def _docker(self, *arguments: str) -> str:
+        engines = self.engines()
+        engine = engines.acquire()
+        try:
+            return SubprocessRunner().run([engine.docker, *arguments], env=engine.env).stdout
+        finally:
+            engines.release(keep=False)
+
+    def _kill_engine(self) -> None:
+        daemon = OwnDaemon(self._engine_folders, SubprocessRunner(), Waiter())
+        pid = Waiter().until(
+            "the engine of this run", daemon.pid, ready=lambda found: found is not None, timeout=20, interval=0.05
+        )
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
+    @property
+    def _engine_folders(self) -> EngineFolders:
+        return EngineFolders(self.settings.state_dir / "engine", self.settings.cache_dir / "engine" / "data")
+
+
+@contextlib.contextmanager
+def bystanders(stage: Stage, engine: Engine) -> Iterator[None]:
+    """A container and a network that are nobody's of the harness, running beside every run."""
+    runner, name = SubprocessRunner(), f"bystander-{secrets.token_hex(3)}"
+
+    def docker(*arguments: str) -> str:
+        return runner.run([engine.docker, *arguments], env=engine.env).stdout
+
+    listed = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{REPOSITORY}/debian-*").split()
+    assert listed, "a run to its end has made the Debian images"
+    docker("network", "create", name)
+    try:
+        docker("run", "--detach", "--name", name, "--network", name, listed[0], "sleep", "infinity")
+        try:
+            yield
+        finally:
+            docker("rm", "--force", name)
+    finally:
+        docker("network", "rm", name)
+
+
+def _soiled(tree: Path) -> Path:
+    """A copy of the checkout in which the services' images have something new."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"],  # noqa: S607 - the developer's own
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (CHECKOUT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(CHECKOUT / name, tree / name)
+    with (tree / "harness/services/apps/adapter/__init__.py").open("a", encoding="utf-8") as out:
+        out.write(f"# {secrets.token_hex(8)}\n")
+    return tree
+
+
+def _how(number: signal.Signals, via: Via) -> str:
+    return number.name if via is Via.HARNESS else f"{number.name} to all of {via}"

@@ -1,0 +1,23 @@
+"""A run that is killed leaves nothing, by itself or after a sweep, and touches nothing that is not its own."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from .points import MAKE_POINTS, POINTS, SIGNALS, Point, Via
+from .stage import Stage
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize("point", POINTS, ids=lambda point: point.name)
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_nothing_is_left(accompanied: Stage, point: Point, number: signal.Signals) -> None:
+    accompanied.kill(point, number)
+
+
+@pytest.mark.parametrize("point", MAKE_POINTS, ids=lambda point: point.name)
+def test_nothing_is_left_of_make_e2e_after_a_terminals_interrupt(accompanied: Stage, point: Point) -> None:
+    accompanied.kill(point, signal.SIGINT, via=Via.MAKE)
