@@ -227,6 +227,21 @@ class DagRunOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Leak:
+    """Secrets in the log of one container.
+
+    Attributes:
+        container: Its name.
+        lines: How many lines of its log held a secret of this run.
+        first: Number of the first of them, from 1.
+    """
+
+    container: str
+    lines: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
 class PodEvidence:
     """What was seen of one pod while it lived.
 
@@ -241,6 +256,7 @@ class PodEvidence:
         added: What the adapter added to it that the DAG does not ask for, such as "base: env AWS_REGION".
         reason: Why it could not start, or was ended, in the cluster's words; empty where nothing of that kind was seen.
         last_words: The last line that its main container wrote, redacted.
+        leaks: Its containers whose logs held a secret of this run; never the secret.
     """
 
     name: str
@@ -253,6 +269,7 @@ class PodEvidence:
     added: tuple[str, ...] = ()
     reason: str = ""
     last_words: str = ""
+    leaks: tuple[Leak, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
