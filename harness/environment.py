@@ -238,16 +238,19 @@ class Environment:
         """What replaces a real part, as far as it is known by now."""
         return self.toolchain.stand_ins if self.toolchain is not None else ()
 
-    def reseed(self) -> Seeded:
+    def reseed(self, *, dags: Path | None = None) -> Seeded:
         """A fresh repository and prefix for the next run; the one made while the cluster came up is used first.
+
+        Args:
+            dags: Another DAG folder than the one under test.
 
         Raises:
             EnvironmentFailed: The Git server or the object store refused it.
         """
         waiting, self._seed_waiting = self._seed_waiting, None
-        if waiting is not None:
+        if waiting is not None and dags is None:
             return waiting
-        return self._seeder().fresh(self._ready().services, self.timeline)
+        return self._seeder(dags).fresh(self._ready().services, self.timeline)
 
     def blocked_by_address(self) -> tuple[BlockedEgress, ...]:
         """What pods tried to reach outside the cluster and were kept from, since it was brought up.
@@ -366,8 +369,9 @@ class Environment:
             home=self.settings.cache_dir / "helm",
         )
 
-    def _seeder(self) -> Seeder:
-        return Seeder(self.settings, self.inputs, self.run_id, self.scratch, self.runner, self.waiter)
+    def _seeder(self, dags: Path | None = None) -> Seeder:
+        inputs = self.inputs if dags is None else replace(self.inputs, dags=dags)
+        return Seeder(self.settings, inputs, self.run_id, self.scratch, self.runner, self.waiter)
 
     def _clusters_left(self) -> bool:
         """Whether a kept cluster still needs the engine."""

@@ -227,6 +227,21 @@ class DagRunOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Leak:
+    """Secrets in the log of one container.
+
+    Attributes:
+        container: Its name.
+        lines: How many lines of its log held a secret of this run.
+        first: Number of the first of them, from 1.
+    """
+
+    container: str
+    lines: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
 class PodEvidence:
     """What was seen of one pod while it lived.
 
@@ -242,6 +257,7 @@ class PodEvidence:
         reason: Why it could not start, or was ended, in the cluster's words; empty where nothing of that kind was seen.
         last_words: The last line that its main container wrote, redacted.
         address: Its address in the cluster; empty where it never had one, or the node's where it is in its network.
+        leaks: Its containers whose logs held a secret of this run; never the secret.
     """
 
     name: str
@@ -255,6 +271,7 @@ class PodEvidence:
     reason: str = ""
     last_words: str = ""
     address: str = ""
+    leaks: tuple[Leak, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from harness.errors import UsageError
 from harness.model import BlockedEgress, PipelineRun, Seeded
 from harness.names import AIRFLOW_NAMESPACE
 from harness.pipeline import egress
+from harness.pipeline.dagfiles import DagFiles, read_dag_files
 from harness.pipeline.differences import differences
 from harness.pipeline.earlier import Ended, end_runs, working_pods
 from harness.pipeline.gitsync import ProcessorCheckout
@@ -56,6 +57,8 @@ class Prover:
         self._ready: Ready = environment.ready or environment.up()
         self._seeded: Seeded | None = None
         self._last_run = ""
+        # Those of the folder that was seeded, where that is not the environment's own.
+        self._files: DagFiles | None = None
         # Whether anything of an earlier run may be in the claim or in Airflow's Variables.
         self._used = self._ready.cluster.reused
 
@@ -63,6 +66,7 @@ class Prover:
         self,
         *,
         reseed: bool = True,
+        dags: Path | None = None,
         conf: Mapping[str, Any] | None = None,
         changes: bool = True,
         with_logical_date: bool = True,
@@ -74,6 +78,7 @@ class Prover:
         Args:
             reseed: Start from a fresh repository and prefix, an empty claim and no Variables; otherwise from where the
                 last run left off.
+            dags: Another DAG folder for this run and those that go on where it leaves off; only on a fresh repository.
             conf: The run's configuration.
             changes: Whether a new version is expected.
             with_logical_date: Whether the run gets a logical date.
@@ -82,17 +87,22 @@ class Prover:
             before_trigger: Called when everything is ready, just before the trigger.
 
         Raises:
+            UsageError: Another DAG folder without a fresh repository, or one that holds no usable DAG file.
             EnvironmentFailed: The run could not be carried out; says nothing about the DAG.
         """
         environment = self._environment
+        if dags is not None and not reseed:
+            raise UsageError("another DAG folder needs a fresh repository: prove(dags=...) goes with reseed=True")
+        files = read_dag_files(dags) if dags is not None else None
         # Before the seed: what an earlier run still does, it must not do to the new repository.
         if self._end_earlier_runs():
             environment.discard_seed()
             reseed = True
+            files = files or self._files
         # Whatever ran before these is over by now.
         earlier = frozenset(run.run_id for run in self._ready.api.runs(environment.settings.dag_id))
         emptying = self._start_reset() if self._used and (reseed or self._seeded is None) else None
-        seeded = self._start_from(reseed=reseed)
+        seeded = self._start_from(files, reseed=reseed)
         expectation = self._expectation(seeded, changes=changes)
         with tempfile.TemporaryDirectory(prefix="proof-", dir=environment.scratch) as workspace:
             gatherer = self._gatherer(expectation, Path(workspace))
@@ -150,7 +160,7 @@ class Prover:
                 checkout,
                 waiter=environment.waiter,
                 fault=checkout.fault,
-                dag_files=environment.inputs.files.naming(wanted) if dag_files is None else dag_files,
+                dag_files=(self._files or environment.inputs.files).naming(wanted) if dag_files is None else dag_files,
             )
 
     def push_foreign_dag_change(self) -> str:
@@ -203,9 +213,10 @@ class Prover:
         git = self._ready.services.git
         return dvc.GitAccess(url=git.outside, username=git.username, password=git.password, ca_file=git.ca_file)
 
-    def _start_from(self, *, reseed: bool) -> Seeded:
+    def _start_from(self, files: DagFiles | None, *, reseed: bool) -> Seeded:
         if reseed or self._seeded is None:
-            return self._environment.reseed()
+            self._files = files
+            return self._environment.reseed(dags=files.folder if files is not None else None)
         return self._seeded
 
     def _end_earlier_runs(self) -> Ended:

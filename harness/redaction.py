@@ -87,18 +87,27 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text with every known secret replaced by `MASK`."""
+        return self.examined(text)[0]
+
+    def examined(self, text: str) -> tuple[str, int]:
+        """The redacted text, and at how many places a learned secret stood in it.
+
+        Shapes are masked but not counted: what only looks like a secret (a signed token that has expired, an example
+        in a help text) must not be shown, yet says nothing against whoever printed it.
+        """
+        found = 0
         may_be_encoded, may_be_wrapped = "%" in text or "+" in text, _WRAPPED.search(text) is not None
         for forms in self._known:
             for literal in forms.literals:
+                found += text.count(literal)
                 text = text.replace(literal, MASK)
-            if may_be_encoded:
-                text = forms.encoded.sub(MASK, text)
-            if may_be_wrapped:
-                for pattern in forms.wrapped:
-                    text = pattern.sub(MASK, text)
+            patterns = (*([forms.encoded] if may_be_encoded else ()), *(forms.wrapped if may_be_wrapped else ()))
+            for pattern in patterns:
+                text, places = pattern.subn(MASK, text)
+                found += places
         for shape, mask in _SHAPES:
             text = shape.sub(mask, text)
-        return text
+        return text, found
 
 
 def _forms(secret: str) -> _Forms:

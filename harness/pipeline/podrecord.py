@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from harness.kubeapi import JsonObject
-from harness.model import PodEvidence
+from harness.model import Leak, PodEvidence
 from harness.pipeline.differences import added_to
 from harness.pipeline.gitsync import SIDECAR, checkout_of, sync_fault
 from harness.podstate import Blame, FatalState, fatal_state
@@ -39,19 +39,32 @@ class ContainerLog:
         lines: The last lines, redacted.
         count: How many lines there were.
         complete: Whether the reading has ended.
+        leaking: How many lines held a secret.
+        first_leak: Position of the first of them; 0 if there is none.
     """
 
     container: str
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
     count: int = 0
     complete: bool = False
+    leaking: int = 0
+    first_leak: int = 0
 
-    def add(self, position: int, line: str) -> bool:
-        """Keep the line at a position (from 1) of a log that may be read again from its start; False if known."""
+    def add(self, position: int, line: str, *, secrets: int = 0) -> bool:
+        """Keep a redacted line at a position (from 1) of a log that may be read again from its start; False if known.
+
+        Args:
+            position: Of the line.
+            line: It, without the secrets that stood in it.
+            secrets: How many those were.
+        """
         if position <= self.count:
             return False
         self.count = position
         self.lines.append(line)
+        if secrets:
+            self.leaking += 1
+            self.first_leak = self.first_leak or position
         return True
 
 
@@ -183,6 +196,7 @@ class PodRecord:
             last_words=self._last_words(),
             added=added_to(self.pod),
             address=self.address,
+            leaks=tuple(Leak(name, log.leaking, log.first_leak) for name, log in self.logs.items() if log.leaking),
         )
 
     def _last_words(self) -> str:

@@ -305,9 +305,9 @@ class PodFollower:
         with self._opened(stream):
             for raw in stream.lines():
                 position += 1
-                line = self._redactor.text(raw)
+                line, secrets = self._redactor.examined(raw)
                 with self._lock:
-                    new = log.add(position, line)
+                    new = log.add(position, line, secrets=secrets)
                 if new:
                     self._on_line(pod, log.container, line)
         return True

@@ -7,8 +7,9 @@ that cannot be had without the object.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from harness.model import TaskOutcome
+from harness.model import Leak, TaskOutcome
 from harness.settings import Policy
 
 from .play import MAIN, RIVAL, SEEDER, Play
@@ -449,3 +450,10 @@ def task_failed(play: Play) -> None:
 def task_skipped(play: Play) -> None:
     play.complete()
     play.tasks["pull_data"] = TaskOutcome("pull_data", "skipped", 1, None)
+
+
+@mutation("logs.no-secrets", "the log of task pull_data", "container base, line 3")
+def secret_in_a_task_log(play: Play) -> None:
+    play.complete()
+    (pod,) = (pod for pod in play.pods if (pod.task_id, pod.role) == ("pull_data", "task"))
+    play.replace_pod(replace(pod, leaks=(Leak("base", 1, 3),)))

@@ -12,7 +12,7 @@ import pytest
 from harness import proof
 from harness.airflow.values import RunInfo
 from harness.environment import Environment
-from harness.errors import EnvironmentFailed
+from harness.errors import EnvironmentFailed, UsageError
 from harness.model import Seeded
 from harness.proof import Prover
 from harness.redaction import Redactor
@@ -55,8 +55,8 @@ class Calls:
         self.pods.clear()
         return True
 
-    def reseed(self) -> Seeded:
-        self.done.append("seed")
+    def reseed(self, *, dags: Path | None = None) -> Seeded:
+        self.done.append("seed" if dags is None else f"seed with {dags.name}")
         return Seeded("a" * 40, "main", "p", "dags")
 
     def discard_seed(self) -> None:
@@ -184,3 +184,44 @@ def test_a_dag_that_an_interrupted_run_left_unpaused_is_paused_first(calls: Call
     calls.paused = False
     prove(prover(calls, tmp_path, reused=False))
     assert calls.done[0] == "pause"
+
+
+@pytest.fixture
+def other_dags(tmp_path: Path) -> Path:
+    folder = tmp_path / "others"
+    folder.mkdir()
+    (folder / "dag.py").write_text('DAG("dataset_pipeline")\n')
+    return folder
+
+
+def test_another_dag_folder_is_seeded_for_one_run_and_the_environments_own_for_the_next(
+    calls: Calls, tmp_path: Path, other_dags: Path
+) -> None:
+    made = prover(calls, tmp_path, reused=False)
+    with pytest.raises(EnvironmentFailed, match="enough is seen"):
+        made.prove(dags=other_dags)
+    assert made._files is not None
+    assert made._files.naming("dataset_pipeline") == ("dag.py",)
+    prove(made)
+    assert [what for what in calls.done if what.startswith("seed")] == ["seed with others", "seed"]
+    assert made._files is None
+
+
+def test_a_run_that_is_seeded_anew_for_what_was_left_keeps_the_folder_that_it_goes_on_with(
+    calls: Calls, tmp_path: Path, other_dags: Path
+) -> None:
+    made = prover(calls, tmp_path, reused=False)
+    with pytest.raises(EnvironmentFailed, match="enough is seen"):
+        made.prove(dags=other_dags)
+    made._seeded = Seeded("a" * 40, "main", "p", "dags")
+    calls.unfinished = [RunInfo("other", "r1", "manual", "running", started=True)]
+    prove(made, reseed=False)
+    assert [what for what in calls.done if what.startswith("seed")] == ["seed with others", "seed with others"]
+
+
+def test_another_dag_folder_without_a_fresh_repository_is_refused_before_anything_is_done(
+    calls: Calls, tmp_path: Path, other_dags: Path
+) -> None:
+    with pytest.raises(UsageError, match="needs a fresh repository"):
+        prover(calls, tmp_path, reused=False).prove(dags=other_dags, reseed=False)
+    assert calls.done == []

@@ -1,4 +1,4 @@
-"""The checks, in the order in which a reader wants them: history, commit, pointer, objects, data, code."""
+"""The checks, in the order in which a reader wants them: history, commit, pointer, objects, data, code, logs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 from harness.dvc.checks.code import CODE_RULES
 from harness.dvc.checks.commit import COMMIT_RULES
 from harness.dvc.checks.data import DATA_RULES
+from harness.dvc.checks.logs import LOG_RULES
 from harness.dvc.checks.objects import OBJECT_RULES
 from harness.dvc.checks.pointer import POINTER_RULES
 from harness.dvc.checks.refs import REF_RULES
@@ -14,4 +15,5 @@ from harness.dvc.rules import Rule
 
 RULES: Final[tuple[Rule, ...]] = (
     *COMMIT_RULES, *REF_RULES, *POINTER_RULES, *OBJECT_RULES, *DATA_RULES, *CODE_RULES,
+    *LOG_RULES,
 )  # fmt: skip

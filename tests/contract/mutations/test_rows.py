@@ -22,7 +22,7 @@ from tests.mutations.table import MUTATIONS, VARIATIONS, Mutation
 KILLED = (
     "history-without-its-past", "commit-on-a-tag-only", "commit-on-an-older-parent", "pointer-cut-off",
     "object-behind-a-delete-marker", "object-in-a-wrong-bucket", "manifest-of-a-folder-missing",
-    "previous-version-id-lost", "row-doubled", "task-failed",
+    "previous-version-id-lost", "row-doubled", "task-failed", "secret-in-a-task-log",
 )  # fmt: skip
 GREEN = ("plain-run", "rival-with-a-pointer-and-data-of-its-own", "run-after-a-revert", "legacy-pointer-stays-legacy")
 

@@ -211,3 +211,31 @@ def test_learning_while_others_redact_is_safe() -> None:
 
 def test_a_redactor_does_not_show_what_it_hides() -> None:
     assert "s3cr3t" not in repr(redactor("s3cr3t-s3cr3t"))
+
+
+PASSWORD = "tok/en+of=this~run"
+STANDS: dict[str, tuple[str, int]] = {
+    "nothing": ("cloned branch main", 0),
+    "plain": (f"cloning https://bot:{PASSWORD}@git/x", 1),
+    "twice": (f"{PASSWORD} and {PASSWORD}", 2),
+    "base64": (f"Basic {base64.b64encode(f'bot:{PASSWORD}'.encode()).decode()}", 1),
+    "wrapped base64": (base64.encodebytes(b"-" * 50 + PASSWORD.encode() + b"-" * 50).decode(), 1),
+    "hex": (PASSWORD.encode().hex(), 1),
+    "URL-encoded": (urllib.parse.quote(PASSWORD, safe=""), 1),
+    "a shape of somebody else's": ("ghp_" + "a" * 36, 0),
+    "a mask that is there already": (MASK, 0),
+}
+
+
+@pytest.mark.parametrize("what", STANDS)
+def test_it_is_counted_where_a_learned_secret_stood_and_where_only_a_shape_did_not(what: str) -> None:
+    text, places = STANDS[what]
+    known = redactor(PASSWORD, "another-secret")
+    shown, found = known.examined(text)
+    assert found == places
+    assert shown == known.text(text)
+    assert PASSWORD not in shown
+
+
+def test_secrets_of_several_values_are_counted_together() -> None:
+    assert redactor(PASSWORD, "another-secret").examined(f"{PASSWORD} another-secret") == (f"{MASK} {MASK}", 2)

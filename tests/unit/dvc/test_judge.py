@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.dvc import Address, Astray, Check, Commit, Digest, Evidence, Reproduction, RivalPointer, judge
 from harness.dvc.table import TableComparison
+from harness.model import Leak
 
 from .conftest import NEW, POINTER, RIVAL, SEED, SIDE, Facts, Folder, commit
 
@@ -68,9 +70,9 @@ def without_old_object(evidence: Evidence) -> Evidence:
     )
 
 
-def pods(evidence: Evidence, role: str, **changes: str | None) -> Evidence:
+def pods(evidence: Evidence, role: str, **changes: Any) -> Evidence:
     index = next(index for index, pod in enumerate(evidence.pods) if pod.role == role)
-    changed = replace(evidence.pods[index], **changes)  # type: ignore[arg-type]
+    changed = replace(evidence.pods[index], **changes)
     return replace(evidence, pods=(*evidence.pods[:index], changed, *evidence.pods[index + 1 :]))
 
 
@@ -192,6 +194,9 @@ CORRUPTIONS: dict[str, tuple[Corruption, str, str]] = {
     "run failed": (
         lambda e: replace(e, outcome=replace(e.outcome, state="failed")), "tasks.succeeded", "ended as failed",
     ),
+    "secret in a log": (
+        lambda e: pods(e, "task", leaks=(Leak("base", 1, 7),)), "logs.no-secrets", "container base, line 7",
+    ),
 }  # fmt: skip
 
 
@@ -219,6 +224,7 @@ ORDER = [
     "history.other-refs", "pointer.wellformed", "pointer.new", "pointer.same-outputs", "pointer.at-tip",
     "remote.expected", "object.present", "object.bytes", "pointer.size", "object.not-empty", "object.previous-kept",
     "object.no-strays", "rows.appended", "clone.reproduces", "code.dag-sha", "code.worker-image", "tasks.succeeded",
+    "logs.no-secrets",
 ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import EnvironmentFailed
 from harness.kubeapi import KubeApiError, KubeUnavailable
+from harness.model import Leak
 from harness.pipeline.pods import PodFollower
 from harness.redaction import Redactor
 from harness.wait import Waiter
@@ -219,6 +220,21 @@ def test_each_line_is_passed_on_once_and_redacted_even_if_the_stream_breaks_and_
         lines = following.logs("p")["base"]
     assert lines == ("one", "two [redacted]", "three")
     assert heard == [("p", "base", line) for line in lines]
+
+
+def test_lines_with_a_secret_are_counted_once_each_even_if_the_log_is_read_again(cluster: Cluster) -> None:
+    redactor = Redactor()
+    redactor.learn("top-secret-value")
+    lines = ["one", "two top-secret-value", "three", "top-secret-value top-secret-value"]
+    broken = Stream(*lines[:3], open_end=True)
+    broken.items.put(_BREAK)
+    cluster.listed = [pod("p", "Succeeded", containers={**DONE, "sidecar": DONE["base"]})]
+    cluster.script_log("p", "base", broken, Stream(*lines))
+    cluster.script_log("p", "sidecar", Stream("ghp_" + "a" * 36))
+    with follower(cluster, redactor=redactor) as following:
+        assert following.settle(WAITER)
+        assert following.evidence()["p"].leaks == (Leak("base", 2, 2),)
+        assert "top-secret-value" not in str(following.evidence()) + str(following.logs("p"))
 
 
 def test_a_container_whose_log_is_not_there_yet_is_asked_again(cluster: Cluster) -> None:

@@ -1,0 +1,61 @@
+"""What the check on the pods' logs tells, word for word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.model import Leak, PodEvidence
+
+from .conftest import Facts, Told, given, told
+
+NONE = "no secret in the logs of the run's pods"
+READ = "a secret of this run can be read by whoever may read logs: it stands in "
+
+
+def leaking(**leaks: tuple[Leak, ...]) -> Facts:
+    """All pods, those of this name with "-" for "_" leaking."""
+
+    def pod(one: PodEvidence) -> PodEvidence:
+        return replace(one, leaks=leaks.get(one.name.replace("-", "_"), ()))
+
+    return given(pods=tuple(pod(one) for one in given()[1].pods))
+
+
+ROWS: dict[str, tuple[Facts, Told]] = {
+    "none": (given(), (True, NONE, "none in those of 6 pods", "")),
+    "no pods, which is another check's question": (given(pods=()), (True, NONE, "none in those of 0 pods", "")),
+    "one line": (
+        leaking(pull_data_task=(Leak("base", 1, 7),)),
+        (False, NONE, "1 line with one",
+         f"{READ}the log of task pull_data (pod pull_data-task, container base, line 7)."),
+    ),
+    "the task's own pod before the executor's": (
+        leaking(pull_data_executor=(Leak("base", 2, 30),), pull_data_task=(Leak("base", 2, 7),)),
+        (False, NONE, "4 lines with one",
+         (f"{READ}the log of task pull_data (pod pull_data-task, container base, 2 lines, from line 7 on); "
+          "it stands in the executor's log of task pull_data (pod pull_data-executor, container base, "
+          "2 lines, from line 30 on).")),
+    ),
+    "three are shown": (
+        leaking(push_data_task=(Leak("a", 1, 1), Leak("b", 1, 2), Leak("c", 1, 3))),
+        (False, NONE, "3 lines with one",
+         (f"{READ}the log of task push_data (pod push_data-task, container a, line 1); "
+          "it stands in the log of task push_data (pod push_data-task, container b, line 2); "
+          "it stands in the log of task push_data (pod push_data-task, container c, line 3).")),
+    ),
+    "a fourth is counted": (
+        leaking(push_data_task=(Leak("a", 1, 1), Leak("b", 1, 2), Leak("c", 1, 3), Leak("d", 1, 4))),
+        (False, NONE, "4 lines with one",
+         (f"{READ}the log of task push_data (pod push_data-task, container a, line 1); "
+          "it stands in the log of task push_data (pod push_data-task, container b, line 2); "
+          "it stands in the log of task push_data (pod push_data-task, container c, line 3); and 1 more.")),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_the_check_tells_whose_log_holds_a_secret_and_where(what: str) -> None:
+    facts, expected = ROWS[what]
+    assert told("logs.no-secrets", facts) == expected
