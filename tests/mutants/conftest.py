@@ -1,0 +1,67 @@
+"""One environment, a DAG run for each mutant that a test asks for; the matrix stands in the terminal's summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from harness.assets import asset
+from harness.environment import Environment
+from harness.proof import Prover
+from tests.mutations.played import Played, Results, write
+from tests.mutations.table import Row
+
+from .table import MUTANTS, Mutant
+from .variant import program_of, write_variant
+
+_RESULTS = pytest.StashKey[Callable[[], Results]]()
+Play = Callable[[Row], Played]
+
+
+@pytest.fixture(scope="session")
+def given() -> Mapping[str, str]:
+    """What programs are told, by name; the host outside belongs here once there is one of the test's own."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def play(
+    prover: Prover,
+    environment: Environment,
+    given: Mapping[str, str],
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Play]:
+    """Plays a row as a DAG run and remembers what came of it."""
+    rows: dict[str, Played] = {}
+    folder = tmp_path_factory.mktemp("variants")
+
+    def played(row: Row) -> Played:
+        started = time.monotonic()
+        program = program_of(row.name.replace("-", "_"), given=given)
+        dags = write_variant(asset("dags"), program, folder / row.name)
+        with environment.timeline.phase(f"mutant {row.name}"):
+            proof = prover.prove(dags=dags, expect_red=isinstance(row, Mutant))
+        rows[row.name] = Played(row, proof.verdict, None, time.monotonic() - started)
+        return rows[row.name]
+
+    def results() -> Results:
+        return Results("DAG mutants caught", rows, sum(one.seconds for one in rows.values()))
+
+    pytestconfig.stash[_RESULTS] = results
+    yield played
+    write(environment.evidence, [results()])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    results = config.stash.get(_RESULTS, None)
+    if results is None:
+        return
+    found = results()
+    terminalreporter.section(found.headline)
+    terminalreporter.write(found.matrix())
+    for row in MUTANTS.values():
+        if not row.playable:
+            terminalreporter.write_line(f"not played: {row.name}, which needs {row.needs}")
