@@ -22,6 +22,14 @@ Play = Callable[[Row], Played]
 
 
 @pytest.fixture(scope="session")
+def ready(prover: Prover, environment: Environment) -> Ready:
+    """What is up, as soon as there is a prover."""
+    del prover
+    assert environment.ready is not None
+    return environment.ready
+
+
+@pytest.fixture(scope="session")
 def outside(ready: Ready, environment: Environment) -> Iterator[Outside]:
     """A host of the tests' own, beside the node."""
     with host_outside(ready.cluster, engine=ready.toolchain.engine, runner=environment.runner) as outside:
