@@ -17,8 +17,8 @@ import pytest
 
 from harness.errors import SupplyError, WaitAbandoned
 from harness.process import SubprocessRunner
-from harness.supply.downloads import ToolSupply
 from harness.supply.pins import Download, ToolPin
+from harness.supply.tools import ToolSupply
 from harness.wait import SYSTEM_CLOCK
 
 _BYTES = os.urandom(300_000)
