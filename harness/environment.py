@@ -19,7 +19,8 @@ from harness.airflow.api import AirflowApi
 from harness.airflow.chart_choice import ChartChoice
 from harness.airflow.overlay import values_files
 from harness.airflow.release import ReleasePlan, fingerprint_key
-from harness.bringup import AirflowBringUp, Seeder, ServicesBringUp, fill, service_images
+from harness.airflow_bringup import AirflowBringUp
+from harness.bringup import ServicesBringUp, fill, service_images
 from harness.diagnostics.host import LocalHost
 from harness.diagnostics.room import check_room, check_room_for_caches
 from harness.dvc import Verdict
@@ -33,6 +34,7 @@ from harness.orphans import mark
 from harness.pipeline.inputs import DAGS, Inputs, check_inputs
 from harness.process import SubprocessRunner
 from harness.redaction import Redactor
+from harness.seeding import Seeder
 from harness.services.deploy import ServicesDeployer
 from harness.services.secrets import ClusterSecrets
 from harness.settings import Keep, Settings

@@ -10,9 +10,10 @@ from typing import Any, Self
 
 import pytest
 
-from harness import bringup
+from harness import airflow_bringup
 from harness.airflow.transport import AirflowUnavailable
-from harness.bringup import AirflowBringUp, pipeline_config, service_images
+from harness.airflow_bringup import AirflowBringUp
+from harness.bringup import pipeline_config, service_images
 from harness.errors import EnvironmentFailed, WaitAbandoned, WaitFailed
 from harness.model import Cluster
 from harness.settings import Settings
@@ -52,7 +53,7 @@ def install(log: str | Exception, error: WaitFailed, monkeypatch: pytest.MonkeyP
         def wait_ready(self) -> None:
             raise error
 
-    monkeypatch.setattr(bringup, "ReleaseInstaller", Installer)
+    monkeypatch.setattr(airflow_bringup, "ReleaseInstaller", Installer)
     fake: Any = Kube(log)
     secrets: Any = SimpleNamespace(airflow_password="pw")
     runner: Any = None
@@ -121,8 +122,8 @@ class Clock:
 
 def answered(monkeypatch: pytest.MonkeyPatch, *, silences: int, container: Mapping[str, Any]) -> tuple[str, float]:
     """The version that Airflow gives at first, and after how many seconds; its API server's container is so."""
-    monkeypatch.setattr(bringup, "ReleaseInstaller", Installed)
-    monkeypatch.setattr(bringup, "AirflowApi", type("Late", (Api,), {"silences": silences}))
+    monkeypatch.setattr(airflow_bringup, "ReleaseInstaller", Installed)
+    monkeypatch.setattr(airflow_bringup, "AirflowApi", type("Late", (Api,), {"silences": silences}))
     status = {"phase": "Running", "containerStatuses": [{"name": "api-server", "state": container}]}
     fake: Any = SimpleNamespace(list=lambda *_a, **_o: [{"metadata": {"name": "api"}, "status": status}])
     secrets: Any = SimpleNamespace(airflow_password="pw")
