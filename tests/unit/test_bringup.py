@@ -19,6 +19,7 @@ from harness.model import Cluster
 from harness.settings import Settings
 from harness.timeline import Timeline
 from harness.wait import Waiter
+from tests.fakes import Clock
 
 REFUSED = json.dumps({"msg": "error syncing repo", "error": "git fetch: fatal: Authentication failed for 'https://g/'"})
 CRASHED = "pod airflow/dp, container git-sync-init: CrashLoopBackOff: it ended with exit code 1"
@@ -108,16 +109,6 @@ class Api:
         if self.asked <= self.silences:
             raise AirflowUnavailable("connection refused")
         return "3.3.2"
-
-
-class Clock:
-    seconds = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float, /) -> None:
-        self.seconds += seconds
 
 
 def answered(monkeypatch: pytest.MonkeyPatch, *, silences: int, container: Mapping[str, Any]) -> tuple[str, float]:
