@@ -38,42 +38,6 @@ class Kube:
         return self.log
 
 
-def install(log: str | Exception, error: WaitFailed, monkeypatch: pytest.MonkeyPatch) -> WaitFailed:
-    """What `install` raises where a component that does not come up ends the wait with this error."""
-
-    class Installer:
-        def __init__(self, **_parts: object) -> None:
-            pass
-
-        def recover(self) -> str:
-            return ""
-
-        def install(self, plan: object) -> tuple[str, ...]:
-            return ("values",)
-
-        def wait_ready(self) -> None:
-            raise error
-
-    monkeypatch.setattr(airflow_bringup, "ReleaseInstaller", Installer)
-    fake: Any = Kube(log)
-    secrets: Any = SimpleNamespace(airflow_password="pw")
-    runner: Any = None
-    airflow = AirflowBringUp(
-        cluster=Cluster("c", Path("k"), "kind-c", {"airflow": 1}, reused=False, kubernetes_version="v1"),
-        kube=fake,
-        helm=Path("helm"),
-        helm_home=Path("home"),
-        secrets=secrets,
-        timeline=Timeline(),
-        runner=runner,
-        waiter=Waiter(),
-    )
-    plan: Any = None
-    with pytest.raises(WaitFailed) as caught:
-        airflow.install(plan)
-    return caught.value
-
-
 class Installed:
     """An installer whose components all came up."""
 
@@ -88,6 +52,37 @@ class Installed:
 
     def wait_ready(self) -> None:
         pass
+
+
+def bring_up(kube: Any, waiter: Waiter) -> AirflowBringUp:
+    """Of a cluster with that API; what runs Helm is not asked."""
+    secrets: Any = SimpleNamespace(airflow_password="pw")
+    runner: Any = None
+    return AirflowBringUp(
+        cluster=Cluster("c", Path("k"), "kind-c", {"airflow": 1}, reused=False, kubernetes_version="v1"),
+        kube=kube,
+        helm=Path("helm"),
+        helm_home=Path("home"),
+        secrets=secrets,
+        timeline=Timeline(),
+        runner=runner,
+        waiter=waiter,
+    )
+
+
+def install(log: str | Exception, error: WaitFailed, monkeypatch: pytest.MonkeyPatch) -> WaitFailed:
+    """What `install` raises where a component that does not come up ends the wait with this error."""
+
+    class Installer(Installed):
+        def wait_ready(self) -> None:
+            raise error
+
+    monkeypatch.setattr(airflow_bringup, "ReleaseInstaller", Installer)
+    airflow = bring_up(Kube(log), Waiter())
+    plan: Any = None
+    with pytest.raises(WaitFailed) as caught:
+        airflow.install(plan)
+    return caught.value
 
 
 class Api:
@@ -116,21 +111,10 @@ def answered(monkeypatch: pytest.MonkeyPatch, *, silences: int, container: Mappi
     monkeypatch.setattr(airflow_bringup, "ReleaseInstaller", Installed)
     monkeypatch.setattr(airflow_bringup, "AirflowApi", type("Late", (Api,), {"silences": silences}))
     status = {"phase": "Running", "containerStatuses": [{"name": "api-server", "state": container}]}
-    fake: Any = SimpleNamespace(list=lambda *_a, **_o: [{"metadata": {"name": "api"}, "status": status}])
-    secrets: Any = SimpleNamespace(airflow_password="pw")
-    runner: Any = None
+    kube = SimpleNamespace(list=lambda *_a, **_o: [{"metadata": {"name": "api"}, "status": status}])
     plan: Any = SimpleNamespace(chart=SimpleNamespace(title="airflow"), digest="d")
     clock = Clock()
-    airflow = AirflowBringUp(
-        cluster=Cluster("c", Path("k"), "kind-c", {"airflow": 1}, reused=False, kubernetes_version="v1"),
-        kube=fake,
-        helm=Path("helm"),
-        helm_home=Path("home"),
-        secrets=secrets,
-        timeline=Timeline(),
-        runner=runner,
-        waiter=Waiter(clock),
-    )
+    airflow = bring_up(kube, Waiter(clock))
     return airflow.install(plan).version, clock.seconds
 
 
