@@ -42,7 +42,7 @@ from harness.settings import Keep, Settings
 from harness.supply.cache import Cache
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.provision import provision
-from harness.targets import Target, make_target
+from harness.targets import TARGETS, Target
 from harness.targets.ownership import refuse_foreign
 from harness.timeline import Timeline, UsualTimes
 from harness.wait import Waiter
@@ -262,8 +262,7 @@ class Environment:
         chosen = choice.of(toolchain)
         self.toolchain = toolchain = replace(toolchain, stand_ins=(*toolchain.stand_ins, *chosen.stand_ins))
         with self.timeline.phase("kind cluster") as note:
-            self._target = target = make_target(
-                settings.target,
+            self._target = target = TARGETS[settings.target](
                 name=name,
                 run_id=self.run_id,
                 state_dir=settings.state_dir,
