@@ -1,4 +1,4 @@
-"""What lies under `harness/kubeapi.py`: opening a context, timeouts, streams, and what a refusal means.
+"""What lies under `kubeobjects.py` and `kubeapi.py`: opening a context, timeouts, streams, and what a refusal means.
 
 Workarounds for the official Python client (kubernetes 37.0.1) stay here, each with what it works around.
 """

@@ -37,7 +37,18 @@ _PORT_ATTEMPTS = 3
 
 
 class KindTarget:
-    """Makes, finds and removes one kind cluster by its exact name."""
+    """Makes, finds and removes one kind cluster by its exact name.
+
+    Args:
+        name: Of the cluster.
+        run_id: Of the run.
+        state_dir: Below it is what is kept of clusters.
+        toolchain: What the cluster is made with.
+        runner: Runs programs.
+        journal: Told of everything before it is created.
+        status: Told what is going on.
+        egress_allow: What pods may reach outside the cluster, as the setting of that name has it.
+    """
 
     def __init__(
         self,

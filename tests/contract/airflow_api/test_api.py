@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,27 +17,13 @@ from pydantic import SecretStr
 from harness.airflow.api import AirflowApi, AirflowUnavailable, ApiRefused, RunInfo
 from harness.errors import EnvironmentFailed, UsageError, WaitFailed
 from harness.wait import Waiter
+from tests.fakes import Clock
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 DAG, RUN = "dataset_pipeline", "harness-20260131T120000-abcd"
 DAGS, DAG_PATH = "/api/v2/dags", f"/api/v2/dags/{DAG}"
 RUNS, RUN_PATH = f"{DAG_PATH}/dagRuns", f"{DAG_PATH}/dagRuns/{RUN}"
 ERRORS = "/api/v2/importErrors"
-
-
-@dataclass
-class Clock:
-    """Only moves when somebody sleeps on it."""
-
-    seconds: float = 0.0
-    slept: list[float] = field(default_factory=list)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float, /) -> None:
-        self.slept.append(seconds)
-        self.seconds += seconds
 
 
 def body(model: Any) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import gc
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,11 @@ from harness.kubeapi import KubeApi, KubeApiError, KubeUnavailable
 from harness.pipeline.pods import PodFollower
 from harness.redaction import Redactor
 from harness.wait import Waiter
+from tests.fakes import Clock
 
 PODS = "/api/v1/namespaces/airflow/pods"
 DEPLOYMENT = "/apis/apps/v1/namespaces/airflow/deployments/d"
 LOG, EXEC = f"{PODS}/p/log", f"{PODS}/p/exec"
-
-
-@dataclass
-class Clock:
-    seconds: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float, /) -> None:
-        self.seconds += seconds
 
 
 @pytest.fixture

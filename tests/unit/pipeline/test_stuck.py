@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from harness.airflow.transport import AirflowUnavailable
 from harness.airflow.values import Health, TaskInfo
 from harness.model import PodEvidence
 from harness.pipeline.stuck import StuckTasks
-
-
-@dataclass
-class Clock:
-    seconds: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float, /) -> None:
-        self.seconds += seconds
+from tests.fakes import Clock
 
 
 def healthy() -> Health:

@@ -86,7 +86,7 @@ def test_kind_runs_with_the_engine_and_network_of_this_run_and_no_ambient_kubeco
 
     target(kind).up()
 
-    create = next(env for call, env in zip(kind.calls, kind.environments, strict=True) if call[1:2] == ["create"])
+    create = next(call.env for call in kind.called if call.argv[1:2] == ["create"])
     assert create["DOCKER_HOST"] == "unix:///run/ours.sock"
     assert create["KIND_EXPERIMENTAL_DOCKER_NETWORK"] == "h-1"
     assert create["KUBECONFIG"] == str(tmp_path / "clusters/h-1/kubeconfig")
@@ -177,14 +177,14 @@ def test_a_kept_cluster_that_is_reused_stays_kept(target: Make) -> None:
 
 def interrupt(kind: FakeKind, monkeypatch: pytest.MonkeyPatch, *, at: str) -> None:
     """The user presses Ctrl-C while kind deletes or creates a cluster."""
-    answer = kind._answer
+    answer = kind._outside
 
     def interrupted(command: list[str]) -> str:
         if command[1:3] == [at, "cluster"]:
             raise KeyboardInterrupt
         return answer(command)
 
-    monkeypatch.setattr(kind, "_answer", interrupted)
+    monkeypatch.setattr(kind, "_outside", interrupted)
 
 
 @pytest.mark.parametrize("broken", ["delete", "create"])
