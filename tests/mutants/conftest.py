@@ -10,7 +10,10 @@ import pytest
 from harness.assets import asset
 from harness.environment import Environment, Ready
 from harness.proof import Prover
+from tests.mutations.local import local_site
 from tests.mutations.played import Played, Results, write
+from tests.mutations.recording import Recorded, record
+from tests.mutations.site import Site
 from tests.mutations.table import Row
 from tests.outside import PORT, Outside, host_outside
 
@@ -19,6 +22,18 @@ from .variant import program_of, write_variant
 
 _RESULTS = pytest.StashKey[Callable[[], Results]]()
 Play = Callable[[Row], Played]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Git, S3 and dvc without a cluster."""
+    with local_site(tmp_path_factory.mktemp("site")) as local:
+        yield local
+
+
+@pytest.fixture(scope="module")
+def recorded(site: Site) -> Mapping[str, Recorded]:
+    return record(site, "mutants")
 
 
 @pytest.fixture(scope="session")
