@@ -234,7 +234,7 @@ class Scene:
             line
             for name in self.follower.evidence()
             for line in self.follower.logs(name).get("base", ())
-            if _COMPLAINT.match(line) and not line.startswith(("pull: ", "modify: ", "push: "))
+            if _COMPLAINT.match(line)
         )
 
     @contextmanager
