@@ -172,7 +172,7 @@ _ROWS: Final = (
         breaks=services.unavailable,
         whole=Whole.FAILED,
         tries=2,
-        says=("dvc push failed",),
+        says=("dvc push failed", "503"),
     ),
     Fault(
         name="s3-slow",
@@ -197,7 +197,7 @@ _ROWS: Final = (
         breaks=services.down("s3"),
         whole=Whole.FAILED,
         tries=2,
-        says=("dvc pull failed",),
+        says=("dvc pull failed", "Could not connect to the endpoint URL"),
     ),
     Fault(
         name="s3-down-and-back",
