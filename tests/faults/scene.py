@@ -15,7 +15,7 @@ from harness.environment import Environment, Ready
 from harness.errors import EnvironmentFailed
 from harness.kubeapi import JsonObject, KubeUnavailable
 from harness.names import AIRFLOW_NAMESPACE
-from harness.pipeline.earlier import working_pods
+from harness.pipeline.earlier import end_runs, working_pods
 from harness.pipeline.pods import PodFollower
 from harness.pipeline.trigger import FINISHED
 from harness.proof import Prover
@@ -102,7 +102,8 @@ class Stage:
             clock.monotonic,
             ready=lambda now: now >= end,
             describe=lambda _now: "not yet",
-            timeout=seconds + 5,
+            # How long it is has nothing to do with how patient the run is.
+            timeout=(seconds + 5) / self.waiter.patience,
         )
 
     def quiet(self) -> None:
@@ -269,8 +270,10 @@ def run(stage: Stage, gate: str) -> Iterator[Scene]:
         try:
             stage.trigger(stage.dag_id, run_id)
             yield Scene(stage, gate, follower)
-        except BaseException:
-            api.fail_run(stage.dag_id, run_id)
+        except Exception:
+            # What is left of it must not become the next row's.
+            unfinished = api.runs(unfinished=True)
+            end_runs(api, stage.ready.kube, AIRFLOW_NAMESPACE, unfinished, waiter=stage.waiter)
             raise
         finally:
             stage.gates.open(run_id, gate)

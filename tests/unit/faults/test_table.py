@@ -8,14 +8,18 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from jinja2 import Template
 
+from harness.environment import Environment
 from harness.pipeline.dagfiles import read_dag_files
 from harness.wait import Waiter
 from tests.faults.invariants import INVARIANTS
 from tests.faults.played import Played, Results
+from tests.faults.scene import Stage
 from tests.faults.table import FAULTS, GROUPS, Whole
 from tests.faults.test_faults import CLEAN, STEPS
 from tests.faults.variant import PROGRAMS, write_gated
@@ -96,6 +100,26 @@ def test_a_pod_waits_at_a_closed_gate_and_goes_on_when_it_opens(tmp_path: Path) 
         pod.wait()
     # What it did behind the gate is the real program's: no repository is given here.
     assert "dvc-pipeline pull: GIT_REPO is not set" in log.read_text()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize("patience", [0.3, 1.0, 4.0])
+def test_a_fault_lasts_as_long_as_its_row_says_however_patient_the_run_is(patience: float) -> None:
+    clock = Clock()
+    environment = cast("Environment", SimpleNamespace(waiter=Waiter(clock=clock, patience=patience)))
+    unused: Any = None
+    Stage(environment, unused, unused, unused, unused).hold(10.0)
+    assert 10.0 <= clock.now < 11.0
 
 
 @pytest.mark.parametrize(
