@@ -38,6 +38,14 @@ def main(argv: Sequence[str] | None = None, *, env: Mapping[str, str] | None = N
         else:
             push(config, workspace, programs)
     except PipelineError as error:
-        sys.stderr.write(f"dvc-pipeline {task}: {programs.redact(str(error))}\n")
-        return 1
+        return _failed(task, programs.redact(str(error)))
+    except OSError as error:
+        # A volume that is full or gone, at whatever line: the reader needs its name, not the way there.
+        where = "" if error.filename is None else f": {error.filename}"
+        return _failed(task, f"{error.strerror or type(error).__name__}{where}")
     return 0
+
+
+def _failed(task: str, reason: str) -> int:
+    sys.stderr.write(f"dvc-pipeline {task}: {reason}\n")
+    return 1

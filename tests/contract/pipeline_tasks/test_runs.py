@@ -255,3 +255,17 @@ def test_tasks_without_a_pull_say_so(stage: Stage) -> None:
         done = stage.pod(task, check=False)
         assert done.code == 1
         assert "clear pull_data" in done.stderr
+
+
+def test_a_store_that_does_not_answer_is_named(stage: Stage) -> None:
+    """By DVC's own words, and not by its offer of help below them."""
+    gone = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}
+    for task, verb in (("pull", "pull"), ("push", "push")):
+        done = stage.pod(task, check=False, env=gone)
+        assert done.code == 1
+        assert done.stderr.count("\n") == 1
+        assert f"dvc {verb} failed" in done.stderr
+        assert "ERROR: " in done.stderr
+        assert 'Could not connect to the endpoint URL: "http://127.0.0.1:1/' in done.stderr
+        stage.pod("pull")
+        stage.pod("modify")

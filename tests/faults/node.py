@@ -1,0 +1,92 @@
+"""The kind node from the inside and the outside: its containers, its disk, and itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import EnvironmentFailed
+from harness.kubeapi import JsonObject, KubeApi
+from harness.model import Engine
+from harness.names import AIRFLOW_NAMESPACE, SHARED_CLAIM
+from harness.process import Runner
+from harness.targets.egress import Inside, inside_node
+
+_CTR = ("ctr", "--namespace", "k8s.io", "tasks")
+_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """Attributes:
+    name: Its container.
+    engine: Where that runs.
+    runner: Runs docker.
+    """
+
+    name: str
+    engine: Engine
+    runner: Runner
+
+    @property
+    def inside(self) -> Inside:
+        """Runs programs in it, as root."""
+        return inside_node(self.name, engine=self.engine, runner=self.runner)
+
+    def docker(self, verb: str) -> None:
+        """`pause`, `unpause` or `restart` it."""
+        # A container's own stop signal takes systemd to a tidy end; a machine that fails has no time for one.
+        how = ("--time", "0") if verb == "restart" else ()
+        self.runner.run([self.engine.docker, verb, *how, self.name], env=self.engine.env, timeout=_SECONDS)
+
+    def copy_in(self, folder: Path, into: str) -> None:
+        """Copy the files of a folder into one of the node, made if it is not there."""
+        self.inside("mkdir", "-p", into)
+        self.runner.run(
+            [self.engine.docker, "cp", f"{folder}/.", f"{self.name}:{into}"], env=self.engine.env, timeout=_SECONDS
+        )
+
+    def task(self, verb: str, pod: JsonObject, container: str) -> None:
+        """`pause` or `resume` a container of a pod, or `kill` it as the kernel would."""
+        how = ("--signal", "SIGKILL") if verb == "kill" else ()
+        self.inside(*_CTR, verb, *how, container_id(pod, container))
+
+
+def container_id(pod: JsonObject, container: str) -> str:
+    """As containerd knows it; raises `EnvironmentFailed` where the pod has no such container that was started."""
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        if status.get("name") == container and status.get("containerID"):
+            return str(status["containerID"]).removeprefix("containerd://")
+    raise EnvironmentFailed(f"pod {pod['metadata']['name']} has no container {container} that was started")
+
+
+def shared_volume(kube: KubeApi) -> str:
+    """Where the claim that the tasks share lies on the node's disk; `EnvironmentFailed` where it lies nowhere."""
+    claim = kube.get("PersistentVolumeClaim", SHARED_CLAIM, AIRFLOW_NAMESPACE) or {}
+    volume = kube.get("PersistentVolume", str((claim.get("spec") or {}).get("volumeName"))) or {}
+    spec = volume.get("spec") or {}
+    path = (spec.get("hostPath") or spec.get("local") or {}).get("path")
+    if not path:
+        raise EnvironmentFailed(f"the claim {SHARED_CLAIM} is on no folder of the node")
+    return str(path)
+
+
+@dataclass(frozen=True)
+class Gates:
+    """Points at which a pod of a run waits; see `programs/gated.py`.
+
+    Attributes:
+        inside: Runs programs in the node.
+        volume: The shared volume's folder there.
+    """
+
+    inside: Inside
+    volume: str
+
+    def close(self, run_id: str, gate: str) -> None:
+        """Before the run begins."""
+        self.inside("mkdir", "-p", f"{self.volume}/gates/{run_id}")
+        self.inside("touch", f"{self.volume}/gates/{run_id}/{gate}")
+
+    def open(self, run_id: str, gate: str) -> None:
+        self.inside("rm", "-f", f"{self.volume}/gates/{run_id}/{gate}")
