@@ -102,7 +102,8 @@ def go_modules(program: bytes) -> tuple[Component, ...]:
     if record is None:
         return ()
     toolchain, text = record
-    version = toolchain.removeprefix("go").split()[0] if toolchain else ""
+    # "go1.24.4", and what it was built with after a blank.
+    version = (toolchain.removeprefix("go").split() or [""])[0]
     found = [Component("library", "stdlib", version, _purl("golang", ("stdlib",), version))]
     modules: list[tuple[str, str, str]] = []
     for line in text.splitlines():
