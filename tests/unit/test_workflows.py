@@ -67,3 +67,11 @@ def test_every_lock_file_is_audited() -> None:
     assert names
     assert set(names) <= set(found)
     assert {"requirements/engine.txt", "requirements/audit.txt"} <= set(found)
+
+
+def test_every_go_program_that_is_built_is_audited() -> None:
+    built = (CHECKOUT / "harness/supply/images/go-tools/Dockerfile").read_text()
+    audited = (CHECKOUT / "scripts" / "audit").read_text()
+    programs = {words.split()[-1] for words in re.findall(r"go build -o [^&\n]*", built.replace("\\\n", " "))}
+    assert len(programs) == 7
+    assert programs <= {word.rstrip(";") for word in audited.split()}
