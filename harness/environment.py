@@ -149,7 +149,7 @@ class Environment:
         self.ready: Ready | None = None
         self.supply_note = str(settings.supply)
         self._engines = EngineSupply(
-            folders=EngineFolders(settings.state_dir / "engine", settings.cache_dir / "engine" / "data"),
+            folders=EngineFolders.below(settings.state_dir, settings.cache_dir),
             runner=self.runner,
             # Not the one that gives up when a part fails: stopping the engine is what must still happen then.
             waiter=Waiter(patience=settings.patience),

@@ -242,56 +242,6 @@ class Leak:
 
 
 @dataclass(frozen=True, slots=True)
-class PodEvidence:
-    """What was seen of one pod while it lived.
-
-    Attributes:
-        name: Pod name.
-        task_id: The task it worked for.
-        role: "executor" (runs Airflow's task) or "task" (the DAG's own container).
-        phase: Last phase seen.
-        image: Image reference of the main container.
-        image_id: Image ID that the kubelet reports for it.
-        synced_sha: Commit that git-sync checked out; executor pods only, None when it could not be seen.
-        added: What the adapter added to it that the DAG does not ask for, such as "base: env AWS_REGION".
-        reason: Why it could not start, or was ended, in the cluster's words; empty where nothing of that kind was seen.
-        last_words: The last line that its main container wrote, redacted.
-        address: Its address in the cluster; empty where it never had one, or the node's where it is in its network.
-        leaks: Its containers whose logs held a secret of this run; never the secret.
-    """
-
-    name: str
-    task_id: str
-    role: str
-    phase: str
-    image: str
-    image_id: str
-    synced_sha: str | None = None
-    added: tuple[str, ...] = ()
-    reason: str = ""
-    last_words: str = ""
-    address: str = ""
-    leaks: tuple[Leak, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Seeded:
-    """A repository and bucket prefix made ready for one run.
-
-    Attributes:
-        sha: Tip of the branch after seeding: the code under test.
-        branch: The branch.
-        prefix: Key prefix of the DVC remote in the bucket, without a trailing slash.
-        dags_path: Path of the DAG folder in the repository.
-    """
-
-    sha: str
-    branch: str
-    prefix: str
-    dags_path: str
-
-
-@dataclass(frozen=True, slots=True)
 class BlockedEgress:
     """What a pod tried to reach outside the cluster, and was kept from.
 
@@ -315,6 +265,58 @@ class BlockedEgress:
         """Such as "airflow/dvc-pull-1 to 192.0.2.1:443 (tcp)"."""
         port = "" if self.port is None else f":{self.port}"
         return f"{self.pod or self.source} to {self.destination}{port} ({self.protocol})"
+
+
+@dataclass(frozen=True, slots=True)
+class PodEvidence:
+    """What was seen of one pod while it lived.
+
+    Attributes:
+        name: Pod name.
+        task_id: The task it worked for.
+        role: "executor" (runs Airflow's task) or "task" (the DAG's own container).
+        phase: Last phase seen.
+        image: Image reference of the main container.
+        image_id: Image ID that the kubelet reports for it.
+        synced_sha: Commit that git-sync checked out; executor pods only, None when it could not be seen.
+        added: What the adapter added to it that the DAG does not ask for, such as "base: env AWS_REGION".
+        reason: Why it could not start, or was ended, in the cluster's words; empty where nothing of that kind was seen.
+        last_words: The last line that its main container wrote, redacted.
+        address: Its address in the cluster; empty where it never had one, or the node's where it is in its network.
+        leaks: Its containers whose logs held a secret of this run; never the secret.
+        blocked: What it tried to reach outside the cluster, and was kept from.
+    """
+
+    name: str
+    task_id: str
+    role: str
+    phase: str
+    image: str
+    image_id: str
+    synced_sha: str | None = None
+    added: tuple[str, ...] = ()
+    reason: str = ""
+    last_words: str = ""
+    address: str = ""
+    leaks: tuple[Leak, ...] = ()
+    blocked: tuple[BlockedEgress, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """A repository and bucket prefix made ready for one run.
+
+    Attributes:
+        sha: Tip of the branch after seeding: the code under test.
+        branch: The branch.
+        prefix: Key prefix of the DVC remote in the bucket, without a trailing slash.
+        dags_path: Path of the DAG folder in the repository.
+    """
+
+    sha: str
+    branch: str
+    prefix: str
+    dags_path: str
 
 
 @dataclass(frozen=True, slots=True)

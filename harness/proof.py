@@ -123,6 +123,8 @@ class Prover:
             started = datetime.now(UTC)
             run = self._run(seeded, conf, earlier, with_logical_date=with_logical_date)
             environment.blocked = self._blocked(run)
+            blocked = egress.since(blocked_before, environment.blocked)
+            run = replace(run, pods=egress.with_blocked(run.pods, namespace=AIRFLOW_NAMESPACE, blocked=blocked))
             with environment.timeline.phase("verdict"):
                 evidence = gatherer.evidence(before, outcome=run.outcome, pods=run.pods.values())
                 verdict = replace(dvc.judge(expectation, evidence), red_expected=expect_red)
@@ -132,7 +134,7 @@ class Prover:
         number = len(environment.verdicts)
         name = "verdict.json" if number == 1 else f"verdict-{number}.json"
         file = environment.evidence / name
-        facts = self._facts(run, seeded, started, egress.since(blocked_before, environment.blocked))
+        facts = self._facts(run, seeded, started, blocked)
         dvc.write_verdict(file, verdict, facts, environment.redactor)
         return Proof(run, verdict, expectation, before, evidence, file)
 

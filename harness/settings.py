@@ -89,6 +89,7 @@ class Policy(BaseModel):
         extra_objects: Keys in the bucket that a run may write, change and remove besides what its pointer names (exact,
             or with a trailing slash for all below it; beginning with "./" for keys below the run's own remote).
         extra_refs: Refs that a run may make, move and remove besides its branch: full names, "*" for any characters.
+        blocked_calls: Whether the run's pods may try to reach what `egress_allow` does not name; they never get there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,6 +103,7 @@ class Policy(BaseModel):
     skipped_tasks: bool = False
     extra_objects: tuple[str, ...] = ()
     extra_refs: tuple[str, ...] = ()
+    blocked_calls: bool = False
 
     @field_validator("branch")
     @classmethod

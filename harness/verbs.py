@@ -14,7 +14,7 @@ from rich.table import Table
 
 from harness import sweeping
 from harness.assets import package_path
-from harness.diagnostics.doctor import examine, exit_code
+from harness.diagnostics.doctor import examine, exit_code, summary
 from harness.diagnostics.host import LocalHost
 from harness.environment import KEPT_CLUSTER
 from harness.errors import ExitCode, HarnessError, UsageError
@@ -51,6 +51,7 @@ def doctor(settings: Settings, console: Console) -> ExitCode:
         cache_dir=settings.cache_dir,
         package=package_path("versions.toml"),
         kept=settings.state_dir / "clusters" / (settings.cluster_name or KEPT_CLUSTER),
+        own_engine=EngineFolders.below(settings.state_dir, settings.cache_dir).host,
     )
     table = Table("", "check", "found", "needed", box=None)
     for finding in findings:
@@ -59,6 +60,7 @@ def doctor(settings: Settings, console: Console) -> ExitCode:
     for finding in findings:
         if finding.mend:
             console.print(f"{finding.name}: {finding.mend}", highlight=False, markup=False)
+    console.print(summary(findings), highlight=False, markup=False)
     return exit_code(findings)
 
 
@@ -258,7 +260,7 @@ def sweep(settings: Settings, console: Console) -> ExitCode:
 
 def _engines(settings: Settings, runner: SubprocessRunner, console: Console) -> EngineSupply:
     return EngineSupply(
-        folders=EngineFolders(settings.state_dir / "engine", settings.cache_dir / "engine" / "data"),
+        folders=EngineFolders.below(settings.state_dir, settings.cache_dir),
         runner=runner,
         waiter=Waiter(patience=settings.patience),
         status=lambda text: _say(console, text),

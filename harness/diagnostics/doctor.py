@@ -39,7 +39,9 @@ CAPABILITIES: Final = tuple(_NAMES.split())
 _ESSENTIAL: Final = frozenset({"SYS_ADMIN", "NET_ADMIN", "SYS_CHROOT", "MKNOD", "SETUID", "SETGID", "CHOWN"})
 
 
-def examine(host: Host, *, cache_dir: Path, package: Path, kept: Path | None = None) -> list[Finding]:
+def examine(
+    host: Host, *, cache_dir: Path, package: Path, kept: Path | None = None, own_engine: str = ""
+) -> list[Finding]:
     """Every finding about the machine, in a stable order.
 
     Args:
@@ -47,11 +49,12 @@ def examine(host: Host, *, cache_dir: Path, package: Path, kept: Path | None = N
         cache_dir: Where what is built once is kept.
         package: A file of this installation, whose date the clock cannot be before.
         kept: Folder of the kept cluster that a run would use, if there is one.
+        own_engine: Address of the engine that the harness starts where none answers; it may run for a kept cluster.
     """
     checks: Sequence[Callable[[], Finding]] = (
         lambda: check_python(host),
         lambda: check_git(host),
-        lambda: check_engine(host),
+        lambda: check_engine(host, own_engine),
         lambda: check_processors(host),
         lambda: check_memory(host, kept=kept),
         lambda: _disk(host, cache_dir),
@@ -91,12 +94,24 @@ def check_git(host: Host) -> Finding:
     return Finding("Git", Level.OK if new else Level.FAIL, answer.text, needed, "" if new else "install a newer Git")
 
 
-def check_engine(host: Host) -> Finding:
-    """Whether a container engine answers, or one can be installed and started."""
+def summary(findings: Sequence[Finding]) -> str:
+    """What it comes to, in one line."""
+    failed = [finding.name for finding in findings if finding.level is Level.FAIL]
+    warned = [finding.name for finding in findings if finding.level is Level.WARN]
+    if failed:
+        return f"NOT READY: {', '.join(failed)} must be mended before a run"
+    return "READY for `harness run`" + (f"; worth a look: {', '.join(warned)}" if warned else "")
+
+
+def check_engine(host: Host, own: str = "") -> Finding:
+    """Whether a container engine answers (`own`: the address of the harness's), or one can be installed and started."""
     needed = "a container engine that answers, or root on Debian to install one"
     answer = host.run(["docker", "version", "--format", "{{.Server.Version}}"])
     if answer.well and answer.text:
         return Finding("container engine", Level.OK, f"Docker {answer.text} answers", needed)
+    ours = host.run(["docker", "--host", own, "version", "--format", "{{.Server.Version}}"]) if own else None
+    if ours is not None and ours.well and ours.text:
+        return Finding("container engine", Level.OK, f"Docker {ours.text}, started by the harness, answers", needed)
     if host.is_root and host.has("apt-get"):
         return Finding("container engine", Level.OK, "none answers; one of our own will be started", needed)
     why = "; ".join(line for line in answer.text.splitlines()[-1:] if line) or "no docker program"

@@ -9,9 +9,9 @@ from harness.dvc.case import Case
 from harness.dvc.evidence import Expectation
 
 
-def counted(number: int, noun: str) -> str:
-    """How many there are, for people: `1 file`, `2 files`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """How many there are, for people: `1 file`, `2 files`, or with another plural than by "s"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or f'{noun}s'}"
 
 
 @dataclass(frozen=True, slots=True)

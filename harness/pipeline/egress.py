@@ -41,5 +41,16 @@ def since(before: Iterable[BlockedEgress], after: Iterable[BlockedEgress]) -> tu
     return tuple(entry for entry in newer if entry.packets > 0)
 
 
+def with_blocked(
+    pods: Mapping[str, PodEvidence], *, namespace: str, blocked: Iterable[BlockedEgress]
+) -> dict[str, PodEvidence]:
+    """The pods of a run, each with what it was kept from; `blocked` has the names of pods already (`named`)."""
+    entries = tuple(blocked)
+    return {
+        name: replace(pod, blocked=tuple(entry for entry in entries if entry.pod == f"{namespace}/{pod.name}"))
+        for name, pod in pods.items()
+    }
+
+
 def _key(entry: BlockedEgress) -> tuple[str, str, str, int | None]:
     return entry.source, entry.destination, entry.protocol, entry.port

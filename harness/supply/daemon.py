@@ -13,6 +13,7 @@ import stat
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 from harness.assets import package_path
 from harness.errors import EngineError, HarnessError
@@ -38,6 +39,11 @@ class EngineFolders:
 
     state: Path
     data: Path
+
+    @classmethod
+    def below(cls, state_dir: Path, cache_dir: Path) -> Self:
+        """Those of the harness, by where it keeps what it remembers and what can be had again."""
+        return cls(state_dir / "engine", cache_dir / "engine" / "data")
 
     @property
     def socket(self) -> Path:

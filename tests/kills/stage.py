@@ -208,7 +208,7 @@ class Stage:
 
     @property
     def _engine_folders(self) -> EngineFolders:
-        return EngineFolders(self.settings.state_dir / "engine", self.settings.cache_dir / "engine" / "data")
+        return EngineFolders.below(self.settings.state_dir, self.settings.cache_dir)
 
 
 @contextlib.contextmanager

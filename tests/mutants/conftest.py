@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from harness.assets import asset
-from harness.environment import Environment
+from harness.environment import Environment, Ready
 from harness.proof import Prover
 from tests.mutations.played import Played, Results, write
 from tests.mutations.table import Row
+from tests.outside import PORT, Outside, host_outside
 
-from .table import MUTANTS, Mutant
+from .table import Mutant
 from .variant import program_of, write_variant
 
 _RESULTS = pytest.StashKey[Callable[[], Results]]()
@@ -21,9 +22,24 @@ Play = Callable[[Row], Played]
 
 
 @pytest.fixture(scope="session")
-def given() -> Mapping[str, str]:
-    """What programs are told, by name; the host outside belongs here once there is one of the test's own."""
-    return {}
+def ready(prover: Prover, environment: Environment) -> Ready:
+    """What is up, as soon as there is a prover."""
+    del prover
+    assert environment.ready is not None
+    return environment.ready
+
+
+@pytest.fixture(scope="session")
+def outside(ready: Ready, environment: Environment) -> Iterator[Outside]:
+    """A host of the tests' own, beside the node."""
+    with host_outside(ready.cluster, engine=ready.toolchain.engine, runner=environment.runner) as outside:
+        yield outside
+
+
+@pytest.fixture(scope="session")
+def given(outside: Outside) -> Mapping[str, str]:
+    """What programs are told, by name."""
+    return {"OUTSIDE_HOST": outside.address, "OUTSIDE_PORT": str(PORT)}
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +78,3 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     found = results()
     terminalreporter.section(found.headline)
     terminalreporter.write(found.matrix())
-    for row in MUTANTS.values():
-        if not row.playable:
-            terminalreporter.write_line(f"not played: {row.name}, which needs {row.needs}")

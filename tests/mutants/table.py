@@ -11,11 +11,6 @@ from typing import Final
 
 from tests.mutations.table import Mutation, Program, Row
 
-EGRESS: Final = "egress denial"
-# What the environment has that some rows need. Egress denial is not built yet: who builds it adds EGRESS, and gives
-# OUTSIDE_HOST and OUTSIDE_PORT of a host of the test's own (conftest.py, `given`).
-AVAILABLE: Final[frozenset[str]] = frozenset()
-
 
 def _by_the_pipeline(_play: object) -> None:
     """What a row of the other table does itself is done here by a DAG run."""
@@ -23,24 +18,14 @@ def _by_the_pipeline(_play: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Mutant(Mutation):
-    """A pipeline in which one thing is wrong.
-
-    Attributes:
-        needs: What the environment must have to notice it; empty for what every environment has.
-    """
+    """A pipeline in which one thing is wrong."""
 
     act: Program = _by_the_pipeline
-    needs: str = ""
 
     @property
     def program(self) -> str:
         """Name of its program's file."""
         return self.name.replace("-", "_")
-
-    @property
-    def playable(self) -> bool:
-        """Whether the environment has what it needs."""
-        return not self.needs or self.needs in AVAILABLE
 
 
 CONTROL: Final = Row(name="plain", act=_by_the_pipeline)
@@ -87,13 +72,10 @@ _ROWS: Final = (
         killed_by="logs.no-secrets",
         says=("the log of task pull_data (pod dvc-pull-", "container base, line"),
     ),
-    # Red only once egress is denied and blocked attempts are told; the name of that check may differ.
     Mutant(
         name="call-outside",
-        needs=EGRESS,
         killed_by="traffic.none-outside",
-        says=("modify_data",),
+        says=("task modify_data called ", ":443 (tcp, pod dvc-modify-"),
     ),
 )
 MUTANTS: Final[dict[str, Mutant]] = {row.name: row for row in _ROWS}
-PLAYABLE: Final[tuple[str, ...]] = tuple(name for name, row in MUTANTS.items() if row.playable)

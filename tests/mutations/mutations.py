@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from harness.model import Leak, TaskOutcome
+from harness.model import BlockedEgress, Leak, TaskOutcome
 from harness.settings import Policy
 
 from .play import MAIN, RIVAL, SEEDER, Play
@@ -457,3 +457,11 @@ def secret_in_a_task_log(play: Play) -> None:
     play.complete()
     (pod,) = (pod for pod in play.pods if (pod.task_id, pod.role) == ("pull_data", "task"))
     play.replace_pod(replace(pod, leaks=(Leak("base", 1, 3),)))
+
+
+@mutation("traffic.none-outside", "task modify_data called 198.51.100.7:443 (tcp", "egress_allow")
+def call_outside(play: Play) -> None:
+    play.complete()
+    (pod,) = (pod for pod in play.pods if (pod.task_id, pod.role) == ("modify_data", "task"))
+    blocked = BlockedEgress("10.244.0.9", "198.51.100.7", "tcp", 443, 2, f"airflow/{pod.name}")
+    play.replace_pod(replace(pod, blocked=(blocked,)))

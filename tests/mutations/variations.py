@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.dvc.repository import check_out
-from harness.model import PodEvidence, TaskOutcome
+from harness.model import BlockedEgress, PodEvidence, TaskOutcome
 from harness.settings import Policy
 
 from .play import MAIN, SEEDER, Play
@@ -244,6 +244,13 @@ def task_skipped_by_policy(play: Play) -> None:
     play.complete()
     play.tasks["pull_data"] = TaskOutcome("pull_data", "skipped", 1, None)
     play.drop_pod("pull_data", "task")
+
+
+@legal(policy=Policy(blocked_calls=True))
+def call_outside_in_vain_by_policy(play: Play) -> None:
+    play.complete()
+    (pod,) = (pod for pod in play.pods if (pod.task_id, pod.role) == ("modify_data", "task"))
+    play.replace_pod(replace(pod, blocked=(BlockedEgress("10.244.0.9", "198.51.100.7", "tcp", 443, 2),)))
 
 
 @legal(changes=False)

@@ -33,9 +33,7 @@ def runner() -> SubprocessRunner:
 def engine(runner: SubprocessRunner) -> Iterator[Engine]:
     """The engine that answers, or the harness's own, started where Docker is installed and this is root."""
     state, cache = platformdirs.user_state_path(APP), platformdirs.user_cache_path(APP)
-    supply = EngineSupply(
-        folders=EngineFolders(state / "engine", cache / "engine" / "data"), runner=runner, waiter=Waiter()
-    )
+    supply = EngineSupply(folders=EngineFolders.below(state, cache), runner=runner, waiter=Waiter())
     installable = os.geteuid() == 0 and which("dockerd", path="/usr/sbin:/usr/bin") is not None
     if not installable and supply.answering() is None:
         pytest.skip("no container engine answers: start Docker, or run `make e2e` once as root, which installs it")

@@ -24,6 +24,7 @@ from harness.diagnostics.doctor import (
     check_python,
     examine,
     exit_code,
+    summary,
 )
 from harness.diagnostics.finding import Finding, Level
 from harness.diagnostics.host import Answer, Host, LocalHost
@@ -382,3 +383,25 @@ def test_the_doctor_asks_for_what_a_run_raises_the_limits_to(name: str) -> None:
     assert check_inotify(WELL.with_files(**as_raised)).level is Level.OK
     low = check_inotify(WELL.with_files(**{**as_raised, name: f"{WANTED[name] - 1}\n"}))
     assert (low.level, low.mend) == (Level.WARN, f"as root: sysctl -w fs.inotify.{name}={WANTED[name]}")
+
+
+def test_an_engine_of_our_own_that_runs_is_found_where_the_machine_has_none() -> None:
+    ours = replace(NO_ENGINE, is_root=True, answers={**NO_ENGINE.answers, "docker --host": Answer(0, "20.10.24")})
+    assert check_engine(ours, "unix:///state/docker.sock").found == "Docker 20.10.24, started by the harness, answers"
+    assert "one of our own will be started" in check_engine(ours).found
+    assert (
+        check_engine(replace(WELL, answers={**ours.answers, **WELL.answers}), "unix:///s").found
+        == "Docker 28.1.0 answers"
+    )
+
+
+@pytest.mark.parametrize(
+    ("levels", "says"),
+    [
+        ((Level.OK, Level.OK), "READY for `harness run`"),
+        ((Level.OK, Level.WARN), "READY for `harness run`; worth a look: check 1"),
+        ((Level.FAIL, Level.WARN, Level.FAIL), "NOT READY: check 0, check 2 must be mended before a run"),
+    ],
+)
+def test_the_last_line_says_what_it_comes_to(levels: Sequence[Level], says: str) -> None:
+    assert summary([Finding(f"check {number}", level, "", "") for number, level in enumerate(levels)]) == says

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.dvc import Address, Astray, Check, Commit, Digest, Evidence, Reproduction, RivalPointer, judge
 from harness.dvc.table import TableComparison
-from harness.model import Leak
+from harness.model import BlockedEgress, Leak
 
 from .conftest import NEW, POINTER, RIVAL, SEED, SIDE, Facts, Folder, commit
 
@@ -197,6 +197,10 @@ CORRUPTIONS: dict[str, tuple[Corruption, str, str]] = {
     "secret in a log": (
         lambda e: pods(e, "task", leaks=(Leak("base", 1, 7),)), "logs.no-secrets", "container base, line 7",
     ),
+    "call outside": (
+        lambda e: pods(e, "task", blocked=(BlockedEgress("10.244.0.9", "192.0.2.1", "tcp", 443, 1),)),
+        "traffic.none-outside", "called 192.0.2.1:443",
+    ),
 }  # fmt: skip
 
 
@@ -224,7 +228,7 @@ ORDER = [
     "history.other-refs", "pointer.wellformed", "pointer.new", "pointer.same-outputs", "pointer.at-tip",
     "remote.expected", "object.present", "object.bytes", "pointer.size", "object.not-empty", "object.previous-kept",
     "object.no-strays", "rows.appended", "clone.reproduces", "code.dag-sha", "code.worker-image", "tasks.succeeded",
-    "logs.no-secrets",
+    "logs.no-secrets", "traffic.none-outside",
 ]  # fmt: skip
 
 

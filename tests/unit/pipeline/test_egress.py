@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.model import BlockedEgress, PodEvidence
-from harness.pipeline.egress import named, since
+from harness.pipeline.egress import named, since, with_blocked
 
 
 def attempt(source: str = "10.244.0.5", *, port: int | None = 443, packets: int = 1) -> BlockedEgress:
@@ -51,3 +51,12 @@ def test_of_two_readings_only_what_came_between_counts() -> None:
     after = [attempt(packets=5), attempt("10.244.0.6"), attempt(port=None)]
 
     assert since(before, after) == (attempt(packets=3), attempt(port=None))
+
+
+def test_each_pod_of_a_run_gets_its_own_attempts_and_no_others() -> None:
+    own = BlockedEgress("10.244.0.5", "192.0.2.1", "tcp", 443, 1, "airflow/dvc-pull-1")
+    elsewhere = BlockedEgress("10.244.0.6", "192.0.2.1", "tcp", 443, 1, "harness/dvc-pull-1")
+    unknown = attempt("10.244.0.7")
+    found = with_blocked({"p": followed("10.244.0.5")}, namespace="airflow", blocked=[own, elsewhere, unknown])
+
+    assert found["p"].blocked == (own,)

@@ -1,0 +1,64 @@
+"""What the check on attempts to leave the cluster tells, word for word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.model import BlockedEgress, PodEvidence
+
+from .conftest import Facts, Told, given, told
+
+NONE = "no pod of the run tries to leave the cluster"
+NEXT = (
+    ". If the pipeline needs it, name it in egress_allow; if it may try in vain, say so in the policy's blocked_calls."
+)
+
+
+def call(number: int, port: int | None = 443, protocol: str = "tcp") -> BlockedEgress:
+    return BlockedEgress("10.244.0.9", f"192.0.2.{number}", protocol, port, 2)
+
+
+def calling(*, policy: bool = False, **calls: tuple[BlockedEgress, ...]) -> Facts:
+    """All pods, those of this name with "-" for "_" calling."""
+
+    def pod(one: PodEvidence) -> PodEvidence:
+        return replace(one, blocked=calls.get(one.name.replace("-", "_"), ()))
+
+    return given(pods=tuple(pod(one) for one in given()[1].pods), policy={"blocked_calls": policy})
+
+
+PULL = "task pull_data called 192.0.2.1:443 (tcp, pod pull_data-task)"
+ROWS: dict[str, tuple[Facts, Told]] = {
+    "none": (given(), (True, NONE, "none of 6 pods did", "")),
+    "no pods, which is another check's question": (given(pods=()), (True, NONE, "none of 0 pods did", "")),
+    "one": (calling(pull_data_task=(call(1),)), (False, NONE, "1 address tried, and blocked", f"{PULL}{NEXT}")),
+    "by a protocol without ports": (
+        calling(pull_data_task=(call(1, None, "icmp"),)),
+        (False, NONE, "1 address tried, and blocked",
+         f"task pull_data called 192.0.2.1 (icmp, pod pull_data-task){NEXT}"),
+    ),
+    "the task's own pod before the executor's": (
+        calling(pull_data_executor=(call(2),), pull_data_task=(call(1),)),
+        (False, NONE, "2 addresses tried, and blocked",
+         (f"{PULL}; the executor of task pull_data called 192.0.2.2:443 (tcp, pod pull_data-executor){NEXT}")),
+    ),
+    "three are shown, a fourth is counted": (
+        calling(push_data_task=(call(1), call(2), call(3), call(4))),
+        (False, NONE, "4 addresses tried, and blocked",
+         ("task push_data called 192.0.2.1:443 (tcp, pod push_data-task); "
+          "task push_data called 192.0.2.2:443 (tcp, pod push_data-task); "
+          f"task push_data called 192.0.2.3:443 (tcp, pod push_data-task); and 1 more{NEXT}")),
+    ),
+    "allowed to try": (
+        calling(policy=True, pull_data_task=(call(1),)),
+        (True, "any, by the policy's blocked_calls", f"1 address tried, and blocked: {PULL}", ""),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_the_check_tells_who_called_whom(what: str) -> None:
+    facts, expected = ROWS[what]
+    assert told("traffic.none-outside", facts) == expected
