@@ -11,8 +11,7 @@ import signal
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -60,19 +59,50 @@ def wait_for_enter(lines: Iterable[str], *, clock: Callable[[], float] = time.mo
         Seconds that it took.
     """
     began = clock()
-    with _signals_as_enough():
+    waiting = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in _ENOUGH} if waiting else {}
+
+    def enough(number: int, _frame: FrameType | None) -> None:
+        nonlocal waiting
+        if number == signal.SIGHUP:
+            # The terminal is gone; what hangs on it may be told so again, and must still clean up.
+            before[signal.SIGHUP] = signal.SIG_IGN
+        if waiting:
+            # Once: one that comes a moment later must not break off what follows.
+            waiting = False
+            raise _Enough
+
+    # No context manager: a signal may come between any two lines, also between those of its end.
+    try:
+        for number in before:
+            signal.signal(number, enough)
         try:
-            with _TERMINAL.open("r+b", buffering=0) as terminal:
-                terminal.write("".join(f"{line}\r\n" for line in lines).encode())
-                if not _foreground(terminal.fileno()):
-                    terminal.write(b"(this run is in the background, so it does not wait)\r\n")
-                    return clock() - began
-                # What was typed before the question is no answer to it.
-                termios.tcflush(terminal, termios.TCIFLUSH)
-                terminal.readline()
-        except (OSError, termios.error, _Enough):
-            pass  # whatever it was, the next thing is the same: go on
+            _ask(lines)
+        finally:
+            waiting = False
+    except (OSError, termios.error, _Enough):
+        pass  # whatever it was, the next thing is the same: go on
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return clock() - began
+
+
+def _ask(lines: Iterable[str]) -> None:
+    """Show lines, and return when the reader has answered.
+
+    Raises:
+        OSError: The terminal is gone.
+        termios.error: Likewise.
+    """
+    with _TERMINAL.open("r+b", buffering=0) as terminal:
+        terminal.write("".join(f"{line}\r\n" for line in lines).encode())
+        if not _foreground(terminal.fileno()):
+            terminal.write(b"(this run is in the background, so it does not wait)\r\n")
+            return
+        # What was typed before the question is no answer to it.
+        termios.tcflush(terminal, termios.TCIFLUSH)
+        terminal.readline()
 
 
 def told(report: Report, there: KeptCluster, redactor: Redactor) -> list[str]:
@@ -97,31 +127,3 @@ def told(report: Report, there: KeptCluster, redactor: Redactor) -> list[str]:
 
 def _foreground(descriptor: int) -> bool:
     return os.tcgetpgrp(descriptor) == os.getpgrp()
-
-
-@contextmanager
-def _signals_as_enough() -> Iterator[None]:
-    """Let signals end the block; only in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    over = False
-
-    def enough(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGHUP:
-            # The terminal is gone; what hangs on it gets the signal again and again, and must still clean up.
-            before[signal.SIGHUP] = signal.SIG_IGN
-        if not over:
-            raise _Enough
-
-    before: dict[signal.Signals, object] = {number: signal.getsignal(number) for number in _ENOUGH}
-    for number in _ENOUGH:
-        signal.signal(number, enough)
-    try:
-        yield
-    except _Enough:
-        pass
-    finally:
-        over = True
-        for number, handler in before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import itertools
 import json
@@ -148,6 +149,23 @@ def test_processes_that_append_at_once_lose_nothing(tmp_path: Path) -> None:
     running = [subprocess.Popen([sys.executable, "-c", program, str(path)]) for _ in range(3)]
     assert [process.wait(60) for process in running] == [0, 0, 0]
     assert (len(read(path).lines), read(path).damaged) == (60, ())
+
+
+def test_a_run_waits_for_another_that_is_writing(tmp_path: Path) -> None:
+    path = written(tmp_path / "history.jsonl", line(1))
+    program = (
+        "import sys; from pathlib import Path; from harness.report.history import Line, append\n"
+        "append(Path(sys.argv[1]), Line(run='r', at='2026-11-21T08:00:00+00:00', verb='run', outcome='green',"
+        " exit_code=0, code='', seconds=1.0))"
+    )
+    with path.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        other = subprocess.Popen([sys.executable, "-c", program, str(path)])
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(3)
+        assert len(read(path).lines) == 1
+    assert other.wait(30) == 0
+    assert len(read(path).lines) == 2
 
 
 def test_failures_are_counted_by_code_with_their_first_and_last_time_and_median() -> None:
