@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 import yaml
 
 from harness.assets import package_path
+from harness.diagnostics.catalogue import UNKNOWN
 from harness.diagnostics.values import masked
 from harness.environment import Environment
 from harness.errors import ExitCode, HarnessError
@@ -272,7 +273,7 @@ def cause(report: Report, error: BaseException | None) -> str:
     """
     if report.code in {ExitCode.GREEN, ExitCode.INTERRUPTED, ExitCode.NOTHING_PROVEN}:
         return ""
-    if report.diagnoses and (code := _CODE.match(report.diagnoses[0])):
+    if report.diagnoses and (code := _CODE.match(report.diagnoses[0])) and code[1] != UNKNOWN:
         return code[1]
     if report.code is ExitCode.VERDICT_RED:
         verdict = report.verdict

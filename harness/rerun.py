@@ -104,7 +104,7 @@ def comparison(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     """What the reader is told once the run is over: what differs, and whether it ended as before."""
     lines = [f"differs: {one}" for one in repro.differences(recorded, now)]
     if not lines:
-        lines.append("nothing that was recorded differs: harness, host, supply, images, chart, values, input")
+        lines.append("nothing differs of what both runs came to record")
     was, is_ = (_ended(one) for one in (recorded, now))
     same = "the same" if was == is_ else "not the same"
     return [*lines, f"recorded run {recorded['run']['id']}: {was}; now: {is_}: {same}"]

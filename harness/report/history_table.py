@@ -19,7 +19,7 @@ def show(history: History, console: Console) -> None:
     if counted.runs:
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for name in ("outcome", "code"):
-            table.add_column(name)
+            table.add_column(name, no_wrap=True)
         for name in ("runs", "share"):
             table.add_column(name, justify="right")
         for name in ("first seen", "last seen"):

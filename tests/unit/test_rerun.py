@@ -369,7 +369,12 @@ def test_a_history_that_cannot_be_written_is_told_and_costs_nothing_else(site: S
         (ExitCode.VERDICT_RED, {"diagnoses": ("OUT_OF_MEMORY: killed | pod | more",)}, None, "OUT_OF_MEMORY"),
         (ExitCode.VERDICT_RED, {"verdicts": (UNBROKEN,)}, None, "declared-red-is-green"),
         (ExitCode.VERDICT_RED, {"verdicts": ()}, None, "test-failed"),
-        (ExitCode.ENVIRONMENT_FAILED, {"diagnoses": ("UNKNOWN: x | y | z",)}, EnvironmentFailed("x"), "UNKNOWN"),
+        (
+            ExitCode.ENVIRONMENT_FAILED,
+            {"diagnoses": ("UNKNOWN: x | y | z",)},
+            EnvironmentFailed("x"),
+            "EnvironmentFailed",
+        ),
         (ExitCode.ENVIRONMENT_FAILED, {}, CleanupFailed("x"), "CleanupFailed"),
         (ExitCode.ENVIRONMENT_FAILED, {}, KeyError("x"), "HARNESS_FAULT"),
     ],
