@@ -26,7 +26,7 @@ from harness.pipeline.inputs import Inputs
 from harness.process import Runner, SubprocessRunner
 from harness.redaction import Redactor
 from harness.report import history, repro
-from harness.report.copies import digest, keep
+from harness.report.copies import Suspicious, digest, keep
 from harness.report.files import redacted
 from harness.report.history import UP
 from harness.report.model import Report
@@ -70,10 +70,10 @@ class Recorder:
             self._inputs = kept_inputs(environment.settings, inputs, environment.evidence, environment.redactor)
             self._dag_commit = commit_of(inputs.dags, environment.runner)
             repro.write(environment.evidence, self._document(None, ""))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self.problems.append(f"what this run starts from was not copied: {error}")
 
-    def conclude(self, report: Report, error: BaseException | None, *, paused: float) -> Mapping[str, Any]:
+    def conclude(self, report: Report, error: BaseException | None, *, paused: float) -> Mapping[str, Any] | None:
         """Write `repro.json` and the line of history.
 
         Args:
@@ -82,14 +82,15 @@ class Recorder:
             paused: Seconds that it waited for its reader.
 
         Returns:
-            What stands in `repro.json`.
+            What stands in `repro.json`; None where it could not be made or written.
         """
         environment = self._environment
         code = cause(report, error)
-        document = self._document(report, code)
+        document = None
         try:
+            document = self._document(report, code)
             repro.write(environment.evidence, document)
-        except OSError as problem:
+        except (OSError, ValueError, LookupError, TypeError) as problem:
             self.problems.append(f"repro.json was not written: {problem}")
         if report.code is not ExitCode.USAGE:  # else nothing was run
             try:
@@ -180,16 +181,20 @@ def kept_inputs(settings: Settings, inputs: Inputs, evidence: Path, redactor: Re
         text = raw.decode("utf-8", "replace")
         return redactor.text(text) != text
 
-    def kept(path: Path, name: str, *, shipped: bool = False, why_not: str = "") -> dict[str, Any]:
+    def kept(
+        path: Path, name: str, *, shipped: bool = False, why_not: str = "", looks: Suspicious | None = suspicious
+    ) -> dict[str, Any]:
         return keep(
-            path, beside=evidence, name=f"{INPUTS}/{name}", suspicious=suspicious, shipped=shipped, why_not=why_not
+            path, beside=evidence, name=f"{INPUTS}/{name}", suspicious=looks, shipped=shipped, why_not=why_not
         ).to_json()
 
     own_repository = settings.repository is not None
     chart = Path(settings.airflow_chart) if settings.airflow_chart else None
     return {
         "dags": kept(inputs.dags, "dags", shipped=settings.dags is None and not own_repository),
-        "data": kept(inputs.data, f"data/{inputs.data.name}", shipped=settings.data is None and not own_repository),
+        "data": kept(
+            inputs.data, f"data/{inputs.data.name}", shipped=settings.data is None and not own_repository, looks=None
+        ),
         "repository": kept(inputs.template, "repository", shipped=not own_repository),
         "chart": kept(chart, f"chart/{chart.name or 'chart'}") if chart is not None and chart.exists() else None,
         "values": [

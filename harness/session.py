@@ -182,7 +182,8 @@ class Session:
         report = self.report(code=code)
         document = self._recorder.conclude(report, self.error, paused=self._paused)
         files.write(report, redactor=self.environment.redactor)
-        recorded(document)
+        if document is not None:
+            recorded(document)
         for problem in self._recorder.problems:
             console.print(problem, highlight=False, markup=False, soft_wrap=True)
         Summary(console, redactor=self.environment.redactor).report(report)

@@ -16,6 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 MOST_BYTES: Final = 50_000_000
+# To look through for secrets takes the redactor up to half a second per MB, in each run.
+MOST_LOOKED_THROUGH: Final = 5_000_000
 MOST_FILES: Final = 5_000
 # Not part of any input: histories, caches, and what DVC keeps for this machine only (it may hold keys).
 _NEVER: Final = frozenset({".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
@@ -27,6 +29,7 @@ _DVC_SECRET: Final = re.compile(
 )
 
 Suspicious = Callable[[bytes], bool]
+"""Whether bytes hold what looks like a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def members(folder: Path) -> Iterator[Path]:
 
 
 def keep(
-    path: Path, *, beside: Path, name: str, suspicious: Suspicious, shipped: bool = False, why_not: str = ""
+    path: Path, *, beside: Path, name: str, suspicious: Suspicious | None, shipped: bool = False, why_not: str = ""
 ) -> Kept:
     """Copy an input into the evidence.
 
@@ -99,7 +102,7 @@ def keep(
         path: A file or folder.
         beside: The folder of `repro.json`.
         name: Where the copy goes in it; a folder of that name, or a file.
-        suspicious: Whether bytes hold what looks like a secret.
+        suspicious: Whether bytes hold what looks like a secret; None for data, which is not looked through.
         shipped: Whether the input came with the harness.
         why_not: Why it is not to be copied, if that is known already.
 
@@ -129,9 +132,13 @@ def keep(
     )
 
 
-def _reason(path: Path, files: list[Path], size: int, suspicious: Suspicious) -> str:
+def _reason(path: Path, files: list[Path], size: int, suspicious: Suspicious | None) -> str:
     if size > MOST_BYTES or len(files) > MOST_FILES:
         return f"too large to be copied: {size} bytes in {len(files)} files"
+    if suspicious is None:
+        return ""
+    if size > MOST_LOOKED_THROUGH:
+        return f"too large to be looked through for secrets: {size} bytes"
     found = [file for file in files if _looks_secret(file, path, suspicious)]
     if not found:
         return ""

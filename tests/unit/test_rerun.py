@@ -360,6 +360,15 @@ def test_a_history_that_cannot_be_written_is_told_and_costs_nothing_else(site: S
     assert (site.evidence / "repro.json").is_file()
 
 
+def test_a_verdict_that_cannot_be_read_costs_the_record_and_not_the_report(site: Site) -> None:
+    site.evidence.mkdir(parents=True)
+    (site.evidence / "verdict.json").write_text("{}")
+    recorder = Recorder(site.environment(), verb="run")
+    assert recorder.conclude(site.report(), None, paused=0.0) is None
+    assert "repro.json was not written" in recorder.problems[0]
+    assert len(history.read(site.home / "evidence" / history.FILE).lines) == 1
+
+
 @pytest.mark.parametrize(
     ("code", "other", "error", "word"),
     [

@@ -96,5 +96,13 @@ def test_what_is_too_large_is_known_by_its_digest_only(
     assert not (tmp_path / "evidence").exists()
 
 
+def test_what_is_too_large_to_be_looked_through_is_not_copied_unless_it_is_data(
+    dags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copies, "MOST_LOOKED_THROUGH", 10)
+    assert "to be looked through" in kept(dags, tmp_path / "evidence").withheld
+    assert keep(dags, beside=tmp_path / "evidence", name="inputs/it", suspicious=None).copy == "inputs/it"
+
+
 def test_a_reason_that_is_known_already_is_taken(dags: Path, tmp_path: Path) -> None:
     assert kept(dags, tmp_path / "evidence", why_not="it is not YAML").withheld == "it is not YAML"
