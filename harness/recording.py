@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import platform
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import yaml
 
-from harness.assets import package_path
 from harness.diagnostics.catalogue import UNKNOWN
 from harness.diagnostics.values import masked
 from harness.environment import Environment
 from harness.errors import ExitCode, HarnessError
 from harness.pipeline.inputs import Inputs
-from harness.process import Runner, SubprocessRunner
 from harness.redaction import Redactor
 from harness.report import history, repro
-from harness.report.copies import Suspicious, digest, keep
+from harness.report.copies import Suspicious, keep
 from harness.report.files import redacted
 from harness.report.history import UP
 from harness.report.model import Report
 from harness.report.protocols import as_declared
-from harness.settings import APP, MACHINE_SETTINGS, Settings
-from harness.versions import versions
+from harness.settings import Settings
+from harness.surroundings import commit_of, harness_version, surroundings
 
 Verb = Literal["run", "up", "pytest"]
 INPUTS: Final = "inputs"
 # What `Diagnosis` begins with in its one line.
 _CODE: Final = re.compile(r"([A-Z][A-Z0-9_]+): ")
-_GIT_SECONDS: Final = 10.0
-_NOT_CODE: Final = frozenset({"_assets", "__pycache__"})
 
 
 class Recorder:
@@ -147,27 +138,6 @@ class Recorder:
         }
         hidden: dict[str, Any] = redacted(document, environment.redactor)
         return hidden
-
-
-def surroundings(settings: Settings) -> dict[str, Any]:
-    """The parts of `repro.json` that are known before anything is run."""
-    return {
-        "harness": {
-            "version": harness_version(),
-            "commit": harness_commit(),
-            "digest": harness_digest(),
-            "python": platform.python_version(),
-        },
-        "host": host(),
-        "settings": {
-            name: value
-            for name, value in _absolute(settings).model_dump(mode="json").items()
-            if name not in MACHINE_SETTINGS
-        },
-        "versions": {
-            one.name: str(getattr(versions(), one.name)) for one in fields(versions()) if one.name != "images"
-        },
-    }
 
 
 def kept_inputs(settings: Settings, inputs: Inputs, evidence: Path, redactor: Redactor) -> dict[str, Any]:
@@ -290,71 +260,5 @@ def cause(report: Report, error: BaseException | None) -> str:
     return type(error).__name__ if isinstance(error, HarnessError) else "HARNESS_FAULT"
 
 
-def harness_version() -> str:
-    """Of the installed distribution; empty where the code is run without being installed."""
-    try:
-        return metadata.version(APP)
-    except metadata.PackageNotFoundError:
-        return ""
-
-
-def harness_commit() -> str:
-    """The commit that the harness is run from; empty where it is not a checkout."""
-    checkout = package_path().parent
-    return commit_of(package_path(), SubprocessRunner()) if (checkout / ".git").exists() else ""
-
-
-def harness_digest() -> str:
-    """Over the files of the package, whether it is a checkout or installed."""
-    total = hashlib.sha256()
-    for path in sorted(package_path().iterdir()):
-        if path.name not in _NOT_CODE:
-            total.update(f"{path.name} {digest(path)}\n".encode())
-    return total.hexdigest()
-
-
-def host() -> dict[str, Any]:
-    """The machine."""
-    try:
-        distribution = platform.freedesktop_os_release().get("PRETTY_NAME", "")
-    except OSError:
-        distribution = ""
-    return {
-        "system": f"{platform.system()} {platform.release()}",
-        "distribution": distribution,
-        "machine": platform.machine(),
-        "processors": len(os.sched_getaffinity(0)),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-    }
-
-
-def commit_of(folder: Path, runner: Runner) -> str:
-    """The commit that a folder is at in the Git repository around it, with "+" if the folder was changed since.
-
-    Empty where it is in no repository, or nobody may ask (another user's), or there is no git.
-    """
-    git = ["git", "-C", str(folder)]
-    env = {"GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        head = runner.run([*git, "rev-parse", "HEAD"], env=env, timeout=_GIT_SECONDS, check=False)
-        if head.code != 0:
-            return ""
-        command = [*git, "status", "--porcelain", "--", "."]
-        changed = runner.run(command, env=env, timeout=_GIT_SECONDS, check=False)
-    except HarnessError:
-        return ""
-    return head.stdout.strip() + ("+" if changed.code != 0 or changed.stdout.strip() else "")
-
-
 def _supply(environment: Environment) -> str:
     return environment.toolchain.supply if environment.toolchain is not None else str(environment.settings.supply)
-
-
-def _absolute(settings: Settings) -> Settings:
-    """The same with every path in full: whoever reads it is in another folder."""
-    given = {
-        name: path.absolute()
-        for name in ("dags", "data", "repository")
-        if isinstance(path := getattr(settings, name), Path)
-    }
-    return settings.model_copy(update={**given, "values": tuple(path.absolute() for path in settings.values)})

@@ -13,12 +13,12 @@ from harness.assets import asset
 from harness.errors import ExitCode, UsageError
 from harness.liveness import scratch
 from harness.options import settings_from
-from harness.recording import surroundings
 from harness.redaction import MASK
 from harness.report import repro
 from harness.report.bundles import inside, located
 from harness.report.copies import digest
 from harness.settings import MACHINE_SETTINGS, Settings, settings_alone
+from harness.surroundings import surroundings
 
 # What an option sets, where that is not a setting of the same name.
 _SETTING_OF: Final[Mapping[str, str]] = {"cluster": "cluster_name", "branch": "policy"}

@@ -23,7 +23,6 @@ from harness.liveness import is_alive, scratch
 from harness.model import Engine
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
 from harness.process import SubprocessRunner
-from harness.recording import harness_version
 from harness.report import history
 from harness.report.history_table import show
 from harness.settings import Settings
@@ -31,6 +30,7 @@ from harness.supply import sbom
 from harness.supply.cache import Cache
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.node import FULL_NODE
+from harness.surroundings import harness_version
 from harness.versions import versions
 from harness.wait import Waiter
 
