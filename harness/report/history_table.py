@@ -9,6 +9,7 @@ from rich.text import Text
 from harness.report.history import UP, Group, History, tally
 from harness.report.model import duration
 
+_LEAST_COLUMNS = 120
 _TIME = "%Y-%m-%d %H:%M"
 _STYLE = {"green": "green", UP: "green", "interrupted": "yellow"}
 
@@ -27,7 +28,8 @@ def show(history: History, console: Console) -> None:
         table.add_column("median", justify="right", no_wrap=True)
         for group in counted.groups:
             table.add_row(*_row(group, counted.runs))
-        console.print(table, highlight=False)
+        # Never squeezed: a code that is cut short is none.
+        console.print(table, highlight=False, width=max(console.width, _LEAST_COLUMNS), crop=False, soft_wrap=True)
         console.print(f"\n{_summary(history)}", highlight=False, markup=False, soft_wrap=True)
     else:
         console.print("no run is in the history", highlight=False)

@@ -223,6 +223,14 @@ def test_the_table_shows_codes_the_share_of_green_and_what_was_passed_over(tmp_p
     assert f"passed over: {path}:5: not valid JSON" in text
 
 
+def test_a_narrow_terminal_cuts_nothing_short(tmp_path: Path) -> None:
+    path = written(tmp_path / "history.jsonl", broken(4, code="CAPABILITY_WITHHELD"), red(3))
+    output = io.StringIO()
+    show(read(path), Console(file=output, width=60))
+    for part in ("environment failed", "CAPABILITY_WITHHELD", "runs", "share", "last seen"):
+        assert part in output.getvalue()
+
+
 def test_an_empty_history_says_so(tmp_path: Path) -> None:
     assert shown(tmp_path / "none") == "no run is in the history\n"
 
