@@ -28,8 +28,11 @@ def show(history: History, console: Console) -> None:
         table.add_column("median", justify="right", no_wrap=True)
         for group in counted.groups:
             table.add_row(*_row(group, counted.runs))
-        # Never squeezed: a code that is cut short is none.
-        console.print(table, highlight=False, width=max(console.width, _LEAST_COLUMNS), crop=False, soft_wrap=True)
+        # Never squeezed: a code that is cut short is none. rich keeps tables within the console, whatever one asks for.
+        columns = console.width
+        console.width = max(columns, _LEAST_COLUMNS)
+        console.print(table, highlight=False)
+        console.width = columns
         console.print(f"\n{_summary(history)}", highlight=False, markup=False, soft_wrap=True)
     else:
         console.print("no run is in the history", highlight=False)
