@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import secrets as random
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from harness.airflow.api import AirflowApi
 from harness.airflow.chart_choice import ChartChoice
 from harness.airflow.overlay import values_files
 from harness.airflow.release import ReleasePlan, fingerprint_key
-from harness.bringup import AirflowBringUp, Seeder, ServicesBringUp, fill, service_images
+from harness.airflow_bringup import AirflowBringUp
+from harness.bringup import ServicesBringUp, fill, service_images
 from harness.diagnostics.host import LocalHost
 from harness.diagnostics.room import check_room, check_room_for_caches
 from harness.dvc import Verdict
-from harness.errors import CleanupFailed, EnvironmentFailed, HarnessError
+from harness.errors import EnvironmentFailed, UsageError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.liveness import alive, bury
@@ -33,13 +35,15 @@ from harness.orphans import mark
 from harness.pipeline.inputs import DAGS, Inputs, check_inputs
 from harness.process import SubprocessRunner
 from harness.redaction import Redactor
+from harness.removing import Removing
+from harness.seeding import Seeder
 from harness.services.deploy import ServicesDeployer
 from harness.services.secrets import ClusterSecrets
 from harness.settings import Keep, Settings
 from harness.supply.cache import Cache
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.provision import provision
-from harness.targets import Target, make_target
+from harness.targets import TARGETS, Target
 from harness.targets.ownership import refuse_foreign
 from harness.timeline import Timeline, UsualTimes
 from harness.wait import Waiter
@@ -59,32 +63,6 @@ class Ready:
     api: AirflowApi
 
 
-@dataclass(slots=True)
-class _Removing:
-    """Steps of taking down, each taken whatever became of those before."""
-
-    problems: list[Exception] = field(default_factory=list)
-
-    def step(self, action: Callable[[], object]) -> None:
-        """Take a step."""
-        try:
-            action()
-        except Exception as error:  # noqa: BLE001 - what is left behind is told at the end, after every other step
-            self.problems.append(error)
-
-    def conclude(self) -> None:
-        """Raise what went wrong first, if anything did."""
-        if not self.problems:
-            return
-        first, *others = self.problems
-        if not isinstance(first, HarnessError):
-            first = CleanupFailed(f"taking the run down failed: {first!r}", next_step="harness sweep")
-            first.__cause__ = self.problems[0]
-        for number, other in enumerate(others, start=2):
-            first.evidence[f"problem {number}"] = str(other)
-        raise first
-
-
 class Environment:
     """One environment, from nothing to ready and back.
 
@@ -102,7 +80,8 @@ class Environment:
         self.started = datetime.now(UTC)
         self.run_id = f"{self.started:%Y%m%d-%H%M%S}-{random.token_hex(2)}"
         self.evidence = settings.evidence_dir / self.run_id
-        self.evidence.mkdir(parents=True, exist_ok=True)
+        _make_usable("state_dir", settings.state_dir / "runs", mode=0o700)
+        _make_usable("evidence_dir", self.evidence)
         self.redactor = Redactor()
         self.runner = SubprocessRunner(
             redactor=self.redactor, transcript=self.evidence / "commands.log", marks=mark(self.run_id)
@@ -198,7 +177,7 @@ class Environment:
             CleanupFailed: Something of ours is still there.
         """
         keep, target = self.keeps_cluster, self._target
-        removing = _Removing()
+        removing = Removing()
         for client in (self.api, self.kube):
             if client is not None:
                 removing.step(client.close)
@@ -288,8 +267,7 @@ class Environment:
         chosen = choice.of(toolchain)
         self.toolchain = toolchain = replace(toolchain, stand_ins=(*toolchain.stand_ins, *chosen.stand_ins))
         with self.timeline.phase("kind cluster") as note:
-            self._target = target = make_target(
-                settings.target,
+            self._target = target = TARGETS[settings.target](
                 name=name,
                 run_id=self.run_id,
                 state_dir=settings.state_dir,
@@ -385,3 +363,20 @@ class Environment:
         if self.ready is None:
             raise EnvironmentFailed("the environment is not up")
         return self.ready
+
+
+def _make_usable(setting: str, folder: Path, *, mode: int = 0o777) -> None:
+    """Make a folder that a setting names, and see that files can be written there.
+
+    Raises:
+        UsageError: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=mode)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(4096))
+    except OSError as error:
+        raise UsageError(
+            f"nothing can be written into {folder}: {error.strerror}",
+            next_step=f"name another folder with HARNESS_{setting.upper()} ({setting} in pyproject.toml), or make room",
+        ) from error

@@ -17,6 +17,7 @@ from harness.errors import UsageError
 from harness.model import BlockedEgress, PipelineRun, Seeded
 from harness.names import AIRFLOW_NAMESPACE
 from harness.pipeline import egress
+from harness.pipeline.branch import Branch
 from harness.pipeline.dagfiles import DagFiles, read_dag_files
 from harness.pipeline.differences import differences
 from harness.pipeline.earlier import Ended, end_runs, working_pods
@@ -24,6 +25,7 @@ from harness.pipeline.gitsync import ProcessorCheckout
 from harness.pipeline.pods import PodFollower
 from harness.pipeline.readiness import wait_for_dag
 from harness.pipeline.trigger import run_pipeline
+from harness.runfacts import run_facts
 from harness.services import s3
 from harness.services.claim import ClaimEmptying
 
@@ -134,7 +136,14 @@ class Prover:
         number = len(environment.verdicts)
         name = "verdict.json" if number == 1 else f"verdict-{number}.json"
         file = environment.evidence / name
-        facts = self._facts(run, seeded, started, blocked)
+        facts = run_facts(
+            self._ready,
+            environment.settings,
+            run,
+            seeded,
+            started=started,
+            blocked=blocked,
+        )
         dvc.write_verdict(file, verdict, facts, environment.redactor)
         return Proof(run, verdict, expectation, before, evidence, file)
 
@@ -182,24 +191,8 @@ class Prover:
         Raises:
             EnvironmentFailed: The Git server refused it.
         """
-        environment, services = self._environment, self._ready.services
-        branch = environment.settings.policy.branch
-        environment.discard_seed()
-        env = self._access().env
-        with tempfile.TemporaryDirectory(prefix="foreign-", dir=environment.scratch) as scratch:
-            clone = Path(scratch) / "clone"
-            run = environment.runner.run
-            run(["git", "clone", "--quiet", "--depth", "1", "--branch", branch, services.git.outside, clone], env=env)
-            for name, content in files.items():
-                if content is None:
-                    (clone / name).unlink()
-                else:
-                    (clone / name).write_text(content, encoding="utf-8")
-            git = ["git", "-C", str(clone), "-c", "user.name=Somebody", "-c", "user.email=somebody@example.invalid"]
-            run([*git, "add", "--all"], env=env)
-            run([*git, "commit", "--quiet", "--message", "Change the DAG folder"], env=env)
-            run([*git, "push", "--quiet", "origin", branch], env=env)
-            return run([*git, "rev-parse", "HEAD"], env=env).stdout.strip()
+        self._environment.discard_seed()
+        return self._branch().push(files)
 
     def tip(self) -> str:
         """The commit that the branch is at now.
@@ -207,9 +200,17 @@ class Prover:
         Raises:
             EnvironmentFailed: The Git server does not answer, or has no such branch.
         """
-        ref = f"refs/heads/{self._environment.settings.policy.branch}"
-        command = ["git", "ls-remote", "--exit-code", self._ready.services.git.outside, ref]
-        return self._environment.runner.run(command, env=self._access().env).stdout.split()[0]
+        return self._branch().tip()
+
+    def _branch(self) -> Branch:
+        environment = self._environment
+        return Branch(
+            url=self._ready.services.git.outside,
+            name=environment.settings.policy.branch,
+            env=self._access().env,
+            runner=environment.runner,
+            scratch=environment.scratch,
+        )
 
     def _access(self) -> dvc.GitAccess:
         git = self._ready.services.git
@@ -330,34 +331,4 @@ class Prover:
         found = [replace(entry, pod=known.get(entry.source, "")) for entry in environment.blocked_by_address()]
         return egress.named(
             found, followed=run.pods.values(), namespace=AIRFLOW_NAMESPACE, present=ready.kube.list("Pod")
-        )
-
-    def _facts(
-        self, run: PipelineRun, seeded: Seeded, started: datetime, blocked: tuple[BlockedEgress, ...]
-    ) -> dvc.RunFacts:
-        ready, settings = self._ready, self._environment.settings
-        toolchain = ready.toolchain
-        images = {
-            str(name): dvc.ImageFacts(reference=reference, id=toolchain.image_digests[name][-1])
-            for name, reference in toolchain.images.items()
-        }
-        return dvc.RunFacts(
-            run_id=run.outcome.run_id,
-            dag_id=run.outcome.dag_id,
-            target=settings.target.value,
-            supply=toolchain.supply,
-            s3_backend=ready.services.s3.backend,
-            airflow=ready.release.version,
-            kubernetes=ready.cluster.kubernetes_version,
-            chart=ready.release.chart,
-            values_digest=ready.release.values_digest,
-            images=images,
-            seed_sha=seeded.sha,
-            branch=seeded.branch,
-            remote=f"s3://{ready.services.s3.bucket}/{seeded.prefix}",
-            stand_ins=toolchain.stand_ins,
-            started=started,
-            finished=datetime.now(UTC),
-            added=differences(run.pods.values()),
-            blocked=blocked,
         )

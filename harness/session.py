@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from harness.diagnostics.memory import MemorySampler, node_peak
 from harness.environment import Environment, Ready
-from harness.errors import ExitCode, HarnessError
+from harness.errors import EnvironmentFailed, ExitCode, HarnessError
 from harness.explanation import explain
 from harness.pipeline.inputs import Inputs
 from harness.proof import Prover
@@ -179,9 +180,15 @@ class Session:
             code: How it ended, where that is not for this to say.
             recorded: Told what stands in `repro.json`, before the report.
         """
+        try:
+            files.write(self.report(code=code), redactor=self.environment.redactor)
+        except OSError as error:
+            # What is not on disk proves nothing; the reader is told all the rest.
+            if self.error is None:
+                self.error = _unwritten(self.environment.evidence, error)
+                code = None if code is None else ExitCode.ENVIRONMENT_FAILED
         report = self.report(code=code)
         document = self._recorder.conclude(report, self.error, paused=self._paused)
-        files.write(report, redactor=self.environment.redactor)
         if document is not None:
             recorded(document)
         for problem in self._recorder.problems:
@@ -192,6 +199,13 @@ class Session:
     def _status(self, text: str) -> None:
         if self._live is not None:
             self._live.status(text)
+
+
+def _unwritten(folder: Path, error: OSError) -> EnvironmentFailed:
+    return EnvironmentFailed(
+        f"the evidence could not be written into {folder}: {error.strerror}",
+        next_step="make room there, or name another folder with HARNESS_EVIDENCE_DIR, then run again",
+    )
 
 
 Recorded = Callable[[Mapping[str, Any]], object]

@@ -20,6 +20,7 @@ from harness.errors import EnvironmentFailed, WaitTimeout
 from harness.kubeapi import JsonObject, KubeApiError, KubeUnavailable, LogStream
 from harness.model import PodEvidence
 from harness.pipeline.podrecord import ContainerLog, PodRecord
+from harness.pipeline.readers import Readers
 from harness.redaction import Redactor
 from harness.wait import Waiter
 
@@ -32,7 +33,6 @@ _NOT_FOUND: Final = 404
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 # About a minute and a half without an answer; whoever waits for the run has its own, shorter patience.
 _MOST_FAILURES: Final = 20
-_STOP_ROUNDS, _STOP_ROUND_SECONDS = 50, 0.2
 
 
 class PodSource(Protocol):
@@ -85,11 +85,8 @@ class PodFollower:
         self._provided = frozenset(provided)
         self._now = now
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self._readers = Readers(f"the pods of {run_id}")
         self._pods: dict[str, PodRecord] = {}
-        self._streams: set[LogStream] = set()
-        self._threads: list[threading.Thread] = []
-        self._error: Exception | None = None
         self._failures = 0
 
     def __enter__(self) -> Self:
@@ -108,22 +105,11 @@ class PodFollower:
             KubeApiError: The list was refused, or the API server does not answer.
         """
         version = self._relist()
-        self._spawn(f"pods of {self.run_id}", lambda: self._follow(version))
+        self._readers.spawn(f"pods of {self.run_id}", lambda: self._follow(version))
 
     def stop(self) -> None:
         """End all threads, also those that are blocked in a read; what was seen stays available."""
-        self._stopping.set()
-        for _ in range(_STOP_ROUNDS):
-            with self._lock:
-                alive = [thread for thread in self._threads if thread.is_alive()]
-                streams = list(self._streams)
-            if not alive:
-                return
-            # Again each round: a thread may just have been about to open its stream.
-            for stream in streams:
-                stream.close()
-            alive[0].join(_STOP_ROUND_SECONDS)
-        _log.warning("the threads that follow the pods of %s did not end", self.run_id)
+        self._readers.stop()
 
     def check(self) -> None:
         """Raise what ended the following early, if anything did.
@@ -131,11 +117,12 @@ class PodFollower:
         Raises:
             EnvironmentFailed: The pods are not followed any more.
         """
-        if self._error is not None:
+        error = self._readers.error
+        if error is not None:
             raise EnvironmentFailed(
-                f"the pods of run {self.run_id} could not be followed: {self._error}",
+                f"the pods of run {self.run_id} could not be followed: {error}",
                 next_step="see that the API server is well and that the user may list and watch pods and their logs",
-            ) from self._error
+            ) from error
 
     def evidence(self) -> dict[str, PodEvidence]:
         """What was seen of each pod so far, by pod name, also of pods that are gone."""
@@ -205,22 +192,9 @@ class PodFollower:
 
     # What follows runs in threads.
 
-    def _spawn(self, name: str, work: Callable[[], None]) -> None:
-        def guarded() -> None:
-            try:
-                work()
-            except Exception as error:  # noqa: BLE001 - handed to whoever asks next, by `check`
-                if not self._stopping.is_set():
-                    self._error = self._error or error
-
-        thread = threading.Thread(target=guarded, name=name, daemon=True)
-        with self._lock:
-            self._threads.append(thread)
-        thread.start()
-
     def _follow(self, version: str) -> None:
         current: str | None = version
-        while not self._stopping.is_set():
+        while not self._readers.stopping:
             try:
                 if current is None:
                     current = self._relist()
@@ -232,7 +206,7 @@ class PodFollower:
                 if self._failures >= _MOST_FAILURES:
                     raise
                 _log.debug("pods of %s: %s", self.run_id, error.message)
-                self._stopping.wait(min(_FIRST_PAUSE * 2.0**self._failures, _LONGEST_PAUSE))
+                self._readers.pause(min(_FIRST_PAUSE * 2.0**self._failures, _LONGEST_PAUSE))
             except KubeApiError as error:
                 if error.status != _GONE:
                     raise
@@ -253,7 +227,7 @@ class PodFollower:
         stream = self._kube.watch(
             "Pod", self.namespace, labels=self._selector, resource_version=version, seconds=_WATCH_SECONDS
         )
-        with self._opened(stream):
+        with self._readers.opened(stream):
             try:
                 for line in stream.lines():
                     event = _event(line)
@@ -266,7 +240,7 @@ class PodFollower:
             except KubeUnavailable as error:
                 # Broken off: go on where it ended.
                 _log.debug("pods of %s: %s", self.run_id, error.message)
-                self._stopping.wait(_FIRST_PAUSE)
+                self._readers.pause(_FIRST_PAUSE)
         return version
 
     def _seen(self, pod: JsonObject, *, deleted: bool = False) -> None:
@@ -276,12 +250,12 @@ class PodFollower:
             record.update(pod, deleted=deleted, now=self._now())
             fresh = record.unread()
         for log in fresh:
-            self._spawn(f"log of {name}/{log.container}", partial(self._read, name, record, log))
+            self._readers.spawn(f"log of {name}/{log.container}", partial(self._read, name, record, log))
 
     def _read(self, pod: str, record: PodRecord, log: ContainerLog) -> None:
         """Read one container's log to its end, over broken streams."""
         pause = _FIRST_PAUSE
-        while not self._stopping.is_set():
+        while not self._readers.stopping:
             try:
                 ended = self._read_once(pod, log)
             except KubeUnavailable as error:
@@ -294,7 +268,7 @@ class PodFollower:
                 # The stream of a container that still runs may also end; a gone pod has no log any more.
                 if (ended and record.ended(log.container)) or record.deleted:
                     break
-            self._stopping.wait(pause)
+            self._readers.pause(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
         with self._lock:
             log.complete = True
@@ -302,7 +276,7 @@ class PodFollower:
     def _read_once(self, pod: str, log: ContainerLog) -> bool:
         stream = self._kube.follow_logs(pod, log.container, namespace=self.namespace)
         position = 0
-        with self._opened(stream):
+        with self._readers.opened(stream):
             for raw in stream.lines():
                 position += 1
                 line, secrets = self._redactor.examined(raw)
@@ -311,9 +285,6 @@ class PodFollower:
                 if new:
                     self._on_line(pod, log.container, line)
         return True
-
-    def _opened(self, stream: LogStream) -> _Opened:
-        return _Opened(stream, self._streams, self._lock)
 
 
 def _event(line: str) -> tuple[str, JsonObject] | None:
@@ -326,19 +297,3 @@ def _event(line: str) -> tuple[str, JsonObject] | None:
         _log.debug("watch of pods: %s", event.get("object"))
         return None
     return str(event["type"]), event["object"]
-
-
-class _Opened:
-    """Keeps a stream in a set while it is open, so that it can be closed from outside."""
-
-    def __init__(self, stream: LogStream, streams: set[LogStream], lock: threading.Lock) -> None:
-        self._stream, self._streams, self._lock = stream, streams, lock
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._streams.add(self._stream)
-
-    def __exit__(self, *_exception: object) -> None:
-        with self._lock:
-            self._streams.discard(self._stream)
-        self._stream.__exit__()

@@ -14,7 +14,6 @@ from harness.processgroup import Scope
 from harness.settings import S3Backend, Settings, SupplyKind
 from harness.supply.cache import Cache
 from harness.supply.choose import Answers, Choice, ExpectedMinutes, RegistryProbe, choose
-from harness.supply.downloads import needed_downloads
 from harness.supply.host import read_host
 from harness.supply.images import ImageBuilder
 from harness.supply.inuse import InUse
@@ -23,6 +22,7 @@ from harness.supply.node import NodeImageMaker
 from harness.supply.packages import PackagesSupply
 from harness.supply.pins import pins
 from harness.supply.registry import RegistrySupply
+from harness.supply.tools import needed_downloads
 from harness.supply.worker import other_worker, with_worker
 from harness.timeline import Timeline
 from harness.versions import versions

@@ -20,19 +20,13 @@ from harness.errors import SupplyError
 from harness.model import Engine, ImageName, PulledName, Toolchain
 from harness.process import Runner
 from harness.processgroup import Scope
-from harness.supply.downloads import (
-    DOWNLOADS_FOLDER,
-    ChartSupply,
-    Downloader,
-    DownloadFailed,
-    ToolSupply,
-    default_client,
-)
+from harness.supply.downloads import DOWNLOADS_FOLDER, ChartSupply, Downloader, DownloadFailed, default_client
 from harness.supply.images import REPOSITORY, BuiltImage, ImageBuilder, Recipe
 from harness.supply.locks import LOCKS_FOLDER, KeyLocks
 from harness.supply.pins import Pins, Reference, ToolName, checked_mirrors, pins
 from harness.supply.pulling import Puller
 from harness.supply.registry_images import PulledImage, RegistryImages
+from harness.supply.tools import ToolSupply
 from harness.timeline import Timeline
 from harness.versions import Versions
 from harness.wait import SYSTEM_CLOCK, Clock

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import os
 import re
-import select
-import signal
+from functools import partial
 from pathlib import Path
 
+from harness import procfs
 from harness.errors import EngineError
 from harness.process import Runner
 
-_PROC = Path("/proc")
-_END_SECONDS = 10.0
 # A process that is being killed may just have started another.
 _ROUNDS = 20
 _UNMOUNT_SECONDS = 30.0
@@ -41,7 +39,7 @@ def clear_remains(data: Path, runtime: Path, *, runner: Runner) -> None:
         if not left:
             break
         for pid in left:
-            _kill(pid, data, runtime)
+            procfs.kill(pid, partial(_is_left, pid, data, runtime))
     else:
         raise EngineError(
             "programs that ran in the harness's container engine do not end",
@@ -60,7 +58,7 @@ def clear_remains(data: Path, runtime: Path, *, runner: Runner) -> None:
 
 
 def _mounts(*folders: Path) -> list[Path]:
-    return mounts_below((_PROC / "self" / "mountinfo").read_text(encoding="utf-8"), *folders)
+    return mounts_below((procfs.PROC / "self" / "mountinfo").read_text(encoding="utf-8"), *folders)
 
 
 def mounts_below(mountinfo: str, *folders: Path) -> list[Path]:
@@ -81,39 +79,15 @@ def rooted_below(mountinfo: str, folder: Path) -> bool:
 
 
 def _processes(data: Path, runtime: Path) -> list[int]:
-    numbers = (int(name) for name in os.listdir(_PROC) if name.isdigit())  # noqa: PTH208 - names only
-    return [pid for pid in numbers if pid != os.getpid() and _is_left(pid, data, runtime)]
+    return [pid for pid in procfs.others() if _is_left(pid, data, runtime)]
 
 
 def _is_left(pid: int, data: Path, runtime: Path) -> bool:
     # containerd and its shims name its socket or configuration on their command line.
-    words = [os.fsdecode(word) for word in _read(pid, "cmdline").split(b"\0")]
+    words = [os.fsdecode(word) for word in procfs.read(pid, "cmdline").split(b"\0")]
     serves = any(word.startswith("/") and Path(word).is_relative_to(runtime / "containerd") for word in words)
-    return serves or rooted_below(_read(pid, "mountinfo").decode(errors="replace"), data)
-
-
-def _kill(pid: int, data: Path, runtime: Path) -> None:
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        # The number may be somebody else's since it was looked at; from here on the handle is what counts.
-        if _is_left(pid, data, runtime):
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-            select.select([handle], [], [], _END_SECONDS)
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(handle)
+    return serves or rooted_below(procfs.read(pid, "mountinfo").decode(errors="replace"), data)
 
 
 def _plain(path: str) -> str:
     return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), path)
-
-
-def _read(pid: int, name: str) -> bytes:
-    try:
-        return (_PROC / str(pid) / name).read_bytes()
-    except OSError:
-        return b""  # it has ended, or is somebody else's

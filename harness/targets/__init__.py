@@ -2,18 +2,16 @@
 
 A `Target` makes or attaches to a cluster and gives back a `Cluster`: a kubeconfig of our own, a context by exact
 name, and how services inside are reached from outside. Every call to a cluster names both; nothing ambient is read.
-`make_target` is the one place that knows which targets there are.
+`TARGETS` is the one place that knows which targets there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-from harness.journal import Journal
 from harness.model import BlockedEgress, Cluster, Toolchain
-from harness.process import Runner
 from harness.settings import TargetKind
 from harness.targets.kind import KindTarget
 
@@ -61,39 +59,5 @@ class Target(Protocol):
         """Let other runs have the cluster; the last thing that a run does with it."""
 
 
-def make_target(
-    kind: TargetKind,
-    *,
-    name: str,
-    run_id: str,
-    state_dir: Path,
-    toolchain: Toolchain,
-    runner: Runner,
-    journal: Journal,
-    status: Callable[[str], None] = lambda _text: None,
-    egress_allow: Sequence[str] = (),
-) -> Target:
-    """The target of a run; nothing is made yet.
-
-    Args:
-        kind: Which.
-        name: Of the cluster.
-        run_id: Of the run.
-        state_dir: Below it is what is kept of clusters.
-        toolchain: What the cluster is made with.
-        runner: Runs programs.
-        journal: Told of everything before it is created.
-        status: Told what is going on.
-        egress_allow: What pods may reach outside the cluster, as the setting of that name has it.
-    """
-    make = {TargetKind.KIND: KindTarget}[kind]
-    return make(
-        name=name,
-        run_id=run_id,
-        state_dir=state_dir,
-        toolchain=toolchain,
-        runner=runner,
-        journal=journal,
-        status=status,
-        egress_allow=egress_allow,
-    )
+# Each is called with the same words; `KindTarget` says what they mean.
+TARGETS: Final[Mapping[TargetKind, type[KindTarget]]] = {TargetKind.KIND: KindTarget}

@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
-import socket
-import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from harness.services import s3
 from harness.services.git import ADMIN, USERNAME, GitClient
 from harness.services.pki import Authority
 from harness.wait import Waiter
+from tests.servers import s3_server, started
 
 from .site import Site
 
@@ -38,7 +36,7 @@ def local_site(folder: Path) -> Iterator[Site]:
     """Start both servers in a folder of their own; stopped at the end."""
     with ExitStack() as running:
         git = _git_server(folder, running)
-        store = _s3_server(folder, running)
+        store = _s3_service(running.enter_context(s3_server(folder)))
         workspace = folder / "workspace"
         workspace.mkdir()
         site = Site(
@@ -78,7 +76,7 @@ def _git_server(folder: Path, running: ExitStack) -> GitService:
         "GIT_SERVER_TLS": str(tls),
     }
     log = folder / "git.log"
-    _start([sys.executable, "-m", "git_server"], environment, log, running)
+    running.enter_context(started([sys.executable, "-m", "git_server"], environment, log))
     line = Waiter().until(
         "the Git server's first line",
         lambda: log.read_text().splitlines()[:1],
@@ -91,53 +89,5 @@ def _git_server(folder: Path, running: ExitStack) -> GitService:
     return GitService(url, url, ca_file, USERNAME, SecretStr(password), SecretStr(admin_password))
 
 
-def _s3_server(folder: Path, running: ExitStack) -> S3Service:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "SERVICES": "s3",
-        "GATEWAY_PORT": str(port),
-        "IOT_MTLS_ENABLED": "0",
-        "S3_DATA_DIR": str(folder / "s3"),
-    }
-    # Its own command listens on every address; served this way it is on the loopback only.
-    command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--bind", f"127.0.0.1:{port}"]
-    log = folder / "s3.log"
-    server = _start(command, environment, log, running)
-
-    def answers() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    Waiter().until(
-        "the S3 server",
-        answers,
-        ready=bool,
-        timeout=_SECONDS,
-        failed=lambda _: log.read_text()[-500:] if server.poll() is not None else None,
-        interval=0.1,
-    )
-    url = f"http://127.0.0.1:{port}"
+def _s3_service(url: str) -> S3Service:
     return S3Service(url, url, "mlops", "us-east-1", "test", SecretStr("local-test-key"), "ministack")
-
-
-def _start(
-    command: Sequence[str], environment: Mapping[str, str], log: Path, running: ExitStack
-) -> subprocess.Popen[bytes]:
-    with log.open("wb") as out:
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-
-    def stop() -> None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    running.callback(stop)
-    return process

@@ -10,14 +10,16 @@ from typing import Any, Self
 
 import pytest
 
-from harness import bringup
+from harness import airflow_bringup
 from harness.airflow.transport import AirflowUnavailable
-from harness.bringup import AirflowBringUp, pipeline_config, service_images
+from harness.airflow_bringup import AirflowBringUp
+from harness.bringup import pipeline_config, service_images
 from harness.errors import EnvironmentFailed, WaitAbandoned, WaitFailed
 from harness.model import Cluster
 from harness.settings import Settings
 from harness.timeline import Timeline
 from harness.wait import Waiter
+from tests.fakes import Clock
 
 REFUSED = json.dumps({"msg": "error syncing repo", "error": "git fetch: fatal: Authentication failed for 'https://g/'"})
 CRASHED = "pod airflow/dp, container git-sync-init: CrashLoopBackOff: it ended with exit code 1"
@@ -36,42 +38,6 @@ class Kube:
         return self.log
 
 
-def install(log: str | Exception, error: WaitFailed, monkeypatch: pytest.MonkeyPatch) -> WaitFailed:
-    """What `install` raises where a component that does not come up ends the wait with this error."""
-
-    class Installer:
-        def __init__(self, **_parts: object) -> None:
-            pass
-
-        def recover(self) -> str:
-            return ""
-
-        def install(self, plan: object) -> tuple[str, ...]:
-            return ("values",)
-
-        def wait_ready(self) -> None:
-            raise error
-
-    monkeypatch.setattr(bringup, "ReleaseInstaller", Installer)
-    fake: Any = Kube(log)
-    secrets: Any = SimpleNamespace(airflow_password="pw")
-    runner: Any = None
-    airflow = AirflowBringUp(
-        cluster=Cluster("c", Path("k"), "kind-c", {"airflow": 1}, reused=False, kubernetes_version="v1"),
-        kube=fake,
-        helm=Path("helm"),
-        helm_home=Path("home"),
-        secrets=secrets,
-        timeline=Timeline(),
-        runner=runner,
-        waiter=Waiter(),
-    )
-    plan: Any = None
-    with pytest.raises(WaitFailed) as caught:
-        airflow.install(plan)
-    return caught.value
-
-
 class Installed:
     """An installer whose components all came up."""
 
@@ -86,6 +52,37 @@ class Installed:
 
     def wait_ready(self) -> None:
         pass
+
+
+def bring_up(kube: Any, waiter: Waiter) -> AirflowBringUp:
+    """Of a cluster with that API; what runs Helm is not asked."""
+    secrets: Any = SimpleNamespace(airflow_password="pw")
+    runner: Any = None
+    return AirflowBringUp(
+        cluster=Cluster("c", Path("k"), "kind-c", {"airflow": 1}, reused=False, kubernetes_version="v1"),
+        kube=kube,
+        helm=Path("helm"),
+        helm_home=Path("home"),
+        secrets=secrets,
+        timeline=Timeline(),
+        runner=runner,
+        waiter=waiter,
+    )
+
+
+def install(log: str | Exception, error: WaitFailed, monkeypatch: pytest.MonkeyPatch) -> WaitFailed:
+    """What `install` raises where a component that does not come up ends the wait with this error."""
+
+    class Installer(Installed):
+        def wait_ready(self) -> None:
+            raise error
+
+    monkeypatch.setattr(airflow_bringup, "ReleaseInstaller", Installer)
+    airflow = bring_up(Kube(log), Waiter())
+    plan: Any = None
+    with pytest.raises(WaitFailed) as caught:
+        airflow.install(plan)
+    return caught.value
 
 
 class Api:
@@ -109,36 +106,15 @@ class Api:
         return "3.3.2"
 
 
-class Clock:
-    seconds = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float, /) -> None:
-        self.seconds += seconds
-
-
 def answered(monkeypatch: pytest.MonkeyPatch, *, silences: int, container: Mapping[str, Any]) -> tuple[str, float]:
     """The version that Airflow gives at first, and after how many seconds; its API server's container is so."""
-    monkeypatch.setattr(bringup, "ReleaseInstaller", Installed)
-    monkeypatch.setattr(bringup, "AirflowApi", type("Late", (Api,), {"silences": silences}))
+    monkeypatch.setattr(airflow_bringup, "ReleaseInstaller", Installed)
+    monkeypatch.setattr(airflow_bringup, "AirflowApi", type("Late", (Api,), {"silences": silences}))
     status = {"phase": "Running", "containerStatuses": [{"name": "api-server", "state": container}]}
-    fake: Any = SimpleNamespace(list=lambda *_a, **_o: [{"metadata": {"name": "api"}, "status": status}])
-    secrets: Any = SimpleNamespace(airflow_password="pw")
-    runner: Any = None
+    kube = SimpleNamespace(list=lambda *_a, **_o: [{"metadata": {"name": "api"}, "status": status}])
     plan: Any = SimpleNamespace(chart=SimpleNamespace(title="airflow"), digest="d")
     clock = Clock()
-    airflow = AirflowBringUp(
-        cluster=Cluster("c", Path("k"), "kind-c", {"airflow": 1}, reused=False, kubernetes_version="v1"),
-        kube=fake,
-        helm=Path("helm"),
-        helm_home=Path("home"),
-        secrets=secrets,
-        timeline=Timeline(),
-        runner=runner,
-        waiter=Waiter(clock),
-    )
+    airflow = bring_up(kube, Waiter(clock))
     return airflow.install(plan).version, clock.seconds
 
 

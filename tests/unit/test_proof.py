@@ -194,12 +194,18 @@ def other_dags(tmp_path: Path) -> Path:
     return folder
 
 
-def test_another_dag_folder_is_seeded_for_one_run_and_the_environments_own_for_the_next(
-    calls: Calls, tmp_path: Path, other_dags: Path
-) -> None:
+def after_others(calls: Calls, tmp_path: Path, other_dags: Path) -> Prover:
+    """One that has proven another DAG folder."""
     made = prover(calls, tmp_path, reused=False)
     with pytest.raises(EnvironmentFailed, match="enough is seen"):
         made.prove(dags=other_dags)
+    return made
+
+
+def test_another_dag_folder_is_seeded_for_one_run_and_the_environments_own_for_the_next(
+    calls: Calls, tmp_path: Path, other_dags: Path
+) -> None:
+    made = after_others(calls, tmp_path, other_dags)
     assert made._files is not None
     assert made._files.naming("dataset_pipeline") == ("dag.py",)
     prove(made)
@@ -210,9 +216,7 @@ def test_another_dag_folder_is_seeded_for_one_run_and_the_environments_own_for_t
 def test_a_run_that_is_seeded_anew_for_what_was_left_keeps_the_folder_that_it_goes_on_with(
     calls: Calls, tmp_path: Path, other_dags: Path
 ) -> None:
-    made = prover(calls, tmp_path, reused=False)
-    with pytest.raises(EnvironmentFailed, match="enough is seen"):
-        made.prove(dags=other_dags)
+    made = after_others(calls, tmp_path, other_dags)
     made._seeded = Seeded("a" * 40, "main", "p", "dags")
     calls.unfinished = [RunInfo("other", "r1", "manual", "running", started=True)]
     prove(made, reseed=False)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,11 +18,11 @@ from harness.journal import Journal, expires_at
 from harness.liveness import alive
 from harness.model import Engine
 from harness.orphans import mark
-from harness.process import Completed
 from harness.supply.engine import EngineSupply
 from harness.supply.inuse import InUse
 from harness.supply.locks import KeyLocks
 from harness.targets.namelock import name_held
+from tests.fakes import Call, FakeRunner
 
 OWN = "unix:///state/engine/docker.sock"
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -76,43 +75,21 @@ class Engines(EngineSupply):
 
 
 @dataclass
-class Docker:
+class Docker(FakeRunner):
     """Notes in which engine something was removed."""
 
     removed: list[tuple[str, str]] = field(default_factory=list)
     labelled: str = ""
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float = 0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-        next_step: str = "",
-    ) -> Completed:
-        words = tuple(map(str, argv))
-        said = ""
+    def answer(self, call: Call) -> str:
+        words, said = call.argv, ""
         if words[1] == "ps":
             said = words[-1].rpartition("=")[2] + "-node"
-        if words[1:3] == ("container", "ls"):
+        if words[1:3] == ["container", "ls"]:
             said = self.labelled
         if words[1] == "rm":
-            self.removed.append(((env or {}).get("DOCKER_HOST", ""), words[-1]))
-        return Completed(words, 0, said, "", 0.0)
-
-    def pipe(
-        self,
-        source: Sequence[str | Path],
-        sink: Sequence[str | Path],
-        *,
-        timeout: float,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        raise NotImplementedError
+            self.removed.append((call.env.get("DOCKER_HOST", ""), words[-1]))
+        return said
 
 
 @dataclass
@@ -230,6 +207,15 @@ def test_down_removes_a_cluster_in_its_engine_and_not_while_a_run_uses_it(state:
             remover.cluster(folder, sweeping.host_of(folder))
         remover.cluster(folder, sweeping.host_of(folder))
     assert state.docker.removed == [("", "kept-node")]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("damaged", ['{"host":', "[]", "\x00\x01", ""])
+def test_a_cluster_whose_description_is_damaged_can_be_removed(state: State, damaged: str) -> None:
+    folder = state.cluster("kept", kept=True)
+    (folder / "cluster.json").write_text(damaged)
+    with sweeping.removing(Engines({"": True}), state.docker, clusters=folder.parent) as remover:
+        remover.cluster(folder, sweeping.host_of(folder))
     assert not folder.exists()
 
 

@@ -58,7 +58,7 @@ def proven(part: Callable[[], None], deadline: float) -> bool:
             if time.monotonic() >= deadline:
                 print(f"{part.__name__}: {type(error).__name__}: {error}", file=sys.stderr)
                 return False
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS)  # this runs in a pod, where there is no `harness.wait`
         else:
             return True
 

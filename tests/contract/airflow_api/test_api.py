@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,27 +17,13 @@ from pydantic import SecretStr
 from harness.airflow.api import AirflowApi, AirflowUnavailable, ApiRefused, RunInfo
 from harness.errors import EnvironmentFailed, UsageError, WaitFailed
 from harness.wait import Waiter
+from tests.fakes import Clock
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 DAG, RUN = "dataset_pipeline", "harness-20260131T120000-abcd"
 DAGS, DAG_PATH = "/api/v2/dags", f"/api/v2/dags/{DAG}"
 RUNS, RUN_PATH = f"{DAG_PATH}/dagRuns", f"{DAG_PATH}/dagRuns/{RUN}"
 ERRORS = "/api/v2/importErrors"
-
-
-@dataclass
-class Clock:
-    """Only moves when somebody sleeps on it."""
-
-    seconds: float = 0.0
-    slept: list[float] = field(default_factory=list)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float, /) -> None:
-        self.slept.append(seconds)
-        self.seconds += seconds
 
 
 def body(model: Any) -> dict[str, Any]:
@@ -406,6 +391,13 @@ def test_a_body_that_the_server_does_not_take_is_explained(api: AirflowApi, serv
     server.on("POST", RUNS, answer(422, {"detail": wrong}))
     with pytest.raises(ApiRefused, match=r"HTTP 422: body\.conf: Input should be a valid dictionary"):
         api.trigger(DAG, RUN, logical_date=NOW)
+
+
+def test_a_param_without_a_value_is_told_with_what_to_do(api: AirflowApi, server: Any, answer: Any) -> None:
+    server.on("POST", RUNS, answer(400, {"detail": "Invalid input for param team: No value passed"}))
+    with pytest.raises(ApiRefused, match="param team: No value passed") as told:
+        api.trigger(DAG, RUN, logical_date=NOW)
+    assert "default" in told.value.next_step
 
 
 def test_a_run_id_that_pods_cannot_carry_is_refused_before_anything_is_sent(api: AirflowApi, server: Any) -> None:

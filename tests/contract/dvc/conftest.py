@@ -6,12 +6,7 @@ they were, changes what it wants to be wrong, and lets the verdict read everythi
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -28,7 +23,7 @@ from harness.model import DagRunOutcome, PodEvidence, S3Service, Seeded, TaskOut
 from harness.process import SubprocessRunner
 from harness.redaction import Redactor
 from harness.settings import Policy
-from harness.wait import Waiter
+from tests.servers import s3_server
 
 BUCKET, PREFIX, TRACKED = "mlops", "runs/r1", "datasets/penguins.csv"
 AUTHOR = "airflow@example.invalid"
@@ -63,28 +58,11 @@ class S3:
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("s3")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "SERVICES": "s3",
-        "GATEWAY_PORT": str(port),
-        "IOT_MTLS_ENABLED": "0",
-        "S3_DATA_DIR": str(folder / "data"),
-    }
-    # Its own command listens on every address; served this way it is on the loopback only.
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "hypercorn", "ministack.app:app", "--bind", f"127.0.0.1:{port}"],
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-    url = f"http://127.0.0.1:{port}"
+    with s3_server(tmp_path_factory.mktemp("s3")) as url:
+        yield from _with_buckets(url)
+
+
+def _with_buckets(url: str) -> Iterator[S3]:
     client = boto3.client(
         "s3",
         endpoint_url=url,
@@ -92,19 +70,6 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         aws_access_key_id="test",
         aws_secret_access_key=SECRET,
         config=botocore.config.Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
-    )
-
-    def answers() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    Waiter().until(
-        "the S3 server",
-        answers,
-        ready=bool,
-        timeout=60,
-        failed=lambda _: (folder / "log").read_text()[-500:] if server.poll() is not None else None,
-        interval=0.1,
     )
     client.create_bucket(Bucket=BUCKET)
     client.create_bucket(Bucket="elsewhere")
@@ -116,12 +81,6 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     )  # fmt: skip
     yield S3(service, client)
     client.close()
-    server.send_signal(signal.SIGTERM)
-    try:
-        server.wait(10)
-    except subprocess.TimeoutExpired:
-        server.kill()
-        server.wait()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import gc
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,11 @@ from harness.kubeapi import KubeApi, KubeApiError, KubeUnavailable
 from harness.pipeline.pods import PodFollower
 from harness.redaction import Redactor
 from harness.wait import Waiter
+from tests.fakes import Clock
 
 PODS = "/api/v1/namespaces/airflow/pods"
 DEPLOYMENT = "/apis/apps/v1/namespaces/airflow/deployments/d"
 LOG, EXEC = f"{PODS}/p/log", f"{PODS}/p/exec"
-
-
-@dataclass
-class Clock:
-    seconds: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float, /) -> None:
-        self.seconds += seconds
 
 
 @pytest.fixture
@@ -56,6 +45,14 @@ def test_the_named_context_is_used_and_neither_the_current_one_nor_the_environme
 def test_an_unknown_context_is_an_error(server: Any) -> None:
     with pytest.raises(EnvironmentFailed, match="'kind-other'"):
         KubeApi(server.kubeconfig, "kind-other")
+
+
+@pytest.mark.parametrize("damaged", ["garbage", "", "- a list", "{a: [", "contexts: 3"])
+def test_a_damaged_kubeconfig_is_an_error_that_says_how_to_go_on(tmp_path: Path, damaged: str) -> None:
+    (tmp_path / "kubeconfig").write_text(damaged)
+    with pytest.raises(EnvironmentFailed, match=str(tmp_path)) as told:
+        KubeApi(tmp_path / "kubeconfig", "kind-ours")
+    assert told.value.next_step
 
 
 def test_a_missing_kubeconfig_is_an_error(tmp_path: Path) -> None:

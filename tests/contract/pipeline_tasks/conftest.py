@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,11 +10,10 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
-import httpx
 import pytest
 from mypy_boto3_s3 import S3Client
 
-from harness.wait import Waiter
+from tests.servers import s3_server
 
 # importlib mode gives test folders no package: what the tests share is found here.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -27,37 +24,8 @@ from pipeline_stage import BUCKET, WORKER_IMAGE, GitOverHttp, Stage, seed
 @pytest.fixture(scope="session")
 def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An S3 server of its own on a loopback port."""
-    folder = tmp_path_factory.mktemp("s3")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    env = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "BIND_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "SERVICES": "s3",
-        "DOCKER_HOST": f"unix://{folder}/none.sock",
-    }
-    with (folder / "log").open("w") as log:
-        argv = [sys.executable, "-W", "ignore", "-m", "ministack"]
-        server = subprocess.Popen(argv, env=env, cwd=folder, stdout=log, stderr=log)
-    try:
-        Waiter().until(
-            "the S3 server",
-            lambda: server.poll() is None and httpx.get(f"{url}/_ministack/health").status_code,
-            ready=lambda status: status == 200,
-            failed=lambda status: (folder / "log").read_text() if status is False else None,
-            timeout=60,
-            interval=0.2,
-            transient=(httpx.TransportError,),
-        )
+    with s3_server(tmp_path_factory.mktemp("s3")) as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait()
 
 
 @pytest.fixture

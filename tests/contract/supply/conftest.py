@@ -16,15 +16,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import platformdirs
 import pytest
 
 from harness.model import Engine
 from harness.names import LABEL_OWNER
 from harness.process import SubprocessRunner, which
-from harness.settings import APP
-from harness.supply.engine import EngineFolders, EngineSupply
 from harness.wait import Waiter
+from tests.engines import engine_environment, real_engine
 
 USER, PASSWORD = "reader", "opensesame-registry"
 # bcrypt of that password, the one form that the registry takes.
@@ -48,22 +46,13 @@ def docker_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def runner(docker_config: Path) -> SubprocessRunner:
-    named = os.environ.get("CONTRACT_DOCKER_HOST")
-    extra = {"DOCKER_HOST": named} if named else {}
-    return SubprocessRunner(env={**os.environ, **extra, "DOCKER_CONFIG": str(docker_config)})
+    return SubprocessRunner(env={**engine_environment(), "DOCKER_CONFIG": str(docker_config)})
 
 
 @pytest.fixture(scope="session")
 def engine(runner: SubprocessRunner) -> Iterator[Engine]:
-    """The engine that answers, or the harness's own, started where Docker is installed and this is root."""
-    state, cache = platformdirs.user_state_path(APP), platformdirs.user_cache_path(APP)
-    supply = EngineSupply(folders=EngineFolders.below(state, cache), runner=runner, waiter=Waiter())
-    installable = os.geteuid() == 0 and which("dockerd", path="/usr/sbin:/usr/bin") is not None
-    if not installable and supply.answering() is None:
-        pytest.skip("no container engine answers: start Docker, or run `make e2e` once as root, which installs it")
-    # Also one that answers already is taken by `acquire`: another worker may have started it, and would stop it.
-    yield supply.acquire()
-    supply.release(keep=(state / "clusters").is_dir() and any((state / "clusters").glob("*/cluster.json")))
+    with real_engine(runner) as found:
+        yield found
 
 
 @dataclass

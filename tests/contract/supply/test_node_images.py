@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from harness.model import Engine
 from harness.process import Completed, SubprocessRunner, which
 from harness.targets.node_images import NodeImages
 from harness.wait import Waiter
+from tests.fakes import Call, FakeRunner
 
 from .conftest import Engineer
 
@@ -38,39 +39,26 @@ conf_dir = "{0}"
 
 
 @dataclass
-class Node:
+class Node(FakeRunner):
     """Runs what would run inside a node; everything else as the runner does."""
 
     runner: SubprocessRunner
     folder: Path
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float = 60,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-        next_step: str = "",
-    ) -> Completed:
-        inside = self.inside(argv)
-        return self.runner.run(inside, env=env, cwd=cwd, stdin=stdin, timeout=timeout, check=check)
+    def answer(self, call: Call) -> Completed:
+        return self.runner.run(
+            self.inside(call.argv),
+            env=call.env,
+            cwd=call.cwd,
+            stdin=call.stdin,
+            timeout=call.timeout,
+            check=call.check,
+        )
 
-    def pipe(
-        self,
-        source: Sequence[str | Path],
-        sink: Sequence[str | Path],
-        *,
-        timeout: float,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        self.runner.pipe(source, self.inside(sink), timeout=timeout, env=env)
+    def piped(self, source: Call, sink: list[str]) -> None:
+        self.runner.pipe(source.argv, self.inside(sink), timeout=source.timeout, env=source.env)
 
-    def inside(self, argv: Sequence[str | Path]) -> list[str]:
-        command = [str(part) for part in argv]
+    def inside(self, command: list[str]) -> list[str]:
         if command[1] != "exec":
             return command
         command = command[command.index("node") + 1 :]

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import pytest
 
 from harness.airflow.transport import AirflowUnavailable, Backoff, Transient, transient_status
-
-
-@dataclass
-class Clock:
-    slept: list[float] = field(default_factory=list)
-
-    def monotonic(self) -> float:
-        return sum(self.slept)
-
-    def sleep(self, seconds: float, /) -> None:
-        self.slept.append(seconds)
+from tests.fakes import Clock
 
 
 class Failing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,50 +12,25 @@ import pytest
 from harness.airflow import chart as charts
 from harness.airflow.chart import ChartKind, check_helm, contract, embedded_chart, helm_environment, resolve_chart
 from harness.errors import CommandFailed, SupplyError, UsageError
-from harness.process import DEFAULT_TIMEOUT, Completed
+from tests.fakes import Call, FakeRunner
 
 APACHE = "apiVersion: v2\nname: airflow\nversion: {version}\nhome: https://airflow.apache.org/\nappVersion: 3.2.2\n"
 FILES = {"values.yaml": "a: 1\n", "values.schema.json": "{}", "templates/x.yaml": "kind: X\n"}
 
 
-class Helm:
+class Helm(FakeRunner):
     """Stands in for the helm program: notes how it is called and leaves a chart where it is told to."""
 
     def __init__(self, *, leaves: bytes | None = None, says: str = "", fails: bool = False) -> None:
+        super().__init__()
         self.leaves, self.says, self.fails = leaves, says, fails
-        self.calls: list[list[str]] = []
-        self.environments: list[Mapping[str, str]] = []
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-        next_step: str = "",
-    ) -> Completed:
-        words = [str(part) for part in argv]
-        self.calls.append(words)
-        self.environments.append(env or {})
+    def answer(self, call: Call) -> str:
         if self.fails:
-            raise CommandFailed(argv=words, code=1, stdout="", stderr="Error: no such host")
+            raise CommandFailed(argv=call.argv, code=1, stdout="", stderr="Error: no such host")
         if self.leaves is not None:
-            (Path(words[words.index("--destination") + 1]) / "airflow.tgz").write_bytes(self.leaves)
-        return Completed(tuple(words), 0, self.says, "", 0.0)
-
-    def pipe(
-        self,
-        source: Sequence[str | Path],
-        sink: Sequence[str | Path],
-        *,
-        timeout: float,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        raise AssertionError("a chart is never piped")
+            (Path(call.argv[call.argv.index("--destination") + 1]) / "airflow.tgz").write_bytes(self.leaves)
+        return self.says
 
 
 def folder(path: Path, about: str, files: Mapping[str, str] = FILES) -> Path:

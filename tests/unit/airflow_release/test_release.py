@@ -6,7 +6,7 @@ import builtins
 import hashlib
 import json
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +20,7 @@ from harness.errors import CommandFailed, EnvironmentFailed
 from harness.model import Cluster
 from harness.process import Completed
 from harness.wait import Waiter
+from tests.fakes import Call, FakeRunner
 
 CLUSTER = Cluster(
     name="c", kubeconfig=Path("kubeconfig"), context="kind-c", ports={}, reused=True, kubernetes_version="v1.34.4"
@@ -68,7 +69,7 @@ class Kube:
 
 
 @dataclass
-class Helm:
+class Helm(FakeRunner):
     """Helm with a release in a given state; verbs in `broken` fail."""
 
     state: str = ""
@@ -77,40 +78,19 @@ class Helm:
     complaint: str = "Error: release: not found"
     verbs: list[str] = field(default_factory=list)
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float = 0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-        next_step: str = "",
-    ) -> Completed:
-        command = tuple(map(str, argv))
+    def answer(self, call: Call) -> str | Completed:
+        command = call.argv
         assert command[2] == "airflow"
         assert {"--kubeconfig", "--kube-context", "--namespace"} <= set(command)
         self.verbs.append(command[1])
         if command[1] == "status":
             if not self.state:
-                return Completed(command, 1, "", self.complaint, 0.1)
+                return call.ended(1, stderr=self.complaint)
             document = {"info": {"status": self.state}, "version": self.revision, "config": {"secret": "x"}}
-            return Completed(command, 0, json.dumps(document), "", 0.1)
+            return json.dumps(document)
         if command[1] in self.broken:
             raise CommandFailed(argv=command, code=1, stdout="", stderr="Error: it does not work")
-        return Completed(command, 0, "", "", 0.1)
-
-    def pipe(
-        self,
-        source: Sequence[str | Path],
-        sink: Sequence[str | Path],
-        *,
-        timeout: float,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        raise NotImplementedError
+        return ""
 
 
 def installer(kube: Kube, helm: Helm, home: Path) -> ReleaseInstaller:

@@ -5,31 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from harness.timeline import Phase, Timeline, UsualTimes
-
-
-@dataclass
-class FakeClock:
-    now: float = 50.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float, /) -> None:
-        self.now += seconds
+from tests.fakes import Clock
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> Clock:
+    return Clock(seconds=50.0)
 
 
-def test_times_are_seconds_since_the_timeline_began(clock: FakeClock) -> None:
+def test_times_are_seconds_since_the_timeline_began(clock: Clock) -> None:
     timeline = Timeline(clock=clock)
     clock.sleep(2)
     with timeline.phase("kind cluster") as note:
@@ -40,7 +29,7 @@ def test_times_are_seconds_since_the_timeline_began(clock: FakeClock) -> None:
     assert timeline.elapsed == 18.0
 
 
-def test_a_phase_that_raises_has_failed_and_the_error_goes_on(clock: FakeClock) -> None:
+def test_a_phase_that_raises_has_failed_and_the_error_goes_on(clock: Clock) -> None:
     timeline = Timeline(clock=clock)
 
     def install() -> None:
@@ -53,7 +42,7 @@ def test_a_phase_that_raises_has_failed_and_the_error_goes_on(clock: FakeClock) 
     assert timeline.phases == (Phase("helm", 0.0, 1.0, "failed"),)
 
 
-def test_the_last_note_counts(clock: FakeClock) -> None:
+def test_the_last_note_counts(clock: Clock) -> None:
     timeline = Timeline(clock=clock)
     with timeline.phase("images") as note:
         note("built 1 of 8")
@@ -61,7 +50,7 @@ def test_the_last_note_counts(clock: FakeClock) -> None:
     assert timeline.phases[0].note == "built 8 of 8"
 
 
-def test_a_running_phase_has_no_duration(clock: FakeClock) -> None:
+def test_a_running_phase_has_no_duration(clock: Clock) -> None:
     timeline = Timeline(clock=clock)
     with timeline.phase("a"):
         assert timeline.phases == (Phase("a", 0.0),)
@@ -92,7 +81,7 @@ def test_overlapping_phases_of_several_threads_keep_their_own_ends() -> None:
     assert {phase.outcome for phase in timeline.phases} == {"done"}
 
 
-def test_nested_phases_are_told_in_order(clock: FakeClock) -> None:
+def test_nested_phases_are_told_in_order(clock: Clock) -> None:
     timeline = Timeline(clock=clock)
     told: list[tuple[str, str]] = []
     timeline.listen(lambda phase: told.append((phase.name, phase.outcome)))
@@ -101,7 +90,7 @@ def test_nested_phases_are_told_in_order(clock: FakeClock) -> None:
     assert told == [("outer", "running"), ("inner", "running"), ("inner", "done"), ("outer", "done")]
 
 
-def test_a_listener_may_look_at_the_timeline(clock: FakeClock) -> None:
+def test_a_listener_may_look_at_the_timeline(clock: Clock) -> None:
     timeline = Timeline(clock=clock)
     seen: list[int] = []
     timeline.listen(lambda _phase: seen.append(len(timeline.phases)))
@@ -110,7 +99,7 @@ def test_a_listener_may_look_at_the_timeline(clock: FakeClock) -> None:
     assert seen == [1, 1]
 
 
-def test_the_same_name_twice_is_two_phases(clock: FakeClock) -> None:
+def test_the_same_name_twice_is_two_phases(clock: Clock) -> None:
     timeline = Timeline(clock=clock)
     for _ in range(2):
         with timeline.phase("run"):
@@ -118,7 +107,7 @@ def test_the_same_name_twice_is_two_phases(clock: FakeClock) -> None:
     assert [(phase.start, phase.end) for phase in timeline.phases] == [(0.0, 1.0), (1.0, 2.0)]
 
 
-def test_json_holds_plain_values(clock: FakeClock) -> None:
+def test_json_holds_plain_values(clock: Clock) -> None:
     timeline = Timeline(clock=clock)
     with timeline.phase("a"):
         clock.sleep(1)
@@ -128,7 +117,7 @@ def test_json_holds_plain_values(clock: FakeClock) -> None:
 
 
 def timeline_of(seconds: float, *, note: str = "", fails: bool = False) -> Timeline:
-    clock = FakeClock()
+    clock = Clock(seconds=50.0)
     timeline = Timeline(clock=clock)
     with contextlib.suppress(KeyboardInterrupt), timeline.phase("kind cluster") as tell:
         tell(note)

@@ -20,8 +20,8 @@ from harness.diagnostics.values import masked
 from harness.errors import EnvironmentFailed
 from harness.model import Cluster
 from harness.podstate import parse_time
-from harness.process import DEFAULT_TIMEOUT, Completed
 from harness.redaction import MASK, Redactor
+from tests.fakes import Call, Clock, FakeRunner
 
 Make = Callable[..., dict[str, Any]]
 SECRET = "correct-horse-battery"
@@ -64,41 +64,13 @@ class FakeKube:
             raise EnvironmentFailed(f"log of {namespace}/{pod}: there is none") from None
 
 
-class FakeRunner:
+class FakeHelm(FakeRunner):
     """Answers like helm, notes included."""
 
-    def __init__(self) -> None:
-        self.commands: list[tuple[str, ...]] = []
-
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-        next_step: str = "",
-    ) -> Completed:
-        command = tuple(map(str, argv))
-        self.commands.append(command)
-        if command[1] == "get":
-            return Completed(
-                command, 0, "data:\n  metadataConnection:\n    host: db\n    pass: of-the-database\n", "", 0.1
-            )
-        return Completed(command, 0, f"{command[1]}: deployed\n\nNOTES:\npassword: generated-one\n", "", 0.1)
-
-    def pipe(
-        self,
-        source: Sequence[str | Path],
-        sink: Sequence[str | Path],
-        *,
-        timeout: float,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        raise NotImplementedError
+    def answer(self, call: Call) -> str:
+        if call.argv[1] == "get":
+            return "data:\n  metadataConnection:\n    host: db\n    pass: of-the-database\n"
+        return f"{call.argv[1]}: deployed\n\nNOTES:\npassword: generated-one\n"
 
 
 def texts(folder: Path) -> dict[str, str]:
@@ -150,7 +122,7 @@ def full(tmp_path: Path, kube: FakeKube) -> Sources:
     return Sources(
         error=EnvironmentFailed(f"it broke with {SECRET}", next_step="mend it"),
         kube=kube,
-        helm=HelmAccess(runner=FakeRunner(), helm=Path("/tools/helm"), cluster=cluster),
+        helm=HelmAccess(runner=FakeHelm(), helm=Path("/tools/helm"), cluster=cluster),
         git_log=lambda: "1f2e3d4 Data version",
         bucket=lambda: "files/md5/59/4c",
         task_logs=lambda: {"push_data try 1/map": lambda: "pushed", "../../escape": lambda: "x"},
@@ -207,8 +179,8 @@ def test_helm_is_asked_with_kubeconfig_and_context_by_name(tmp_path: Path, full:
     collect(tmp_path / "bundle", full, redactor=redactor)
     assert full.helm is not None
     assert isinstance(full.helm.runner, FakeRunner)
-    assert len(full.helm.runner.commands) == 3
-    for command in full.helm.runner.commands:
+    assert len(full.helm.runner.calls) == 3
+    for command in full.helm.runner.calls:
         assert command[command.index("--kubeconfig") + 1] == str(tmp_path / "kubeconfig")
         assert command[command.index("--kube-context") + 1] == "kind-h-1"
 
@@ -274,19 +246,8 @@ def test_nothing_to_collect_is_an_empty_bundle(tmp_path: Path, redactor: Redacto
     assert (collected.files, collected.problems) == ((), ())
 
 
-@dataclass
-class SlowClock:
-    now: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float, /) -> None:
-        self.now += seconds
-
-
 def test_a_collection_that_takes_too_long_leaves_the_rest_out_and_says_so(tmp_path: Path, redactor: Redactor) -> None:
-    clock = SlowClock()
+    clock = Clock()
     bundle = Bundle(tmp_path, redactor, budget=60, clock=clock)
     bundle.ask("x", "a", clock.sleep, 61)
     assert bundle.ask("y", "b", lambda: "never") is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ import pytest
 from harness.diagnostics.memory import MemorySampler, Process, node_peak, parse_stat, resident
 from harness.errors import CommandTimeout
 from harness.model import Engine
-from harness.process import DEFAULT_TIMEOUT, Completed, SubprocessRunner
+from harness.process import Completed
+from tests.fakes import Call, FakeRunner
 
 PAGE = resource.getpagesize()
 
@@ -98,30 +99,18 @@ def test_what_is_used_before_there_is_a_cluster_is_a_time_of_its_own(proc: Path)
     assert (sampler.peak_before, sampler.peak_beside) == (11_111 * PAGE, 10_111 * PAGE)
 
 
-class FakeDocker(SubprocessRunner):
+class FakeDocker(FakeRunner):
     """Answers `docker ps` and `docker exec` by hand."""
 
     def __init__(self, said: Mapping[str, str | Exception]) -> None:
         super().__init__()
         self.said = said
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-        next_step: str = "",
-    ) -> Completed:
-        command = tuple(map(str, argv))
-        answer = self.said[command[1] if command[1] == "ps" else command[2]]
+    def answer(self, call: Call) -> str | Completed:
+        answer = self.said[call.argv[1] if call.argv[1] == "ps" else call.argv[2]]
         if isinstance(answer, Exception):
             raise answer
-        return Completed(command, 0 if answer else 1, answer, "", 0.1)
+        return call.ended(0 if answer else 1, stdout=answer)
 
 
 ENGINE = Engine(Path("/usr/bin/docker"), "", ours=False, version="28.1.0")

@@ -128,6 +128,18 @@ def told(check_id: str, facts: Facts) -> Told:
     return check.passed, check.expected, check.found, check.explanation
 
 
+def told_of(tables: Mapping[str, Mapping[str, tuple[Facts, Told]]]) -> pytest.MarkDecorator:
+    """Each row of each check's table, as the arguments `check`, `facts` and `expected` of a test."""
+    return pytest.mark.parametrize(
+        ("check", "facts", "expected"),
+        [
+            pytest.param(check, *row, id=f"{check}: {what}")
+            for check, rows in tables.items()
+            for what, row in rows.items()
+        ],
+    )
+
+
 class Folder:
     """A tracked folder in one version: its pointer, its manifest, its objects."""
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from harness.model import PodEvidence
 
-from .conftest import IMAGE, RIVAL, SEED, TASKS, Facts, Told, given, told
+from .conftest import IMAGE, RIVAL, SEED, TASKS, Facts, Told, given, told, told_of
 
 A, C = "a" * 10, "c" * 10
 SHORT = f"sha256:{'1' * 12}"
@@ -137,14 +135,8 @@ SUCCEEDED: dict[str, tuple[Facts, Told]] = {
          "run success; modify_data: success, pull_data: success, push_data: skipped", ""),
     ),
 }  # fmt: skip
-TOLD = {
-    f"{check}: {what}": (check, *row)
-    for check, rows in {"code.dag-sha": CODE, "code.worker-image": WORKER, "tasks.succeeded": SUCCEEDED}.items()
-    for what, row in rows.items()
-}
 
 
-@pytest.mark.parametrize("what", TOLD)
-def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(what: str) -> None:
-    check, facts, expected = TOLD[what]
+@told_of({"code.dag-sha": CODE, "code.worker-image": WORKER, "tasks.succeeded": SUCCEEDED})
+def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(check: str, facts: Facts, expected: Told) -> None:
     assert told(check, facts) == expected

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from harness.dvc import Astray
 
-from .conftest import AUTHOR, NEW, POINTER, RIVAL, SEED, SIDE, Facts, Told, commit, given, told
+from .conftest import AUTHOR, NEW, POINTER, RIVAL, SEED, SIDE, Facts, Told, commit, given, told, told_of
 
 A, B, C, D = "a" * 10, "b" * 10, "c" * 10, "d" * 10
 OTHER = "other@example.invalid"
@@ -180,17 +178,17 @@ PATHS: dict[str, tuple[Facts, Told]] = {
          "the commit touches docs, log/a, logs, which is none of the pipeline's business."),
     ),
 }  # fmt: skip
-TOLD = {
-    f"{check}: {what}": (check, *row)
-    for check, rows in {
-        "history.grew": HISTORY, "commit.on-branch": ON_BRANCH, "commit.count": COUNT, "commit.parent": PARENT,
-        "commit.author": AUTHORS, "commit.paths": PATHS,
-    }.items()
-    for what, row in rows.items()
-}  # fmt: skip
 
 
-@pytest.mark.parametrize("what", TOLD)
-def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(what: str) -> None:
-    check, facts, expected = TOLD[what]
+@told_of(
+    {
+        "history.grew": HISTORY,
+        "commit.on-branch": ON_BRANCH,
+        "commit.count": COUNT,
+        "commit.parent": PARENT,
+        "commit.author": AUTHORS,
+        "commit.paths": PATHS,
+    }
+)
+def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(check: str, facts: Facts, expected: Told) -> None:
     assert told(check, facts) == expected

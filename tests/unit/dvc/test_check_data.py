@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from harness.dvc import Digest, Reproduction
 from harness.dvc.table import TableComparison
 
@@ -21,6 +19,7 @@ from .conftest import (
     given,
     pointer_of,
     told,
+    told_of,
 )
 
 B = "b" * 10
@@ -122,14 +121,8 @@ REPRODUCES: dict[str, tuple[Facts, Told]] = {
          "'else' in it.")),
     ),
 }  # fmt: skip
-TOLD = {
-    f"{check}: {what}": (check, *row)
-    for check, rows in {"rows.appended": ROWS, "clone.reproduces": REPRODUCES}.items()
-    for what, row in rows.items()
-}
 
 
-@pytest.mark.parametrize("what", TOLD)
-def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(what: str) -> None:
-    check, facts, expected = TOLD[what]
+@told_of({"rows.appended": ROWS, "clone.reproduces": REPRODUCES})
+def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(check: str, facts: Facts, expected: Told) -> None:
     assert told(check, facts) == expected

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from harness.dvc import Address, Digest
 
 from .conftest import (
@@ -27,6 +25,7 @@ from .conftest import (
     given,
     pointer_of,
     told,
+    told_of,
 )
 
 B = "b" * 10
@@ -300,17 +299,16 @@ STRAYS: dict[str, tuple[Facts, Told]] = {
         (False, "no new object but those named", str(NEW), f"the run left objects that no pointer names: {NEW}."),
     ),
 }  # fmt: skip
-TOLD = {
-    f"{check}: {what}": (check, *row)
-    for check, rows in {
-        "object.present": PRESENT, "object.bytes": BYTES, "pointer.size": SIZE, "object.previous-kept": PREVIOUS,
+
+
+@told_of(
+    {
+        "object.present": PRESENT,
+        "object.bytes": BYTES,
+        "pointer.size": SIZE,
+        "object.previous-kept": PREVIOUS,
         "object.no-strays": STRAYS,
-    }.items()
-    for what, row in rows.items()
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("what", TOLD)
-def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(what: str) -> None:
-    check, facts, expected = TOLD[what]
+    }
+)
+def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(check: str, facts: Facts, expected: Told) -> None:
     assert told(check, facts) == expected

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from .conftest import (
     BUCKET,
     CONFIG,
@@ -23,6 +21,7 @@ from .conftest import (
     given,
     pointer_of,
     told,
+    told_of,
 )
 
 A, B = "a" * 10, "b" * 10
@@ -152,17 +151,16 @@ REMOTE: dict[str, tuple[Facts, Told]] = {
          ".dvc/config at the tip is unusable: it names no default remote (core.remote)."),
     ),
 }  # fmt: skip
-TOLD = {
-    f"{check}: {what}": (check, *row)
-    for check, rows in {
-        "pointer.wellformed": WELLFORMED, "pointer.new": NEW_DATA, "pointer.unchanged": UNCHANGED,
-        "pointer.at-tip": AT_TIP, "remote.expected": REMOTE,
-    }.items()
-    for what, row in rows.items()
-}  # fmt: skip
 
 
-@pytest.mark.parametrize("what", TOLD)
-def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(what: str) -> None:
-    check, facts, expected = TOLD[what]
+@told_of(
+    {
+        "pointer.wellformed": WELLFORMED,
+        "pointer.new": NEW_DATA,
+        "pointer.unchanged": UNCHANGED,
+        "pointer.at-tip": AT_TIP,
+        "remote.expected": REMOTE,
+    }
+)
+def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(check: str, facts: Facts, expected: Told) -> None:
     assert told(check, facts) == expected

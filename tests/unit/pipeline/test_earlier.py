@@ -11,17 +11,7 @@ from harness.airflow.values import RunInfo
 from harness.errors import WaitFailed, WaitTimeout
 from harness.pipeline.earlier import Ended, end_runs, working_pods
 from harness.wait import Waiter
-
-
-@dataclass
-class Clock:
-    seconds: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float, /) -> None:
-        self.seconds += seconds
+from tests.fakes import Clock
 
 
 @dataclass

@@ -14,22 +14,14 @@ from harness.errors import EnvironmentFailed, WaitFailed, WaitTimeout
 from harness.pipeline.gitsync import Checkout
 from harness.pipeline.readiness import wait_for_dag
 from harness.wait import Waiter
+from tests import fakes
 
 START = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 OLD, NEW = "a" * 40, "b" * 40
 FLIP = 10.0  # seconds after START at which the pushed commit becomes current
 
 
-@dataclass
-class Clock:
-    seconds: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float, /) -> None:
-        self.seconds += seconds
-
+class Clock(fakes.Clock):
     @property
     def now(self) -> datetime:
         return START + timedelta(seconds=self.seconds)

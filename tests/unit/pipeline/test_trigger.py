@@ -15,19 +15,9 @@ from harness.errors import EnvironmentFailed, WaitFailed, WaitTimeout
 from harness.model import PipelineRun, PodEvidence, Seeded
 from harness.pipeline.trigger import run_pipeline
 from harness.wait import Waiter
+from tests.fakes import Clock
 
 SEEDED = Seeded(sha="a" * 40, branch="main", prefix="p", dags_path="dags")
-
-
-@dataclass
-class Clock:
-    seconds: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def sleep(self, seconds: float, /) -> None:
-        self.seconds += seconds
 
 
 def tasks(*states: str) -> tuple[TaskInfo, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import threading
-from dataclasses import dataclass
 
 import pytest
 from rich.console import Console
@@ -12,17 +11,7 @@ from rich.console import Console
 from harness.redaction import MASK, Redactor
 from harness.report.live import LivePhases
 from harness.timeline import Timeline
-
-
-@dataclass
-class FakeClock:
-    now: float = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float, /) -> None:
-        self.now += seconds
+from tests.fakes import Clock
 
 
 class Usual:
@@ -40,7 +29,7 @@ class Shown:
     """A console with the phases of a fake time on it."""
 
     def __init__(self, *, terminal: bool, redactor: Redactor | None = None) -> None:
-        self.clock = FakeClock()
+        self.clock = Clock()
         self.stream = Utf8()
         self.console = Console(file=self.stream, force_terminal=terminal, width=100, color_system=None)
         self.timeline = Timeline(clock=self.clock)

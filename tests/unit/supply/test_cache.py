@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,11 +15,11 @@ import pytest
 
 from harness.errors import CommandFailed, EnvironmentFailed, UsageError
 from harness.model import Engine
-from harness.process import Completed
 from harness.supply.cache import Cache, _bytes
 from harness.supply.inuse import IN_USE_KEY, InUse, live_runs
 from harness.supply.locks import LOCKS_FOLDER, KeyLocks
 from harness.supply.registry_images import PULLED_FILE, Ledger
+from tests.fakes import Call, FakeRunner
 
 _MB = 10**6
 
@@ -34,39 +34,15 @@ class Image:
 
 
 @dataclass
-class Docker:
+class Docker(FakeRunner):
     """An engine with these images (sizes in MB) and a build cache of 500 MB."""
 
     images: dict[str, Image]
     build: int = 500
     pruned: list[tuple[str, ...]] = field(default_factory=list)
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float = 0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-        next_step: str = "",
-    ) -> Completed:
-        words = tuple(map(str, argv[1:]))
-        return Completed(words, 0, self._answer(words), "", 0.0)
-
-    def pipe(
-        self,
-        source: Sequence[str | Path],
-        sink: Sequence[str | Path],
-        *,
-        timeout: float,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        raise NotImplementedError
-
-    def _answer(self, words: tuple[str, ...]) -> str:
+    def answer(self, call: Call) -> str:
+        words = tuple(call.argv[1:])
         if words[:3] == ("system", "df", "--verbose"):
             return json.dumps({"Images": [row for key, image in self.images.items() for row in _rows(key, image)]})
         if words[:2] == ("system", "df"):

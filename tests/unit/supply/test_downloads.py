@@ -17,22 +17,12 @@ import pytest
 
 from harness.errors import SupplyError, WaitAbandoned
 from harness.process import SubprocessRunner
-from harness.supply.downloads import ToolSupply
 from harness.supply.pins import Download, ToolPin
+from harness.supply.tools import ToolSupply
 from harness.wait import SYSTEM_CLOCK
+from tests.fakes import Clock
 
 _BYTES = os.urandom(300_000)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.pauses: list[float] = []
-
-    def monotonic(self) -> float:
-        return 0.0
-
-    def sleep(self, seconds: float, /) -> None:
-        self.pauses.append(seconds)
 
 
 def pin(content: bytes = _BYTES, member: str | None = None) -> ToolPin:
@@ -140,7 +130,7 @@ def test_a_rate_limit_is_waited_out_as_long_as_the_server_asks(tmp_path: Path) -
     clock = Clock()
     answers = iter([httpx.Response(429, headers={"retry-after": "7"}), httpx.Response(200, content=_BYTES)])
     supply(tmp_path, lambda _request: next(answers), clock).get(pin())
-    assert clock.pauses == [7.0]
+    assert clock.slept == [7.0]
 
 
 def test_a_server_that_cannot_be_reached_is_an_error_after_bounded_retries(tmp_path: Path) -> None:
@@ -151,7 +141,7 @@ def test_a_server_that_cannot_be_reached_is_an_error_after_bounded_retries(tmp_p
 
     with pytest.raises(SupplyError, match="could not be downloaded") as caught:
         supply(tmp_path, answer, clock).get(pin())
-    assert len(clock.pauses) == 4
+    assert len(clock.slept) == 4
     assert "PATH" in caught.value.next_step
 
 
@@ -159,7 +149,7 @@ def test_a_refusal_is_an_error_at_once(tmp_path: Path) -> None:
     clock = Clock()
     with pytest.raises(SupplyError, match="HTTP 404"):
         supply(tmp_path, lambda _request: httpx.Response(404), clock).get(pin())
-    assert clock.pauses == []
+    assert clock.slept == []
 
 
 def test_a_program_inside_an_archive_is_taken_out(tmp_path: Path) -> None:

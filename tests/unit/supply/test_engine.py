@@ -264,20 +264,24 @@ def test_what_was_made_in_the_machines_engine_is_not_looked_for_in_ours(machine:
     assert machine.started == []
 
 
-def test_no_engine_and_no_right_to_install_one_is_told(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def bare(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine without an engine's programs."""
     (machine.here / "bin" / "dockerd").unlink()
     monkeypatch.setattr(debian, "program_path", lambda: str(machine.here / "bin"))
+    return machine
+
+
+def test_no_engine_and_no_right_to_install_one_is_told(bare: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(EngineError, match="no container engine answers, and installing one needs root"):
-        machine.supply().acquire()
+        bare.supply().acquire()
 
 
-def test_no_engine_and_no_apt_is_told(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    (machine.here / "bin" / "dockerd").unlink()
-    monkeypatch.setattr(debian, "program_path", lambda: str(machine.here / "bin"))
+def test_no_engine_and_no_apt_is_told(bare: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(EngineError, match="this is not Debian"):
-        machine.supply().acquire()
+        bare.supply().acquire()
 
 
 def test_an_engine_that_was_killed_is_cleaned_up_after_though_it_does_not_run(machine: Machine) -> None:

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-
-from harness.process import Completed
 from harness.supply.firewall import FilterState, clean_filter, filter_state
+from tests.fakes import Call, FakeRunner
 
 CLEAN = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n"
 AFTER_DOCKER = (
@@ -14,37 +11,17 @@ AFTER_DOCKER = (
 NAT = "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n"
 
 
-class FakeIptables:
+class FakeIptables(FakeRunner):
     def __init__(self, filter_table: str) -> None:
+        super().__init__()
         self.tables = {"filter": filter_table, "nat": NAT}
         self.restored: list[str] = []
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float = 0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-        next_step: str = "",
-    ) -> Completed:
-        if argv[0] == "iptables-restore":
-            self.restored.append(str(stdin))
-            return Completed(("iptables-restore",), 0, "", "", 0.0)
-        return Completed(("iptables-save",), 0, self.tables[str(argv[-1])], "", 0.0)
-
-    def pipe(
-        self,
-        source: Sequence[str | Path],
-        sink: Sequence[str | Path],
-        *,
-        timeout: float,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        raise AssertionError("nothing is piped here")
+    def answer(self, call: Call) -> str:
+        if call.argv[0] == "iptables-restore":
+            self.restored.append(str(call.stdin))
+            return ""
+        return self.tables[call.argv[-1]]
 
 
 def test_a_filter_without_docker_is_untouched() -> None:

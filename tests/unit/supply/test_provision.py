@@ -14,9 +14,9 @@ from harness.model import Engine
 from harness.process import SubprocessRunner
 from harness.settings import Settings
 from harness.supply import provision as module
-from harness.supply.downloads import this_platform
 from harness.supply.host import HostConfiguration
 from harness.supply.pins import Pins, pins
+from harness.supply.tools import this_platform
 from harness.timeline import Timeline
 
 DIGEST = "sha256:" + "0a" * 32

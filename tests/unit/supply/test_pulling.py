@@ -2,71 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from harness.errors import CommandFailed
 from harness.model import Engine
-from harness.process import Completed
 from harness.supply.pins import Reference
 from harness.supply.pulling import Puller, PullFailed, Trouble, trouble_of
+from tests.fakes import Call, Clock, FakeRunner
 
 _REFERENCE = Reference.parse("registry.example/a:1")
 _ENGINE = Engine(docker=Path("docker"), host="unix:///engine.sock", ours=True, version="20.10")
 
 
 @dataclass
-class Clock:
-    """Remembers the pauses."""
-
-    pauses: list[float] = field(default_factory=list)
-
-    def monotonic(self) -> float:
-        return sum(self.pauses)
-
-    def sleep(self, seconds: float, /) -> None:
-        self.pauses.append(seconds)
-
-
-@dataclass
-class Docker:
+class Docker(FakeRunner):
     """A `docker pull` that fails with each of these words in turn, then does well."""
 
     failures: list[str]
-    runs: list[tuple[str, ...]] = field(default_factory=list)
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float = 0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-        next_step: str = "",
-    ) -> Completed:
-        self.runs.append(tuple(map(str, argv)))
+    def answer(self, call: Call) -> str:
         if self.failures:
             raise CommandFailed(argv=["docker", "pull"], code=1, stdout="", stderr=self.failures.pop(0))
-        if on_line is not None:
-            on_line("0123456789ab: Pulling fs layer")
-            on_line("0123456789ab: Pull complete")
-        return Completed(tuple(map(str, argv)), 0, "", "", 0.1)
-
-    def pipe(
-        self,
-        source: Sequence[str | Path],
-        sink: Sequence[str | Path],
-        *,
-        timeout: float,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        raise NotImplementedError
+        if call.on_line is not None:
+            call.on_line("0123456789ab: Pulling fs layer")
+            call.on_line("0123456789ab: Pull complete")
+        return ""
 
 
 def pulled(*failures: str) -> tuple[Docker, Clock, list[str], PullFailed | None]:
@@ -104,21 +67,21 @@ def test_the_engines_words_are_understood(said: str, trouble: Trouble) -> None:
 def test_a_rate_limit_is_tried_again_with_doubling_pauses_and_told() -> None:
     docker, clock, said, error = pulled("toomanyrequests", "toomanyrequests", "toomanyrequests")
     assert error is None
-    assert clock.pauses == [2.0, 4.0, 8.0]
+    assert clock.slept == [2.0, 4.0, 8.0]
     assert sum("trying again" in line for line in said) == 3
-    assert len(docker.runs) == 4
+    assert len(docker.calls) == 4
 
 
 def test_the_pause_is_the_one_that_the_registry_asks_for() -> None:
     _docker, clock, _said, error = pulled("toomanyrequests; Retry-After: 17")
     assert error is None
-    assert clock.pauses == [17.0]
+    assert clock.slept == [17.0]
 
 
 def test_a_registry_that_asks_for_hours_is_not_waited_for() -> None:
     _docker, clock, _said, error = pulled("toomanyrequests; retry after 21600")
     assert error is not None
-    assert clock.pauses == []
+    assert clock.slept == []
     assert "docker login registry.example" in error.next_step
 
 
@@ -126,13 +89,13 @@ def test_a_rate_limit_that_does_not_end_is_an_error_after_bounded_retries() -> N
     docker, _clock, _said, error = pulled(*["429 Too Many Requests"] * 50)
     assert error is not None
     assert error.trouble is Trouble.RATE_LIMIT
-    assert len(docker.runs) == 6
+    assert len(docker.calls) == 6
 
 
 def test_a_cut_is_tried_again_once() -> None:
     docker, _clock, _said, error = pulled("unexpected EOF", "unexpected EOF")
     assert error is not None
-    assert len(docker.runs) == 2
+    assert len(docker.calls) == 2
     assert pulled("unexpected EOF")[3] is None
 
 
@@ -140,7 +103,7 @@ def test_a_cut_is_tried_again_once() -> None:
 def test_anything_else_fails_at_once(words: str) -> None:
     docker, clock, _said, error = pulled(words)
     assert error is not None
-    assert (len(docker.runs), clock.pauses) == (1, [])
+    assert (len(docker.calls), clock.slept) == (1, [])
 
 
 def test_an_error_names_image_registry_words_and_next_step() -> None:
@@ -169,7 +132,7 @@ def test_nothing_is_tried_again_once_another_pull_has_failed() -> None:
     puller.stop.set()
     with pytest.raises(PullFailed):
         puller.pull(_REFERENCE)
-    assert len(docker.runs) == 1
+    assert len(docker.calls) == 1
 
 
 def test_progress_counts_layers() -> None:

@@ -19,17 +19,10 @@ from harness.supply.pins import ChartPin, Download, pins
 from harness.supply.registry import RegistrySupply
 from harness.timeline import Timeline
 from harness.versions import versions
+from tests.fakes import Clock
 
 CHART = b"an archive"
 URL = "https://charts.example/airflow-1.22.0.tgz"
-
-
-class Clock:
-    def monotonic(self) -> float:
-        return 0.0
-
-    def sleep(self, seconds: float, /) -> None:
-        pass
 
 
 def supply(tmp_path: Path, answer: Callable[[httpx.Request], httpx.Response]) -> RegistrySupply:

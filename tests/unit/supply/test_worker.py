@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from harness.errors import CommandFailed, ExitCode, SupplyError
 from harness.model import Engine, Toolchain
 from harness.process import Completed
 from harness.supply.worker import WorkerImage, find_worker, with_worker
+from tests.fakes import Call, FakeRunner
 
 ENGINE = Engine(docker=Path("docker"), host="unix:///engine.sock", ours=True, version="20.10")
 ID, MANIFEST = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -20,50 +20,26 @@ WANTED = "registry.example/team/worker:1.4"
 
 
 @dataclass
-class Docker:
+class Docker(FakeRunner):
     """An engine with images by name; `served` can be pulled, everything else is refused with `refusal`."""
 
     images: set[str] = field(default_factory=set)
     served: set[str] = field(default_factory=set)
     refusal: str = "manifest unknown"
-    runs: list[tuple[str, ...]] = field(default_factory=list)
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float = 0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-        next_step: str = "",
-    ) -> Completed:
-        command = tuple(map(str, argv))
-        self.runs.append(command)
-        verb, name = command[1], command[-1]
+    def answer(self, call: Call) -> str | Completed:
+        verb, name = call.argv[1], call.argv[-1]
         if verb == "image" and name not in self.images:
-            return Completed(command, 1, "", f"No such image: {name}", 0.1)
+            return call.ended(1, stderr=f"No such image: {name}")
         if verb == "pull" and name not in self.served:
-            raise CommandFailed(argv=command, code=1, stdout="", stderr=self.refusal)
+            raise CommandFailed(argv=call.argv, code=1, stdout="", stderr=self.refusal)
         if verb == "pull":
             self.images.add(name)
         if verb == "tag":
-            assert command[2] in self.images
+            assert call.argv[2] in self.images
             self.images.add(name)
         answer = {"Id": ID, "RepoDigests": [f"registry.example/team/worker@{MANIFEST}"]}
-        return Completed(command, 0, json.dumps(answer), "", 0.1)
-
-    def pipe(
-        self,
-        source: Sequence[str | Path],
-        sink: Sequence[str | Path],
-        *,
-        timeout: float,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        raise NotImplementedError
+        return json.dumps(answer)
 
 
 def find(docker: Docker, **mirrors: str) -> WorkerImage:
@@ -74,7 +50,7 @@ def find(docker: Docker, **mirrors: str) -> WorkerImage:
 def test_an_image_of_the_engine_is_used_as_it_is() -> None:
     docker = Docker(images={WANTED})
     assert find(docker) == WorkerImage(WANTED, (MANIFEST, ID), pulled=False)
-    assert [run[1] for run in docker.runs] == ["image"]
+    assert [run[1] for run in docker.calls] == ["image"]
 
 
 def test_an_image_that_the_engine_has_not_is_pulled() -> None:
@@ -84,7 +60,7 @@ def test_an_image_that_the_engine_has_not_is_pulled() -> None:
 def test_a_mirrors_copy_gets_the_name_that_the_dag_uses() -> None:
     docker = Docker(served={"mirror.example/team/worker:1.4"})
     assert find(docker, registry_example="mirror.example").pulled
-    assert ("docker", "tag", "mirror.example/team/worker:1.4", WANTED) in docker.runs
+    assert ["docker", "tag", "mirror.example/team/worker:1.4", WANTED] in docker.calls
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import CommandFailed
-from harness.process import Completed
+from tests.fakes import Call, FakeRunner
 
 from .fake_node import FakeNode
 
 _KUBECONFIG = "contexts: [{{name: kind-{name}}}]\n"
 
 
-class FakeKind:
+class FakeKind(FakeRunner):
     """A `Runner` that plays kind and docker."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.clusters: set[str] = set()
         self.networks: set[str] = set()
         self.foreign: set[str] = set()
@@ -24,42 +24,19 @@ class FakeKind:
         self.rules: list[str] = []
         self.resolvers = "nameserver 192.0.2.53\n"
         self.routes = '[{"dst":"default","gateway":"172.18.0.1","dev":"eth0"}]'
-        self.calls: list[list[str]] = []
-        self.environments: list[Mapping[str, str]] = []
         self.fail_create_with: list[str] = []
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float = 0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-        next_step: str = "",
-    ) -> Completed:
-        command = [str(part) for part in argv]
-        self.calls.append(command)
-        self.environments.append(env or {})
+    def answer(self, call: Call) -> str:
+        command = call.argv
         if command[-3:] == ["nft", "--file", "-"]:
-            self.rules.append(str(stdin))
+            self.rules.append(str(call.stdin))
         in_node = command[1:4] == ["exec", "--privileged", "--interactive"]
-        said = self._in_node(command[5:]) if in_node else self._answer(command)
-        return Completed(tuple(command), 0, said, "", 0.0)
+        return self._in_node(command[5:]) if in_node else self._outside(command)
 
-    def pipe(
-        self,
-        source: Sequence[str | Path],
-        sink: Sequence[str | Path],
-        *,
-        timeout: float,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
+    def piped(self, source: Call, sink: list[str]) -> None:
         if self.node is None:
             raise AssertionError("nothing is piped here")
-        self.node.pipe(source, sink, timeout=timeout, env=env)
+        self.node.piped(source, sink)
 
     def _in_node(self, inside: list[str]) -> str:
         match inside:
@@ -71,7 +48,7 @@ class FakeKind:
                 return ""
         raise AssertionError(f"unexpected command in the node {inside}")
 
-    def _answer(self, command: list[str]) -> str:
+    def _outside(self, command: list[str]) -> str:
         match command[1:]:
             case ["get", "clusters"]:
                 return "\n".join(self.clusters)

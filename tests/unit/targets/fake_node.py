@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from harness.imagenames import qualified
-from harness.process import Completed
+from tests.fakes import Call, FakeRunner
 
 
 @dataclass
-class FakeNode:
+class FakeNode(FakeRunner):
     """A `Runner` that plays docker and containerd, and the `Clock` of who waits for them.
 
     Attributes:
@@ -36,38 +34,15 @@ class FakeNode:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def run(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        stdin: str | bytes | None = None,
-        timeout: float = 0,
-        check: bool = True,
-        on_line: Callable[[str], None] | None = None,
-        next_step: str = "",
-    ) -> Completed:
-        command = [str(part) for part in argv]
-        return Completed(tuple(command), 0, self._answer(command[1:]), "", 0.0)
-
-    def pipe(
-        self,
-        source: Sequence[str | Path],
-        sink: Sequence[str | Path],
-        *,
-        timeout: float,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
-        names = [str(part) for part in source][2:]
-        self.pipes.append(([str(part) for part in source], [str(part) for part in sink]))
-        for name in names:
+    def piped(self, source: Call, sink: list[str]) -> None:
+        self.pipes.append((source.argv, sink))
+        for name in source.argv[2:]:
             image = self.engine[name]
             self._coming[qualified(name)] = (image if self.same_ids else f"{image}-config", f"{image}-manifest")
         self._due = self.now + self.taken_in_after
 
-    def _answer(self, command: list[str]) -> str:
-        match command:
+    def answer(self, call: Call) -> str:
+        match call.argv[1:]:
             case ["image", "inspect", "--format", "{{.Id}}", *names]:
                 return "".join(f"{self.engine[name]}\n" for name in names)
             case ["version", *_]:
@@ -83,4 +58,4 @@ class FakeNode:
                 named |= dict(self.inside.values())
                 rows = [f"{name} application/manifest {target} 1 MiB linux/arm64 -" for name, target in named.items()]
                 return "\n".join(["REF TYPE DIGEST SIZE PLATFORMS LABELS", *rows])
-        raise AssertionError(f"unexpected command {command}")
+        raise AssertionError(f"unexpected command {call.argv}")

@@ -21,10 +21,10 @@ from .test_kind import toolchain
 class InterruptedAtLoading(FakeKind):
     """The user presses Ctrl-C while images are loaded into the node."""
 
-    def _answer(self, command: list[str]) -> str:
+    def _outside(self, command: list[str]) -> str:
         if command[1:3] == ["image", "inspect"]:
             raise KeyboardInterrupt
-        return super()._answer(command)
+        return super()._outside(command)
 
 
 def environment(tmp_path: Path, keep: Keep) -> Environment:

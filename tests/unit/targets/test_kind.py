@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 import yaml
 
-from harness.errors import CommandFailed, GuardError
+from harness.errors import CommandFailed, EnvironmentFailed, GuardError
 from harness.journal import Journal
 from harness.model import Engine, Toolchain
 from harness.targets.kind import KindTarget
@@ -86,7 +86,7 @@ def test_kind_runs_with_the_engine_and_network_of_this_run_and_no_ambient_kubeco
 
     target(kind).up()
 
-    create = next(env for call, env in zip(kind.calls, kind.environments, strict=True) if call[1:2] == ["create"])
+    create = next(call.env for call in kind.called if call.argv[1:2] == ["create"])
     assert create["DOCKER_HOST"] == "unix:///run/ours.sock"
     assert create["KIND_EXPERIMENTAL_DOCKER_NETWORK"] == "h-1"
     assert create["KUBECONFIG"] == str(tmp_path / "clusters/h-1/kubeconfig")
@@ -153,6 +153,29 @@ def test_a_kept_cluster_is_reused_with_its_ports(tmp_path: Path, target: Make) -
     assert again.ports == first.ports
 
 
+@pytest.mark.parametrize(
+    ("file", "damaged"),
+    [
+        ("cluster.json", '{"host":'),
+        ("cluster.json", "[]"),
+        ("cluster.json", '{"node_image": "node:1"}'),
+        ("kubeconfig", "garbage"),
+        ("kubeconfig", ""),
+    ],
+)
+def test_a_kept_cluster_of_which_the_files_are_damaged_is_an_error_that_names_the_remedy(
+    tmp_path: Path, target: Make, file: str, damaged: str
+) -> None:
+    kind = FakeKind()
+    first = target(kind)
+    first.up()
+    first.keep()
+    (tmp_path / "clusters" / "h-1" / file).write_text(damaged)
+    with pytest.raises(EnvironmentFailed, match="damaged") as told:
+        target(kind).up()
+    assert "harness down --cluster h-1" in told.value.next_step
+
+
 def test_a_kept_cluster_with_another_node_image_is_made_anew(tmp_path: Path, target: Make) -> None:
     kind = FakeKind()
     target(kind).up()
@@ -177,14 +200,14 @@ def test_a_kept_cluster_that_is_reused_stays_kept(target: Make) -> None:
 
 def interrupt(kind: FakeKind, monkeypatch: pytest.MonkeyPatch, *, at: str) -> None:
     """The user presses Ctrl-C while kind deletes or creates a cluster."""
-    answer = kind._answer
+    answer = kind._outside
 
     def interrupted(command: list[str]) -> str:
         if command[1:3] == [at, "cluster"]:
             raise KeyboardInterrupt
         return answer(command)
 
-    monkeypatch.setattr(kind, "_answer", interrupted)
+    monkeypatch.setattr(kind, "_outside", interrupted)
 
 
 @pytest.mark.parametrize("broken", ["delete", "create"])
