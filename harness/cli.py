@@ -7,12 +7,13 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from harness import series, session, verbs
+from harness import rerun, series, session, verbs
 from harness.errors import ExitCode, HarnessError, Interrupted
 from harness.options import OPTIONS, Option, settings_from
 from harness.report.console import ReportConsole
@@ -98,6 +99,30 @@ def run(
     return series.repeat(repeat, lambda: session.run_once(settings, console), console)
 
 
+@app.command("rerun")
+@_reported
+@_with_options()
+def rerun_command(
+    given: Mapping[str, Any],
+    bundle: Annotated[Path, typer.Argument(help="evidence folder of a run, or an archive of it")],
+) -> ExitCode:
+    """Run a recorded run again, and say what is not as it was. Options that are given go before what is recorded."""
+    return rerun.rerun(bundle, given, ReportConsole())
+
+
+@app.command("history")
+@_reported
+def history_command(
+    merge: Annotated[
+        list[Path] | None, typer.Option("--merge", metavar="FILE", help="add the runs of another history file first")
+    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="WHEN", help="a day, or a span such as 12h, 7d or 4w")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,  # noqa: FBT002 - typer's form
+) -> ExitCode:
+    """Show how runs ended over time, by the code of what was wrong."""
+    return verbs.show_history(resolve(), ReportConsole(), merge=merge or (), since=since, as_json=as_json)
+
+
 @app.command()
 @_reported
 @_with_options("keep")
@@ -156,8 +181,15 @@ def sweep() -> ExitCode:
 
 @app.command("versions")
 @_reported
-def versions_command() -> ExitCode:
-    """Print every pinned version."""
+def versions_command(
+    sbom: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="write what the images in the cache, the programs and the harness hold"),
+    ] = None,
+) -> ExitCode:
+    """Print every pinned version; or write bills of materials (CycloneDX)."""
+    if sbom is not None:
+        return verbs.write_sboms(resolve(), sbom, ReportConsole())
     return verbs.print_versions(ReportConsole())
 
 

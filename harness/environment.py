@@ -110,6 +110,8 @@ class Environment:
         self.journal = Journal(self._folder / "journal.jsonl")
         self.usual = UsualTimes(settings.state_dir / "usual-times.json", aside=self._folder)
         self.status = status
+        # Told what the run starts from, before anything is built or started.
+        self.inputs_checked: Callable[[Inputs], object] = lambda _inputs: None
         self.failed = False
         self.verdicts: list[Verdict] = []
         # What the adapter added to the pods of the runs, by kind of pod.
@@ -249,6 +251,7 @@ class Environment:
         # What the user got wrong is found before anything is built or started.
         settings, name = self.settings, self.cluster_name
         self._inputs = check_inputs(settings)
+        self.inputs_checked(self._inputs)
         folder = settings.state_dir / "clusters" / name
         host = LocalHost(self.runner)
         check_room(host, cache_dir=settings.cache_dir, kept=folder)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 _LOCK = "alive"
@@ -30,6 +32,24 @@ def alive(folder: Path) -> Iterator[None]:
                 shutil.rmtree(folder)
                 raise
         yield
+
+
+@contextmanager
+def scratch(state_dir: Path, what: str) -> Iterator[Path]:
+    """An empty folder for the length of a block; what a kill leaves of it goes with `harness sweep`.
+
+    Args:
+        state_dir: The state folder.
+        what: What it is for; part of its name.
+    """
+    folder = state_dir / "runs" / f"{what}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    with alive(folder):
+        try:
+            inner = folder / "scratch"
+            inner.mkdir()
+            yield inner
+        finally:
+            bury(folder)
 
 
 def bury(folder: Path) -> None:

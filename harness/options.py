@@ -49,6 +49,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("tracked_file", str, "the file under DVC, path in the repository", "PATH"),
     Option("worker_image", str, "image that the DAG's pods run, by tag", "IMAGE"),
     Option("branch", str, "branch that the DAG's commit lands on", "NAME"),
+    Option("pause_on_failure", bool, "on red or failure wait for Enter before anything is taken down"),
     Option("patience", float, "multiplies every deadline; above 1 on slow machines", "FACTOR"),
     Option("registry_mirror", str, "pull the images of a registry host from a mirror", "HOST=MIRROR", many=True),
 )

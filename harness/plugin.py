@@ -57,6 +57,8 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         how: dict[str, Any] = {"metavar": option.metavar, "type": option.kind} if option.metavar else {}
         if issubclass(option.kind, StrEnum):
             how = {"choices": [str(choice) for choice in option.kind]}
+        if option.kind is bool:
+            how = {"action": "store_true", "default": None}
         group.addoption(option.flag, help=option.help, **how, **({"action": "append"} if option.many else {}))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from pydantic import SecretStr
 from rich.console import Console
@@ -16,8 +17,10 @@ from harness.diagnostics.memory import MemorySampler, node_peak
 from harness.environment import Environment, Ready
 from harness.errors import EnvironmentFailed, ExitCode, HarnessError
 from harness.explanation import explain
+from harness.pipeline.inputs import Inputs
 from harness.proof import Prover
-from harness.report import files
+from harness.recording import Recorder, Verb
+from harness.report import files, pause
 from harness.report.live import LivePhases
 from harness.report.model import KeptCluster, Report, Resources, RunFacts
 from harness.report.protocols import VerdictResult, as_declared
@@ -36,11 +39,14 @@ class Session:
     happened inside, and writes the evidence.
     """
 
-    def __init__(self, settings: Settings, console: Console) -> None:
+    def __init__(self, settings: Settings, console: Console, *, verb: Verb = "pytest", rerun_of: str = "") -> None:
         self._console = console
         self._live: LivePhases | None = None
         self.timeline = Timeline()
         self.environment = Environment(settings, timeline=self.timeline, status=self._status)
+        self._recorder = Recorder(self.environment, verb=verb, rerun_of=rerun_of)
+        self.environment.inputs_checked = self._inputs_checked
+        self._paused = 0.0
         self.error: BaseException | None = None
         self.diagnoses: tuple[str, ...] = ()
         self._cleaning_up: Exception | None = None
@@ -73,6 +79,7 @@ class Session:
                 self.environment.failed = True
             if self.error is not None or self.environment.failed:
                 self.diagnoses = explain(self.environment, self.error)
+                self._pause()
             self._node_memory = self._most_of_the_nodes()
             self._down()
 
@@ -86,6 +93,21 @@ class Session:
                 # An interrupt has nowhere to put it, and what is left behind must be named all the same.
                 self._cleaning_up = error
             self.error = self.error or error
+
+    def _inputs_checked(self, inputs: Inputs) -> None:
+        if self.environment.settings.pause_on_failure:
+            pause.check()
+        self._recorder.take(inputs)
+
+    def _pause(self) -> None:
+        """Let the reader look at what is about to be taken down, if they asked for that."""
+        environment = self.environment
+        nothing_goes = environment.cluster is None or environment.keeps_cluster
+        if not environment.settings.pause_on_failure or nothing_goes or isinstance(self.error, KeyboardInterrupt):
+            return
+        report, there = self.report(), reached(environment)
+        with self._live.suspended() if self._live is not None else nullcontext():
+            self._paused += pause.wait_for_enter(pause.told(report, there, environment.redactor))
 
     def _most_of_the_nodes(self) -> int | None:
         environment = self.environment
@@ -144,8 +166,20 @@ class Session:
             resources=self.resources,
         )
 
-    def conclude(self, console: Console, *, code: ExitCode | None = None) -> ExitCode:
-        """Write the evidence, and the report to a console; returns the exit code."""
+    def conclude(
+        self,
+        console: Console,
+        *,
+        code: ExitCode | None = None,
+        recorded: Callable[[Mapping[str, Any]], object] = lambda _document: None,
+    ) -> ExitCode:
+        """Write the evidence, and the report to a console; returns the exit code.
+
+        Args:
+            console: Where to.
+            code: How it ended, where that is not for this to say.
+            recorded: Told what stands in `repro.json`, before the report.
+        """
         try:
             files.write(self.report(code=code), redactor=self.environment.redactor)
         except OSError as error:
@@ -154,6 +188,11 @@ class Session:
                 self.error = _unwritten(self.environment.evidence, error)
                 code = None if code is None else ExitCode.ENVIRONMENT_FAILED
         report = self.report(code=code)
+        document = self._recorder.conclude(report, self.error, paused=self._paused)
+        if document is not None:
+            recorded(document)
+        for problem in self._recorder.problems:
+            console.print(problem, highlight=False, markup=False, soft_wrap=True)
         Summary(console, redactor=self.environment.redactor).report(report)
         return report.code
 
@@ -169,27 +208,49 @@ def _unwritten(folder: Path, error: OSError) -> EnvironmentFailed:
     )
 
 
-def run_once(settings: Settings, console: Console) -> ExitCode:
-    """Up, one proven run, down, report."""
+Recorded = Callable[[Mapping[str, Any]], object]
+
+
+def run_once(
+    settings: Settings, console: Console, *, rerun_of: str = "", recorded: Recorded = lambda _document: None
+) -> ExitCode:
+    """Up, one proven run, down, report.
+
+    Args:
+        settings: Of the run.
+        console: Where it is shown.
+        rerun_of: Id of the recorded run that it repeats.
+        recorded: Told what stands in `repro.json`, before the report.
+    """
 
     def work(environment: Environment) -> None:
         environment.up()
         Prover(environment).prove()
 
-    return _carry_out(settings, console, work).conclude(console)
+    done = _carry_out(settings, console, work, verb="run", rerun_of=rerun_of)
+    return done.conclude(console, recorded=recorded)
 
 
-def bring_up(settings: Settings, console: Console) -> ExitCode:
-    """Up, and stay."""
-    session = _carry_out(settings, console, lambda environment: environment.up())
+def bring_up(
+    settings: Settings, console: Console, *, rerun_of: str = "", recorded: Recorded = lambda _document: None
+) -> ExitCode:
+    """Up, and stay; as `run_once`."""
+    session = _carry_out(settings, console, lambda environment: environment.up(), verb="up", rerun_of=rerun_of)
     code = ExitCode.GREEN if session.error is None else session.exit_code
-    return session.conclude(console, code=code)
+    return session.conclude(console, code=code, recorded=recorded)
 
 
-def _carry_out(settings: Settings, console: Console, work: Callable[[Environment], object]) -> Session:
+def _carry_out(
+    settings: Settings,
+    console: Console,
+    work: Callable[[Environment], object],
+    *,
+    verb: Verb = "run",
+    rerun_of: str = "",
+) -> Session:
     """A session in which some work was done, taken down."""
     with interrupted_once(console):
-        session = Session(settings, console)
+        session = Session(settings, console, verb=verb, rerun_of=rerun_of)
         try:
             with session.phases():
                 try:
@@ -291,9 +352,12 @@ def facts(environment: Environment) -> RunFacts:
 
 def kept(environment: Environment) -> KeptCluster | None:
     """How to reach a cluster that is kept, also one in which not everything came up."""
+    return reached(environment) if environment.keeps_cluster else None
+
+
+def reached(environment: Environment) -> KeptCluster:
+    """How to reach the cluster of a run while it is there."""
     ready, name = environment.ready, environment.cluster_name
-    if not environment.keeps_cluster:
-        return None
     return KeptCluster(
         name=name,
         ui=ready.release.url if ready is not None else "",

@@ -35,6 +35,10 @@ _PREFIX = "HARNESS_"
 _BRANCH = re.compile(r"(?!HEAD$|refs/)(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z0-9][A-Za-z0-9._/-]{0,199}(?<![./])")
 # The word for "no rule about rows" where a file has none for nothing: TOML knows no null.
 _ANY_ROWS = "any"
+# What is this machine's or its reader's own: not part of what a run is, and not recorded with it.
+MACHINE_SETTINGS = frozenset(
+    {"evidence_dir", "cache_dir", "state_dir", "cache_limit_gb", "registry_mirror", "pause_on_failure"}
+)
 # By tag, as it is put into the node under that name (https://github.com/distribution/reference, regexp.go).
 _IMAGE = re.compile(
     r"(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?::\d+)?/|[A-Za-z0-9-]+:\d+/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*:[\w][\w.-]{0,127}"
@@ -179,6 +183,9 @@ class Settings(BaseSettings):
     evidence_dir: Path = Field(default=Path(".harness"), description="where verdicts, timelines and bundles go")
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(APP), description="what is built once")
     state_dir: Path = Field(default_factory=lambda: platformdirs.user_state_path(APP), description="journals, clusters")
+    pause_on_failure: bool = Field(
+        default=False, description="on red or failure wait for Enter at the terminal before anything is taken down"
+    )
     cache_limit_gb: float = Field(default=20.0, gt=1, le=1e6, description="disk budget of the caches in GB")
 
     @field_validator("dags", "repository", "data", "evidence_dir", "cache_dir", "state_dir", mode="before")
@@ -268,6 +275,38 @@ class Settings(BaseSettings):
         return init_settings, env_settings, PyprojectTomlConfigSettingsSource(settings_cls)
 
 
+class _Alone(Settings):
+    """Settings from what is given, and nothing else."""
+
+    # Else pydantic-settings warns that nothing reads it.
+    model_config = SettingsConfigDict(pyproject_toml_table_header=None)  # type: ignore[typeddict-item]
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """No environment, no pyproject.toml."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+def settings_alone(**values: Any) -> Settings:
+    """The settings of a recorded run: the given values and the defaults, whatever else is set here.
+
+    Raises:
+        UsageError: A setting is unknown or has a bad value; the message names each one.
+    """
+    try:
+        return _Alone(**values)
+    except ValidationError as error:
+        raise _unusable(_problems(error)) from None
+
+
 def policy_flags(**given: object) -> dict[str, object] | None:
     """Flags of the policy as its part of the settings, to be laid over the other sources; None if none was given."""
     return {name: value for name, value in given.items() if value is not None} or None
@@ -302,8 +341,7 @@ def resolve(**flags: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        problems = {".".join(map(str, problem["loc"])) or "settings": str(problem["msg"]) for problem in error.errors()}
-        raise _unusable(problems) from None
+        raise _unusable(_problems(error)) from None
     except SettingsError as error:
         # A variable for a setting with several values that is not JSON.
         raise _unusable({"environment": f'{error}; write lists and maps as JSON, such as ["a", "b"]'}) from None
@@ -335,6 +373,10 @@ def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
         for variable, name in names.items()
         if variable.startswith(_PREFIX) and name not in Settings.model_fields
     )
+
+
+def _problems(error: ValidationError) -> dict[str, str]:
+    return {".".join(map(str, problem["loc"])) or "settings": str(problem["msg"]) for problem in error.errors()}
 
 
 def _unusable(problems: Mapping[str, str]) -> UsageError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -17,13 +19,18 @@ from harness.diagnostics.host import LocalHost
 from harness.environment import KEPT_CLUSTER
 from harness.errors import ExitCode, HarnessError, UsageError
 from harness.kubeapi import KubeApi, KubeApiError, KubeUnavailable
-from harness.liveness import is_alive
+from harness.liveness import is_alive, scratch
 from harness.model import Engine
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
 from harness.process import SubprocessRunner
+from harness.report import history
+from harness.report.history_table import show
 from harness.settings import Settings
+from harness.supply import sbom
 from harness.supply.cache import Cache
 from harness.supply.engine import EngineFolders, EngineSupply
+from harness.supply.node import FULL_NODE
+from harness.surroundings import harness_version
 from harness.versions import versions
 from harness.wait import Waiter
 
@@ -99,6 +106,56 @@ def print_versions(console: Console) -> ExitCode:
     for name, reference in pinned.images.items():
         table.add_row(f"image {name}", reference)
     console.print(table)
+    return ExitCode.GREEN
+
+
+def write_sboms(settings: Settings, folder: Path, console: Console) -> ExitCode:
+    """Write what is in each image of the caches, in the host's programs and in the harness's own environment.
+
+    Raises:
+        EnvironmentFailed: The engine does not answer, or an image cannot be read.
+    """
+    version = harness_version()
+    runner = SubprocessRunner()
+    with _engine(settings, runner, console) as engine, scratch(settings.state_dir, "sbom") as room:
+        images = Cache(engine=engine, runner=runner, cache_dir=settings.cache_dir).usage().images
+        filled = [image for image in images if any(name.startswith(FULL_NODE) for name in image.names)]
+        sbom.write_images(
+            folder,
+            tuple(image for image in images if image not in filled),
+            engine=engine,
+            runner=runner,
+            scratch=room,
+            tool_version=version,
+            say=lambda text: _say(console, text),
+        )
+    for image in filled:
+        _say(console, f"{image.names[0]}: the node with the others unpacked inside; see theirs")
+    written = sbom.write_programs(folder, settings.cache_dir / "tools", tool_version=version)
+    for path in [*written, sbom.write_harness(folder, tool_version=version)]:
+        _say(console, path.name)
+    return ExitCode.GREEN
+
+
+def show_history(
+    settings: Settings, console: Console, *, merge: Sequence[Path], since: str | None, as_json: bool
+) -> ExitCode:
+    """How runs ended, by code; those of other files are added first.
+
+    Raises:
+        UsageError: There is no such file, or no such time.
+    """
+    begin = history.beginning(since, datetime.now(UTC)) if since is not None else None
+    path = settings.evidence_dir / history.FILE
+    added = history.merge(path, merge) if merge else 0
+    # What is damaged in the other files is named, too: it was not merged.
+    shown = history.read(path, *merge).since(begin)
+    if as_json:
+        console.file.write(json.dumps(history.document(shown), indent=1) + "\n")
+        return ExitCode.GREEN
+    if merge:
+        console.print(f"{added} new runs in {path}", highlight=False, markup=False, soft_wrap=True)
+    show(shown, console)
     return ExitCode.GREEN
 
 

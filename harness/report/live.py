@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -137,6 +138,18 @@ class LivePhases:
             mark = "ok " if phase.outcome == "done" else "FAILED"
         note = f": {phase.note}" if phase.note else ""
         self._say(f"{mark} {phase.name} {duration(phase.seconds or 0.0)}{note}", style=style)
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Leave the terminal to somebody else while the block runs."""
+        live = self._live
+        if live is not None:
+            live.stop()
+        try:
+            yield
+        finally:
+            if live is not None:
+                live.start()
 
     def status(self, text: str) -> None:
         """What the phase of the calling thread does right now; the newest phase's when the thread has none."""

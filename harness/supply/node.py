@@ -24,6 +24,7 @@ from harness.supply.inuse import InUse
 from harness.supply.locks import KeyLocks
 
 _LABEL_IMAGES = "harness.images"
+FULL_NODE = f"{REPOSITORY}/node-full:"
 _PRELOAD_SECONDS = 1800
 _STEP_SECONDS = 300
 
@@ -95,7 +96,7 @@ class NodeImageMaker:
         """
         parts = [bare.id, *(f"{reference}={image.id}" for reference, image in sorted(contents.items()))]
         key = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-        tag = f"{REPOSITORY}/node-full:{key}"
+        tag = f"{FULL_NODE}{key}"
         self._in_use.add(tag)
         found = self._digests(tag)
         if found is None:

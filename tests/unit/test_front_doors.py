@@ -32,10 +32,12 @@ FLAGS = {
     "--patience": "2.5",
     "--registry-mirror": "docker.io=mirror.example:5000",
 }
+SWITCHES = ("--pause-on-failure",)
+WORDS = (*(word for pair in FLAGS.items() for word in pair), *SWITCHES)
 
 
 def test_every_option_of_the_table_is_tried_here() -> None:
-    assert {option.flag for option in OPTIONS} == {*FLAGS, "--keep"}, "`up` keeps, and takes no --keep"
+    assert {option.flag for option in OPTIONS} == {*FLAGS, *SWITCHES, "--keep"}, "`up` keeps, and takes no --keep"
 
 
 def check(settings: Settings) -> None:
@@ -47,6 +49,7 @@ def check(settings: Settings) -> None:
     assert settings.values == (Path("team.yaml"),)
     assert settings.registry_mirror == {"docker.io": "mirror.example:5000"}
     assert settings.worker_image == "registry.example/team/worker:1.4"
+    assert settings.pause_on_failure
 
 
 @pytest.mark.parametrize(("verb", "driven_by"), [("run", "run_once"), ("up", "bring_up")])
@@ -58,7 +61,7 @@ def test_the_command_hands_every_flag_on(verb: str, driven_by: str, monkeypatch:
         return ExitCode.GREEN
 
     monkeypatch.setattr(session, driven_by, drive)
-    result = CliRunner().invoke(cli.app, [verb, *(word for pair in FLAGS.items() for word in pair)])
+    result = CliRunner().invoke(cli.app, [verb, *WORDS])
     assert result.exit_code == 0, result.output
     check(seen[0])
 
@@ -87,7 +90,7 @@ def test_pytest_hands_every_flag_on() -> None:
     plugin.pytest_addoption(options, plugins)
     for stderr in opened:
         stderr.stream.close()
-    check(plugin._settings(options.parse([word for pair in FLAGS.items() for word in pair])))
+    check(plugin._settings(options.parse([*WORDS])))
 
 
 @pytest.mark.parametrize(
