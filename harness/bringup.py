@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -238,7 +239,9 @@ class AirflowBringUp:
 
         def fault(seen: tuple[str, str]) -> str | None:
             pods = () if seen[0] else self.kube.list("Pod", AIRFLOW_NAMESPACE, labels=_API_SERVER)
-            return next((reason for pod in pods if (reason := fatal_reason(pod)) is not None), None)
+            return next(
+                (reason for pod in pods if (reason := fatal_reason(pod, now=datetime.now(UTC))) is not None), None
+            )
 
         version, _ = self.waiter.until(
             "Airflow's API",

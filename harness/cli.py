@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 
@@ -37,13 +37,23 @@ def _reported(command: Callable[..., ExitCode]) -> Callable[..., None]:
         try:
             code = command(*args, **kwargs)
         except HarnessError as error:
-            Console(stderr=True).print(f"harness: {error}", style="red", markup=False, highlight=False)
+            _tell(str(error))
             code = error.exit_code
         except KeyboardInterrupt:
             code = Interrupted.exit_code
+        except Exception as error:  # noqa: BLE001 - Python's own exit code for it is 1: a verdict that is red
+            traceback.print_exc()
+            _tell(f"a fault of the harness itself: {type(error).__name__}: {error}")
+            code = ExitCode.ENVIRONMENT_FAILED
         sys.exit(int(code))
 
     return run
+
+
+def _tell(text: str, next_step: str = "") -> None:
+    """Say what is wrong; not folded, so that a path in it can be copied."""
+    lines = f"harness: {text}" + (f"\n  next: {next_step}" if next_step else "")
+    Console(stderr=True).print(lines, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _with_options(*without: str) -> Callable[[Callable[..., ExitCode]], Callable[..., ExitCode]]:
@@ -161,17 +171,19 @@ def cache(
 
 
 def main() -> None:
-    """Entry point of the `harness` command: a wrong flag is a usage error, by our code and not by click's 2."""
+    """Entry point of the `harness` command.
+
+    A wrong flag is a usage error, by our code and not by typer's 2.
+    """
     try:
         code = app(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        code = ExitCode.USAGE
-    except click.ClickException as error:
-        error.show()
-        code = ExitCode.USAGE
-    except click.Abort:
+    except typer.Abort:
         code = ExitCode.INTERRUPTED
+    except typer.TyperException as error:
+        # Of typer's own copy of click: a click that is installed beside it has other classes, which it never raises.
+        if said := error.format_message():  # nothing where the help was shown instead
+            _tell(said, "harness --help, or --help after the verb")
+        code = ExitCode.USAGE
     sys.exit(int(code or 0))
 
 

@@ -109,13 +109,22 @@ def _lines(path: Path) -> list[dict[str, object]]:
     raw = path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
     for number, text in enumerate(raw, start=1):
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError as error:
+            lines.append(_checked(json.loads(text)))
+        except (ValueError, TypeError, KeyError) as error:
             raise EnvironmentFailed(
                 f"the journal {path} is damaged in line {number}",
                 next_step="remove by hand what its other lines name, then delete the file",
             ) from error
     return lines
+
+
+def _checked(line: dict[str, object]) -> dict[str, object]:
+    """A line with all that its reader goes by; raises as a mapping does where it is none, or lacks something."""
+    int(str(line["id"]))
+    if line["op"] == "create":
+        dict(line.get("detail") or {})  # type: ignore[call-overload]
+        str(line["kind"]) + str(line["name"])
+    return line
 
 
 def _entries(path: Path) -> list[Entry]:

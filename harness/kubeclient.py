@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 
@@ -139,6 +140,12 @@ def configuration(kubeconfig: Path, context: str) -> Any:
         raise EnvironmentFailed(
             f"the kubeconfig {kubeconfig} cannot be used with context {context!r}: {error}",
             next_step="name a context that is in that file",
+        ) from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, OSError) as error:
+        # The client reads a file that is none as if it were one (kubernetes 34, config/kube_config.py, `load_config`).
+        raise EnvironmentFailed(
+            f"the kubeconfig {kubeconfig} is damaged: {type(error).__name__}: {error}",
+            next_step="remove the cluster with `harness down`, then bring it up again",
         ) from error
     made.retries = False  # whoever waits asks again; silent repetition would hide how long an answer took
     made.keep_alive = True

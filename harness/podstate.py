@@ -93,6 +93,10 @@ _PASSING_TAINTS: Final = (
 # and tries again: on a busy node that passes (Kubernetes v1.34: `pkg/kubelet/util/manager/watch_based_manager.go`).
 _PASSING_MESSAGE: Final = "failed to sync "
 UNSCHEDULABLE_GRACE: Final = timedelta(seconds=20)
+# What lacks CPU or memory gets them once what runs beside it ends: the old pods of a roll-out, tasks of the same run.
+# On two processors an upgrade of every part of Airflow needs more than 20 s of it.
+_NO_ROOM: Final = "Insufficient "
+NO_ROOM_GRACE: Final = timedelta(seconds=90)
 
 
 def fatal_reason(pod: Pod, *, now: datetime | None = None) -> str | None:
@@ -107,7 +111,8 @@ def fatal_state(pod: Pod, *, now: datetime | None = None) -> FatalState | None:
     Args:
         pod: The pod as the API server writes it.
         now: The time on the cluster's clock. When given, "unschedulable" counts only after `UNSCHEDULABLE_GRACE`,
-            for a claim may just be binding or an autoscaler be adding a node; when None it counts at once.
+            for a claim may just be binding or an autoscaler be adding a node, or after `NO_ROOM_GRACE` where room is
+            what it lacks; when None it counts at once.
     """
     name = pod_name(pod)
     status: Mapping[str, Any] = pod.get("status") or {}
@@ -197,7 +202,7 @@ def _unschedulable(pod: Pod, name: str, status: Mapping[str, Any], now: datetime
         if condition.get("reason") != "Unschedulable" or any(taint in message for taint in _PASSING_TAINTS):
             return None
         since = parse_time(condition.get("lastTransitionTime"))
-        if now is not None and since is not None and now - since < UNSCHEDULABLE_GRACE:
+        if now is not None and since is not None and now - since < _grace(message):
             return None
         if _NO_CLAIM in message and "not found" in message:
             text = _sentence(f"pod {name}", "Unschedulable", message, "correct the claim's name, or create the claim")
@@ -205,6 +210,10 @@ def _unschedulable(pod: Pod, name: str, status: Mapping[str, Any], now: datetime
         advice = "see the node's free CPU, memory, taints and volumes"
         return FatalState(_sentence(f"pod {name}", "Unschedulable", message, advice), Blame.PLACE, message=message)
     return None
+
+
+def _grace(message: str) -> timedelta:
+    return NO_ROOM_GRACE if _NO_ROOM in message else UNSCHEDULABLE_GRACE
 
 
 def _sentence(where: str, reason: str, message: str, advice: str) -> str:

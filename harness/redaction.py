@@ -107,7 +107,8 @@ class Redactor:
                 found += places
         for shape, mask in _SHAPES:
             text = shape.sub(mask, text)
-        return text, found
+        # Names of files may be any bytes: those that are no UTF-8 could neither be printed nor written as they are.
+        return text.encode("utf-8", "backslashreplace").decode("utf-8"), found
 
 
 def _forms(secret: str) -> _Forms:

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from pydantic import SecretStr
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from harness.diagnostics.memory import MemorySampler, node_peak
 from harness.environment import Environment, Ready
-from harness.errors import ExitCode, HarnessError
+from harness.errors import EnvironmentFailed, ExitCode, HarnessError
 from harness.explanation import explain
 from harness.proof import Prover
 from harness.report import files
@@ -145,14 +146,27 @@ class Session:
 
     def conclude(self, console: Console, *, code: ExitCode | None = None) -> ExitCode:
         """Write the evidence, and the report to a console; returns the exit code."""
+        try:
+            files.write(self.report(code=code), redactor=self.environment.redactor)
+        except OSError as error:
+            # What is not on disk proves nothing; the reader is told all the rest.
+            if self.error is None:
+                self.error = _unwritten(self.environment.evidence, error)
+                code = None if code is None else ExitCode.ENVIRONMENT_FAILED
         report = self.report(code=code)
-        files.write(report, redactor=self.environment.redactor)
         Summary(console, redactor=self.environment.redactor).report(report)
         return report.code
 
     def _status(self, text: str) -> None:
         if self._live is not None:
             self._live.status(text)
+
+
+def _unwritten(folder: Path, error: OSError) -> EnvironmentFailed:
+    return EnvironmentFailed(
+        f"the evidence could not be written into {folder}: {error.strerror}",
+        next_step="make room there, or name another folder with HARNESS_EVIDENCE_DIR, then run again",
+    )
 
 
 def run_once(settings: Settings, console: Console) -> ExitCode:

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -30,8 +30,9 @@ from harness.model import PulledName
 
 APP = "airflow-dvc-harness"
 _PREFIX = "HARNESS_"
-# What git takes as a branch, without what no shell or YAML file likes (git-check-ref-format(1)).
-_BRANCH = re.compile(r"(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z0-9][A-Za-z0-9._/-]{0,199}(?<![./])")
+# What git takes as a branch, without what no shell or YAML file likes (git-check-ref-format(1)), and without what git
+# would take for something else: HEAD, a ref's full name.
+_BRANCH = re.compile(r"(?!HEAD$|refs/)(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z0-9][A-Za-z0-9._/-]{0,199}(?<![./])")
 # The word for "no rule about rows" where a file has none for nothing: TOML knows no null.
 _ANY_ROWS = "any"
 # By tag, as it is put into the node under that name (https://github.com/distribution/reference, regexp.go).
@@ -39,6 +40,11 @@ _IMAGE = re.compile(
     r"(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?::\d+)?/|[A-Za-z0-9-]+:\d+/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*:[\w][\w.-]{0,127}"
 )
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# What Airflow takes as a DAG's id (airflow-core 3.3.2, airflow/sdk/definitions/_internal/node.py, KEY_REGEX).
+_DAG_ID = re.compile(r"[\w.-]{1,250}")
+# Git's own folder, and DVC's: what a file there means is not for a data set to say.
+_NOT_DATA = frozenset({".git", ".dvc"})
+_LONGEST_NAME = 200
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -94,7 +100,7 @@ class Policy(BaseModel):
     commits: int = Field(default=1, ge=1)
     authors: tuple[str, ...] = ("airflow@example.invalid",)
     extra_paths: tuple[str, ...] = ()
-    new_rows: int | None = 1
+    new_rows: Annotated[int, Field(ge=0)] | None = 1
     merge_commits: bool = False
     skipped_tasks: bool = False
     extra_objects: tuple[str, ...] = ()
@@ -173,7 +179,22 @@ class Settings(BaseSettings):
     evidence_dir: Path = Field(default=Path(".harness"), description="where verdicts, timelines and bundles go")
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(APP), description="what is built once")
     state_dir: Path = Field(default_factory=lambda: platformdirs.user_state_path(APP), description="journals, clusters")
-    cache_limit_gb: float = Field(default=20.0, gt=1, description="disk budget of the caches in GB")
+    cache_limit_gb: float = Field(default=20.0, gt=1, le=1e6, description="disk budget of the caches in GB")
+
+    @field_validator("dags", "repository", "data", "evidence_dir", "cache_dir", "state_dir", mode="before")
+    @classmethod
+    def _check_path(cls, path: object) -> object:
+        # An empty path would be the folder that the reader happens to be in.
+        if path == "":
+            raise ValueError("is empty: name a path, or leave the setting out")
+        return path
+
+    @field_validator("dag_id")
+    @classmethod
+    def _check_dag_id(cls, dag_id: str) -> str:
+        if not _DAG_ID.fullmatch(dag_id):
+            raise ValueError("use letters, digits, dashes, dots and underscores, as Airflow does")
+        return dag_id
 
     @field_validator("cluster_name")
     @classmethod
@@ -186,8 +207,14 @@ class Settings(BaseSettings):
     @classmethod
     def _check_tracked(cls, path: str) -> str:
         parts = Path(path).parts
-        if not parts or Path(path).is_absolute() or ".." in parts:
-            raise ValueError("use a path inside the repository, such as datasets/penguins.csv")
+        if not parts or Path(path).is_absolute() or ".." in parts or path.endswith("/"):
+            raise ValueError("use the path of a file inside the repository, such as datasets/penguins.csv")
+        if not path.isprintable() or any(len(part.encode()) > _LONGEST_NAME for part in parts):
+            raise ValueError(f"use names of printable characters, of at most {_LONGEST_NAME} bytes each")
+        if _NOT_DATA & set(parts):
+            raise ValueError("use a path outside of .git and .dvc")
+        if parts[-1].endswith(".dvc"):
+            raise ValueError("name the data file, not its pointer: the same path without .dvc at its end")
         return path
 
     @field_validator("worker_image")
@@ -271,6 +298,7 @@ def resolve(**flags: Any) -> Settings:
     unknown = _unknown_variables(os.environ)
     if unknown:
         raise _unusable(dict.fromkeys(unknown, "there is no such setting"))
+    _check_table(Path("pyproject.toml"))
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -279,8 +307,24 @@ def resolve(**flags: Any) -> Settings:
     except SettingsError as error:
         # A variable for a setting with several values that is not JSON.
         raise _unusable({"environment": f'{error}; write lists and maps as JSON, such as ["a", "b"]'}) from None
-    except tomllib.TOMLDecodeError as error:
+
+
+def _check_table(pyproject: Path) -> None:
+    """See that `[tool.harness]` is a table where there is one; pydantic-settings takes whatever is there for one.
+
+    Raises:
+        UsageError: It is something else, or the file cannot be read.
+    """
+    try:
+        found: Any = tomllib.loads(pyproject.read_text(encoding="utf-8")) if pyproject.exists() else {}
+    except OSError as error:
+        raise _unusable({"pyproject.toml": f"cannot be read: {error.strerror}"}) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise _unusable({"pyproject.toml": f"not valid TOML: {error}"}) from None
+    for name in ("tool", "harness"):
+        found = found.get(name, {})
+        if not isinstance(found, dict):
+            raise _unusable({"pyproject.toml": f"{name} is {found!r}, and should be a table: [tool.harness]"})
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:

@@ -231,11 +231,14 @@ def is_kept(folder: Path) -> bool:
 
 
 def host_of(folder: Path) -> str | None:
-    """The engine that a cluster was made in, as `Engine.host`; None if its description does not say."""
+    """The engine that a cluster was made in, as `Engine.host`; None if its description does not say, or is damaged."""
     description = folder / "cluster.json"
     if not description.is_file():
         return None
-    host = json.loads(description.read_text(encoding="utf-8")).get("host")
+    try:
+        host = json.loads(description.read_text(encoding="utf-8")).get("host")
+    except (ValueError, AttributeError):
+        return None  # a cluster must be removable, whatever has become of what is known of it
     return None if host is None else str(host)
 
 

@@ -7,6 +7,7 @@ file that the DAG overrides. Where only an import could tell, nothing is refused
 from __future__ import annotations
 
 import ast
+import os
 import re
 import sys
 import warnings
@@ -20,6 +21,8 @@ from harness.errors import UsageError
 # Airflow's image may have a newer Python than this one: what only a newer one takes (PEP 695 and 701) is left to it.
 _NEWER: Final = re.compile(r"\s*(?:type\s+\w+\b[^=]*=|(?:async\s+)?def\s+\w+\[|class\s+\w+\[)")
 _LONGEST_FILE: Final = 1_000_000
+# Through these, code can call what it does not name.
+_BY_NAME: Final = frozenset({"globals", "locals", "vars", "getattr", "eval", "exec"})
 _DATA_FILE: Final = "DVC_DATA_FILE"
 
 
@@ -45,8 +48,8 @@ class DagFiles:
 
 
 def python_files(folder: Path) -> list[Path]:
-    """Every Python file of a folder, in order."""
-    return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+    """Every Python file of a folder, in order; a folder of such a name, or an editor's dangling link, is none."""
+    return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts and path.is_file())
 
 
 def read_dag_files(folder: Path) -> DagFiles:
@@ -57,6 +60,7 @@ def read_dag_files(folder: Path) -> DagFiles:
     """
     if not folder.is_dir():
         raise UsageError(f"there is no DAG folder {folder}", next_step="name the folder with --dags")
+    _check_readable(folder)
     files = python_files(folder)
     if not files:
         raise UsageError(f"there is no DAG file in {folder}", next_step="name the folder with --dags")
@@ -74,6 +78,33 @@ def read_dag_files(folder: Path) -> DagFiles:
     return DagFiles(folder, ids, certain)
 
 
+def _check_readable(folder: Path) -> None:
+    """Refuse what cannot be copied into a repository: pipes, sockets, links in a circle, folders that are closed.
+
+    Raises:
+        UsageError: There is such a thing; names it.
+    """
+
+    def closed(error: OSError) -> None:
+        raise UsageError(
+            f"{error.filename} in the DAG folder cannot be read: {error.strerror}", next_step="open it, or move it away"
+        ) from error
+
+    for name, folders, files in os.walk(folder, followlinks=True, onerror=closed):
+        here = Path(name)
+        for link in (here / one for one in folders if (here / one).is_symlink()):
+            if link.resolve() in here.resolve().parents or link.resolve() == here.resolve():
+                raise UsageError(
+                    f"the link {link} leads back to a folder above it", next_step="remove it from the DAG folder"
+                )
+        for path in (here / one for one in files):
+            if path.exists() and not path.is_file():
+                raise UsageError(
+                    f"{path} is no file and no folder (a pipe, a socket or a device)",
+                    next_step="remove it from the DAG folder",
+                )
+
+
 def check_dag_id(files: DagFiles, dag_id: str) -> None:
     """Refuse an id that no file can define.
 
@@ -88,6 +119,43 @@ def check_dag_id(files: DagFiles, dag_id: str) -> None:
         f"no file in {files.folder} names the DAG {dag_id!r}",
         evidence=evidence,
         next_step="give the id of the DAG under test with --dag-id, or its folder with --dags",
+    )
+
+
+def check_made(files: DagFiles, dag_id: str) -> None:
+    """Refuse a DAG that its file describes and never makes: a function under `@dag` that nothing calls.
+
+    Airflow takes such a file without a word, so that only a deadline would tell.
+
+    Raises:
+        UsageError: The only thing of that id is such a function, and its name stands nowhere else in the folder.
+    """
+    trees = {path: tree for path in python_files(files.folder) if (tree := _parsed(path)) is not None}
+    if not files.certain:
+        return
+    described = [
+        (path, node)
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and dag_id in _decorated_ids(node)
+    ]
+    made = [name for tree in trees.values() for name in _constructed_ids(tree)]
+    if not described or dag_id in made:
+        return
+    mentioned = {_name(node) for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.expr)}
+    mentioned |= {
+        alias.name
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    if mentioned & _BY_NAME or any(node.name in mentioned for _, node in described):
+        return
+    path, node = described[0]
+    raise UsageError(
+        f"nothing calls the function {node.name} under @dag in {path}:{node.lineno}, so nothing makes DAG {dag_id!r}",
+        next_step=f"add the line {node.name}() at the end of {path}",
     )
 
 
@@ -113,7 +181,7 @@ def _parsed(path: Path) -> ast.Module | None:
     try:
         source = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"the DAG file {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"the DAG file {path} cannot be read: {error.strerror}", next_step=f"mend {path}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an odd escape in a string is the DAG's own affair
@@ -124,6 +192,10 @@ def _parsed(path: Path) -> ast.Module | None:
         if _newer(error, source):
             return None
         raise _refused(path, error) from None
+    except (MemoryError, RecursionError):
+        raise UsageError(
+            f"the DAG file {path} is nested too deep for Python to compile", next_step=f"correct {path}"
+        ) from None
     except ValueError as error:  # null bytes
         raise UsageError(f"the DAG file {path} is not Python: {error}", next_step=f"correct {path}") from None
     return tree
@@ -148,16 +220,25 @@ def _refused(path: Path, error: SyntaxError) -> UsageError:
 
 def _dag_ids(tree: ast.Module) -> Iterator[str | None]:
     """Id of each DAG that the file makes; None for one that is computed."""
+    yield from _constructed_ids(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _decorated_ids(node)
+
+
+def _constructed_ids(tree: ast.Module) -> Iterator[str | None]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _name(node.func) == "DAG":
             yield _given_id(node, first=True)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for decorator in node.decorator_list:
-                call = decorator if isinstance(decorator, ast.Call) else None
-                if _name(call.func if call else decorator) != "dag":
-                    continue
-                own = call is None or not (call.args or any(key.arg in {"dag_id", None} for key in call.keywords))
-                yield node.name if own or call is None else _given_id(call, first=True)
+
+
+def _decorated_ids(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str | None]:
+    for decorator in function.decorator_list:
+        call = decorator if isinstance(decorator, ast.Call) else None
+        if _name(call.func if call else decorator) != "dag":
+            continue
+        own = call is None or not (call.args or any(key.arg in {"dag_id", None} for key in call.keywords))
+        yield function.name if own or call is None else _given_id(call, first=True)
 
 
 def _given_id(call: ast.Call, *, first: bool) -> str | None:

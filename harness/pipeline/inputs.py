@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.assets import asset
 from harness.errors import UsageError
-from harness.pipeline.dagfiles import DagFiles, check_dag_id, check_tracked_file, read_dag_files
+from harness.pipeline.dagfiles import DagFiles, check_dag_id, check_made, check_tracked_file, read_dag_files
 from harness.pipeline.remoteconfig import check_remote
 from harness.settings import Settings
 
@@ -44,11 +45,14 @@ def check_inputs(settings: Settings, *, dvc: Path | None = None) -> Inputs:
     Raises:
         UsageError: Something is missing or cannot be used; names it and what to do.
     """
+    if shutil.which("git") is None:
+        raise UsageError("there is no git on PATH, and every run needs it", next_step="install git, or correct PATH")
     template = settings.repository or asset("fixtures") / "repository"
     if not template.is_dir():
         raise UsageError(f"there is no folder {template}", next_step="name the repository's folder with --repository")
     files = read_dag_files(_dags(settings, template))
     check_dag_id(files, settings.dag_id)
+    check_made(files, settings.dag_id)
     check_tracked_file(files, settings.tracked_file)
     if settings.repository is not None:
         _check_pointer(template, settings.tracked_file)
@@ -79,6 +83,11 @@ def _dags(settings: Settings, template: Path) -> Path:
 
 
 def _data(settings: Settings, template: Path) -> Path:
+    if (template / settings.tracked_file).is_dir():
+        raise UsageError(
+            f"{settings.tracked_file} is a folder in {template}, and a run starts from one tracked file",
+            next_step="name a file with --tracked-file",
+        )
     if settings.data is not None:
         if not settings.data.is_file():
             raise UsageError(f"there is no data file {settings.data}", next_step="name the file with --data")

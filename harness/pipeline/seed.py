@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
+from harness.errors import UsageError
 from harness.model import Seeded
 from harness.pipeline.inputs import DAGS
 from harness.pipeline.remoteconfig import point_remote
@@ -22,6 +23,8 @@ from harness.process import Runner
 
 # Of a team's own folder: its history, what DVC keeps beside it (`config.local` may hold keys), and caches.
 _NOT_COPIED = shutil.ignore_patterns(".git", "cache", "tmp", "config.local", "__pycache__")
+# Of what cannot be copied, for the reader.
+_SHOWN = 3
 _IDENTITY = ("-c", "user.name=Harness", "-c", "user.email=harness@example.invalid")
 
 
@@ -88,10 +91,10 @@ def _copy(plan: SeedPlan, tree: Path) -> None:
         skipped = set(_NOT_COPIED(folder, names))
         return skipped if Path(folder) == dvc_folder else skipped - {"cache", "tmp"}
 
-    shutil.copytree(plan.template, tree, ignore=ignored)
+    _copytree(plan.template, tree, ignored)
     if (tree / DAGS).exists():
         shutil.rmtree(tree / DAGS)
-    shutil.copytree(plan.dags, tree / DAGS, ignore=shutil.ignore_patterns("__pycache__"))
+    _copytree(plan.dags, tree / DAGS, shutil.ignore_patterns("__pycache__"))
     data = tree / plan.tracked_file
     data.unlink(missing_ok=True)
     data.parent.mkdir(parents=True, exist_ok=True)
@@ -101,6 +104,23 @@ def _copy(plan: SeedPlan, tree: Path) -> None:
     lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
     if entry not in lines:
         ignore.write_text("\n".join([*lines, entry, ""]), encoding="utf-8")
+
+
+def _copytree(source: Path, target: Path, ignore: Callable[[str, list[str]], Iterable[str]]) -> None:
+    """Copy a folder, links as what they lead to; those that lead nowhere (an editor's lock) are left out.
+
+    Raises:
+        UsageError: Something in it cannot be copied; names it.
+    """
+    try:
+        shutil.copytree(source, target, ignore=ignore, ignore_dangling_symlinks=True)
+    except shutil.Error as error:
+        problems = {str(path): str(why) for path, _, why in error.args[0][:_SHOWN]}
+        raise UsageError(
+            f"{len(error.args[0])} things in {source} cannot be copied into the repository under test",
+            evidence=problems,
+            next_step="remove them from that folder, or make them readable",
+        ) from None
 
 
 def _write_pointer(pointer: Path, md5: str, size: int) -> None:

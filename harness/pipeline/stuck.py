@@ -52,10 +52,12 @@ class StuckTasks:
         seen: dict[str, tuple[float, str]] = {}
         if run_state == "queued":
             seen["run"] = (_RUN_QUEUED, "the run is still queued: other runs of the DAG hold its max_active_runs, or")
+        # Limits such as a pool or max_active_tasks let one task wait for as long as another works.
+        works = any(pod.phase not in _OVER for pod in pods.values())
         for task in tasks:
             executors = [pod for pod in pods.values() if pod.task_id == task.task_id and pod.role == "executor"]
             own = [pod for pod in pods.values() if pod.task_id == task.task_id and pod.role == "task"]
-            if task.state in _WAITING and not executors:
+            if task.state in _WAITING and not executors and not works:
                 key = f"{task.task_id} try {task.try_number} waits"
                 why = f"task {task.task_id} is {task.state} and no pod was made for it:"
                 seen[key] = (_TASK_QUEUED, why)

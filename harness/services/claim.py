@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets as random
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import yaml
@@ -95,7 +96,7 @@ class ClaimEmptying:
             if (pod.get("status") or {}).get("phase") == "Failed":
                 said = self.kube.pod_logs(self.pod, namespace=AIRFLOW_NAMESPACE).strip()
                 return said.splitlines()[-1] if said else fatal_reason(pod) or "the pod failed without a word"
-            return fatal_reason(pod) if pod else "its pod is gone"
+            return fatal_reason(pod, now=datetime.now(UTC)) if pod else "its pod is gone"
 
         try:
             self.waiter.until(

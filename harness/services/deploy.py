@@ -7,6 +7,7 @@ import hashlib
 import json
 import secrets as random
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ class ServicesDeployer:
             if (pod.get("status") or {}).get("phase") == "Failed":
                 said = self._kube.pod_logs(name, "probe", namespace=AIRFLOW_NAMESPACE).strip()
                 return said.splitlines()[-1] if said else "the pod failed without a word"
-            return fatal_reason(pod)
+            return fatal_reason(pod, now=datetime.now(UTC))
 
         try:
             self._waiter.until(

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -234,7 +235,7 @@ class KindTarget:
                 f"a kind cluster named {self.name} exists, and the harness did not make it",
                 next_step="choose another name with --cluster, or delete that cluster yourself",
             )
-        description = json.loads(description_file.read_text())
+        description = self._description(description_file)
         if description.get("node_image") != self._toolchain.node_image:
             self._status("the kept cluster has another node image: making a new one")
             self._entries.append(
@@ -245,6 +246,21 @@ class KindTarget:
             self.down()
             return self._create(cluster)
         return self._describe(description["ports"], reused=True)
+
+    def _description(self, file: Path) -> Mapping[str, Any]:
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            contexts = yaml.safe_load((self._folder / "kubeconfig").read_text(encoding="utf-8"))["contexts"]
+            names = [context["name"] for context in contexts]
+            # One of a run that was killed while it made the cluster has no ports yet, and no node image either.
+            ports = dict(found["ports"]) if found.get("node_image") == self._toolchain.node_image else {}
+        except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+            raise EnvironmentFailed(
+                f"what is known of the kept cluster {self.name} is damaged: {file.parent}",
+                evidence={"why": f"{type(error).__name__}: {error}"},
+                next_step=f"harness down --cluster {self.name}, then run again",
+            ) from error
+        return {"node_image": found.get("node_image"), "ports": ports, "contexts": names}
 
     def _describe(self, ports: Mapping[str, int], *, reused: bool) -> Cluster:
         kubeconfig = self._folder / "kubeconfig"

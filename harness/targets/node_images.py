@@ -109,7 +109,7 @@ class NodeImages:
         """
         wanted = dict(zip(references, self._engine_ids(references), strict=True))
         there = self._there()
-        recorded = json.loads(self.record.read_text(encoding="utf-8")) if self.record.exists() else {}
+        recorded = self._recorded()
 
         def fits(reference: str) -> bool:
             digests = there.digests(reference, wanted[reference])
@@ -156,6 +156,14 @@ class NodeImages:
             timeout=_LOAD_SECONDS,
             env=self.engine.env,
         )
+
+    def _recorded(self) -> dict[str, dict[str, str]]:
+        """What was loaded; nothing where the file is damaged: images are only loaded once more then."""
+        try:
+            found = json.loads(self.record.read_text(encoding="utf-8")) if self.record.exists() else {}
+            return {str(reference): {**known} for reference, known in found.items()}
+        except (ValueError, TypeError, AttributeError):
+            return {}
 
     def _there(self) -> NodeListing:
         return NodeListing.read(self._inside(*_CTR, "ls"))

@@ -43,3 +43,14 @@ def test_a_dag_that_cannot_run_is_refused_with_no_program_run_and_nothing_left(
     assert not (environment.evidence / "commands.log").exists()
     assert list((state / "runs").iterdir()) == []
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("setting", ["evidence_dir", "state_dir"])
+def test_a_folder_that_cannot_be_written_is_named_with_its_setting(tmp_path: Path, setting: str) -> None:
+    (tmp_path / "file").touch()
+    folders = {name: tmp_path / name for name in ("state_dir", "cache_dir", "evidence_dir")}
+    settings = Settings(**{**folders, setting: tmp_path / "file" / "below"})
+    with pytest.raises(UsageError, match=r"nothing can be written into .*file/below") as told:
+        Environment(settings, timeline=Timeline())
+    assert f"HARNESS_{setting.upper()}" in told.value.next_step
+    assert not list(tmp_path.rglob("alive"))

@@ -88,3 +88,47 @@ def test_pytest_hands_every_flag_on() -> None:
     for stderr in opened:
         stderr.stream.close()
     check(plugin._settings(options.parse([word for pair in FLAGS.items() for word in pair])))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--bogus"],
+        ["frobnicate"],
+        ["run", "--bogus"],
+        ["run", "extra"],
+        ["run", "--keep", "maybe"],
+        ["run", "--patience", "much"],
+        ["run", "--values"],
+        ["logs"],
+    ],
+)
+def test_a_wrong_flag_is_a_usage_error_without_a_traceback(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["harness", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    printed = capsys.readouterr()
+    assert ended.value.code == ExitCode.USAGE
+    assert "next: harness --help" in printed.err if words else "Commands" in printed.out
+
+
+def test_a_fault_of_a_verb_is_never_told_as_a_red_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["harness", "status"])
+    monkeypatch.setattr("harness.verbs.status", lambda *_: {}["nobody foresaw this"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == ExitCode.ENVIRONMENT_FAILED
+    assert "a fault of the harness itself: KeyError: 'nobody foresaw this'" in capsys.readouterr().err
+
+
+def test_a_path_in_an_error_is_not_folded(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    path = "/a/" + "very/long/" * 20 + "path"
+    monkeypatch.setattr("sys.argv", ["harness", "run", "--registry-mirror", path])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert path in capsys.readouterr().err

@@ -233,6 +233,15 @@ def test_down_removes_a_cluster_in_its_engine_and_not_while_a_run_uses_it(state:
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("damaged", ['{"host":', "[]", "\x00\x01", ""])
+def test_a_cluster_whose_description_is_damaged_can_be_removed(state: State, damaged: str) -> None:
+    folder = state.cluster("kept", kept=True)
+    (folder / "cluster.json").write_text(damaged)
+    with sweeping.removing(Engines({"": True}), state.docker, clusters=folder.parent) as remover:
+        remover.cluster(folder, sweeping.host_of(folder))
+    assert not folder.exists()
+
+
 def test_a_program_that_a_killed_run_left_is_ended_before_anything_is_removed(state: State) -> None:
     state.journal("killed").record("container", "preload", host="")
     left = subprocess.Popen(SLEEP, env={"PATH": os.environ["PATH"], **mark("killed")})

@@ -58,6 +58,14 @@ def test_an_unknown_context_is_an_error(server: Any) -> None:
         KubeApi(server.kubeconfig, "kind-other")
 
 
+@pytest.mark.parametrize("damaged", ["garbage", "", "- a list", "{a: [", "contexts: 3"])
+def test_a_damaged_kubeconfig_is_an_error_that_says_how_to_go_on(tmp_path: Path, damaged: str) -> None:
+    (tmp_path / "kubeconfig").write_text(damaged)
+    with pytest.raises(EnvironmentFailed, match=str(tmp_path)) as told:
+        KubeApi(tmp_path / "kubeconfig", "kind-ours")
+    assert told.value.next_step
+
+
 def test_a_missing_kubeconfig_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed, match="there is no kubeconfig"):
         KubeApi(tmp_path / "none", "kind-ours")

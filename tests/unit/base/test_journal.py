@@ -85,9 +85,12 @@ def test_writing_after_a_torn_line_loses_nothing(path: Path) -> None:
     assert later.id == torn.id  # its number was never seen by anyone
 
 
-def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(path: Path) -> None:
+@pytest.mark.parametrize(
+    "line", ["{rubbish", "[1]", "3", '{"op": "create"}', '{"op": "create", "id": 1, "kind": "file"}']
+)
+def test_a_damaged_line_in_the_middle_is_an_error_that_names_it(path: Path, line: str) -> None:
     Journal(path).record("file", "a")
-    path.write_text("{rubbish\n" + path.read_text())
+    path.write_text(f"{line}\n" + path.read_text())
     with pytest.raises(EnvironmentFailed, match="damaged in line 1"):
         Journal(path)
 

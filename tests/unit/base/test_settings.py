@@ -209,3 +209,44 @@ def test_what_pods_may_reach_is_checked_before_anything_runs() -> None:
     assert resolve(egress_allow=("192.0.2.7:443",)).egress_allow == ("192.0.2.7:443",)
     with pytest.raises(UsageError, match=r"'example\.invalid' is not what pods may reach"):
         resolve(egress_allow=("example.invalid",))
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ({"cache_limit_gb": float("inf")}, "cache_limit_gb"),
+        ({"dag_id": ""}, "dag_id"),
+        ({"dag_id": "two words"}, "dag_id"),
+        ({"tracked_file": "datasets/"}, "a file inside the repository"),
+        ({"tracked_file": "two\nlines.csv"}, "printable"),
+        ({"tracked_file": f"{'x' * 300}.csv"}, "at most 200 bytes"),
+        ({"tracked_file": ".git/config"}, "outside of .git and .dvc"),
+        ({"tracked_file": "team/.dvc/config"}, "outside of .git and .dvc"),
+        ({"tracked_file": "datasets/penguins.csv.dvc"}, "not its pointer"),
+        ({"policy": {"branch": "HEAD"}}, "policy.branch"),
+        ({"policy": {"branch": "refs/heads/main"}}, "policy.branch"),
+        ({"policy": {"new_rows": -1}}, "policy.new_rows"),
+    ],
+)
+def test_what_could_only_fail_later_is_refused_at_once(flags: dict[str, object], named: str) -> None:
+    with pytest.raises(UsageError, match="cannot be used") as told:
+        resolve(**flags)
+    assert named in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["dags", "repository", "data", "evidence_dir", "cache_dir", "state_dir"])
+def test_an_empty_path_is_not_taken_for_the_working_directory(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"HARNESS_{name.upper()}", "")
+    with pytest.raises(UsageError, match="cannot be used") as told:
+        resolve()
+    assert f"{name}: Value error, is empty" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"[tool]\nharness = 3\n", b"tool = []\n", b"\xff\xfe[tool.harness]\n", b"[tool.harness\n"]
+)
+def test_a_project_file_that_cannot_hold_settings_is_named(folder: Path, content: bytes) -> None:
+    (folder / "pyproject.toml").write_bytes(content)
+    with pytest.raises(UsageError, match="cannot be used") as told:
+        resolve()
+    assert "pyproject.toml" in str(told.value)

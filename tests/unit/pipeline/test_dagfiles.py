@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from harness.assets import asset
 from harness.errors import ExitCode, UsageError
-from harness.pipeline.dagfiles import check_dag_id, check_tracked_file, read_dag_files
+from harness.pipeline.dagfiles import check_dag_id, check_made, check_tracked_file, read_dag_files
 
 ONE = 'from airflow.sdk import DAG\nwith DAG("one", schedule=None):\n    pass\n'
 
@@ -126,3 +127,56 @@ def test_a_dag_that_works_on_another_file_is_refused_with_its_line(tmp_path: Pat
 def test_a_file_that_the_dag_computes_is_not_judged(tmp_path: Path) -> None:
     text = 'env = {"DVC_DATA_FILE": "{{ params.file }}", **{"DVC_DATA_FILE": FILE}}\n'
     check_tracked_file(read_dag_files(folder(tmp_path, one=ONE + text)), "datasets/penguins.csv")
+
+
+def test_a_decorated_function_that_nothing_calls_makes_no_dag(tmp_path: Path) -> None:
+    dags = folder(tmp_path, team="from airflow.sdk import dag\n\n@dag(schedule=None)\ndef birds():\n    pass\n")
+    with pytest.raises(UsageError, match=r"nothing calls the function birds under @dag in .*team\.py:4") as told:
+        check_made(read_dag_files(dags), "birds")
+    assert "add the line birds() at the end" in told.value.next_step
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "birds()\n",
+        "made = [make() for make in (birds,)]\n",
+        "globals()['birds']()\n",
+        "DAG('birds')\n",
+        "with DAG(compute()):\n    pass\n",
+    ],
+)
+def test_a_decorated_function_that_something_may_call_is_left_to_airflow(tmp_path: Path, end: str) -> None:
+    check_made(read_dag_files(folder(tmp_path, team=f"@dag\ndef birds():\n    pass\n{end}")), "birds")
+
+
+def test_a_decorated_function_may_be_called_from_another_file(tmp_path: Path) -> None:
+    dags = folder(tmp_path, team="@dag\ndef birds():\n    pass\n", main="from team import birds as b\nb()\n")
+    check_made(read_dag_files(dags), "birds")
+
+
+def test_what_is_no_file_in_a_dag_folder_is_named_and_never_waited_for(tmp_path: Path) -> None:
+    dags = folder(tmp_path, team="DAG('birds')\n")
+    os.mkfifo(dags / "pipe.py")
+    with pytest.raises(UsageError, match=r"pipe\.py is no file"):
+        read_dag_files(dags)
+
+
+def test_a_link_that_leads_back_is_named(tmp_path: Path) -> None:
+    dags = folder(tmp_path, team="DAG('birds')\n")
+    (dags / "below").mkdir()
+    (dags / "below" / "again").symlink_to("..")
+    with pytest.raises(UsageError, match="below/again leads back"):
+        read_dag_files(dags)
+
+
+def test_an_editors_lock_and_a_folder_with_the_name_of_a_file_are_passed_over(tmp_path: Path) -> None:
+    dags = folder(tmp_path, team="DAG('birds')\n")
+    (dags / ".#team.py").symlink_to("somebody@elsewhere.1234")
+    (dags / "folder.py").mkdir()
+    assert read_dag_files(dags).ids == {"team.py": ("birds",)}
+
+
+def test_a_file_that_is_nested_too_deep_is_the_dags_fault(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nested too deep"):
+        read_dag_files(folder(tmp_path, team=f"x = {'-' * 200_000}1\n"))

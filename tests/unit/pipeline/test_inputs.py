@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,32 @@ def test_a_remote_that_cannot_be_pointed_elsewhere_is_refused(repository: Path, 
     path.unlink() if config is None else path.write_text(config, encoding="utf-8")
     with pytest.raises(UsageError, match=says):
         check_remote(repository)
+
+
+def test_a_run_without_git_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="no git on PATH"):
+        check_inputs(Settings())
+
+
+def test_a_tracked_folder_is_called_that(repository: Path, dvc: Path) -> None:
+    (repository / "data.dvc").write_text("outs:\n- {md5: aa.dir, path: data}\n")
+    with pytest.raises(UsageError, match="data is a folder"):
+        check_inputs(Settings(repository=repository, tracked_file="data", dag_id="birds"), dvc=dvc)
+
+
+def test_links_that_lead_nowhere_are_left_out_of_the_seed(repository: Path, dvc: Path, tmp_path: Path) -> None:
+    (repository / "dags" / ".#birds.py").symlink_to("somebody@elsewhere.1234")
+    (repository / "gone").symlink_to("nowhere")
+    settings = Settings(repository=repository, tracked_file="data/birds.parquet", dag_id="birds")
+    _, tree = seed(settings, dvc, tmp_path / "scratch")
+    assert (tree / "dags" / "birds.py").exists()
+    assert not os.path.lexists(tree / "gone")
+
+
+def test_what_cannot_be_copied_into_the_seed_is_named(repository: Path, dvc: Path, tmp_path: Path) -> None:
+    os.mkfifo(repository / "pipe")
+    settings = Settings(repository=repository, tracked_file="data/birds.parquet", dag_id="birds")
+    with pytest.raises(UsageError, match="cannot be copied into the repository") as told:
+        seed(settings, dvc, tmp_path / "scratch")
+    assert "pipe" in str(told.value)

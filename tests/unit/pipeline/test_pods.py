@@ -329,7 +329,7 @@ def test_an_unschedulable_pod_becomes_fatal_by_time_alone(cluster: Cluster) -> N
     cluster.listed = [waiting]
     with follower(cluster, now=lambda: clock[0]) as following:
         assert not following.fatal()
-        clock[0] = clock[0].replace(minute=1)
+        clock[0] = clock[0].replace(minute=2)
         assert "Insufficient cpu" in following.fatal()["p"]
 
 

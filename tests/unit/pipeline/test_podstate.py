@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.podstate import UNSCHEDULABLE_GRACE, Blame, fatal_reason, fatal_state, parse_time
+from harness.podstate import NO_ROOM_GRACE, UNSCHEDULABLE_GRACE, Blame, fatal_reason, fatal_state, parse_time
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
 
@@ -125,9 +125,15 @@ def test_an_unschedulable_pod_is_fatal_with_the_schedulers_words() -> None:
 
 
 def test_unschedulable_counts_only_once_it_has_lasted() -> None:
-    message = "0/1 nodes are available: 1 Insufficient cpu."
+    message = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
     assert fatal_reason(unschedulable(message), now=NOW + timedelta(seconds=1)) is None
     assert fatal_reason(unschedulable(message), now=NOW + UNSCHEDULABLE_GRACE) is not None
+
+
+def test_what_lacks_room_waits_for_what_runs_beside_it() -> None:
+    message = "0/1 nodes are available: 1 Insufficient cpu."
+    assert fatal_reason(unschedulable(message), now=NOW + UNSCHEDULABLE_GRACE) is None
+    assert fatal_reason(unschedulable(message), now=NOW + NO_ROOM_GRACE) is not None
 
 
 def test_a_node_that_is_still_starting_makes_no_pod_fatal() -> None:

@@ -65,6 +65,20 @@ def test_a_queued_task_without_a_pod_is_stuck_and_with_one_is_not() -> None:
         assert (stuck.reason("running", (task("queued"),), pods, healthy) is not None) is expected
 
 
+def test_a_task_that_waits_while_another_works_is_not_stuck() -> None:
+    clock = Clock()
+    stuck = StuckTasks(clock)
+    tasks = (task("scheduled"), TaskInfo("other", -1, "running", 1, None, None))
+    works = {"other-pod": PodEvidence("other-pod", "other", "executor", "Running", "", "")}
+    over = {"other-pod": PodEvidence("other-pod", "other", "executor", "Succeeded", "", "")}
+    stuck.reason("running", tasks, works, healthy)
+    clock.sleep(300)
+    assert stuck.reason("running", tasks, works, healthy) is None
+    assert stuck.reason("running", tasks, over, healthy) is None
+    clock.sleep(90)
+    assert stuck.reason("running", tasks, over, healthy) is not None
+
+
 def test_a_task_called_running_after_its_pod_has_ended_is_stuck() -> None:
     clock = Clock()
     stuck = StuckTasks(clock)

@@ -10,8 +10,12 @@ import pytest
 from pydantic import SecretStr
 
 from harness.environment import Environment
-from harness.errors import EnvironmentFailed
-from harness.session import kept, told
+from harness.errors import EnvironmentFailed, ExitCode
+from harness.redaction import Redactor
+from harness.report import files
+from harness.report.console import ReportConsole
+from harness.session import Session, kept, told
+from harness.settings import Settings
 
 
 def environment(*, keeps: bool, ready: bool) -> Environment:
@@ -55,3 +59,25 @@ def test_an_error_is_told_with_its_next_step(error: BaseException | None, text: 
 
 def test_a_fault_of_the_harness_is_called_that_and_names_its_type() -> None:
     assert told(KeyError("ports")).startswith("a fault of the harness itself: KeyError: 'ports'\n  next: ")
+
+
+def test_a_green_run_whose_evidence_cannot_be_written_is_not_green_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(state_dir=tmp_path / "state", cache_dir=tmp_path / "cache", evidence_dir=tmp_path / "evidence")
+    session = Session(settings, ReportConsole())
+    session.environment.down()
+
+    def full(*_args: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write", full)
+    assert session.conclude(ReportConsole(), code=ExitCode.GREEN) is ExitCode.ENVIRONMENT_FAILED
+    told_all = capsys.readouterr().out
+    assert "No space left on device" in told_all
+    assert "GREEN" not in told_all
+
+
+def test_a_name_that_is_no_text_can_be_told_and_written() -> None:
+    name = b"d\xe9j\xe0.py".decode("utf-8", "surrogateescape")
+    assert Redactor().text(f"the file {name}").encode()

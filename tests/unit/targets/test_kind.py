@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 import yaml
 
-from harness.errors import CommandFailed, GuardError
+from harness.errors import CommandFailed, EnvironmentFailed, GuardError
 from harness.journal import Journal
 from harness.model import Engine, Toolchain
 from harness.targets.kind import KindTarget
@@ -151,6 +151,29 @@ def test_a_kept_cluster_is_reused_with_its_ports(tmp_path: Path, target: Make) -
 
     assert again.reused
     assert again.ports == first.ports
+
+
+@pytest.mark.parametrize(
+    ("file", "damaged"),
+    [
+        ("cluster.json", '{"host":'),
+        ("cluster.json", "[]"),
+        ("cluster.json", '{"node_image": "node:1"}'),
+        ("kubeconfig", "garbage"),
+        ("kubeconfig", ""),
+    ],
+)
+def test_a_kept_cluster_of_which_the_files_are_damaged_is_an_error_that_names_the_remedy(
+    tmp_path: Path, target: Make, file: str, damaged: str
+) -> None:
+    kind = FakeKind()
+    first = target(kind)
+    first.up()
+    first.keep()
+    (tmp_path / "clusters" / "h-1" / file).write_text(damaged)
+    with pytest.raises(EnvironmentFailed, match="damaged") as told:
+        target(kind).up()
+    assert "harness down --cluster h-1" in told.value.next_step
 
 
 def test_a_kept_cluster_with_another_node_image_is_made_anew(tmp_path: Path, target: Make) -> None:
