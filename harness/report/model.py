@@ -24,6 +24,8 @@ OUTCOMES: Final[dict[ExitCode, str]] = {
 }
 # In the title of any chart that is not the official one (harness/airflow/chart.py, `Chart.title`).
 _EMBEDDED = "embedded"
+# The check on which most others hang: a task that did not succeed leaves no commit, no object, or no pod.
+_TASKS: Final = "tasks.succeeded"
 _MINUTE = 60.0
 _GIB, _GB = 1024**3, 10**9
 
@@ -224,8 +226,10 @@ class Report:
             return "every verdict is as declared, and a test failed all the same: see it above"
         if self.verdict.green:
             return "a run that a test has declared red is green: look for what was to break it, and did not"
-        first = next((check.id for check in self.verdict.checks if not check.passed), "the DAG")
-        return f"begin with {first}, the first check that failed"
+        failed = [check.id for check in self.verdict.checks if not check.passed]
+        if _TASKS in failed:
+            return f"begin with {_TASKS}: what the other checks miss may only follow from it"
+        return f"begin with {failed[0] if failed else 'the DAG'}, the first check that failed"
 
     def _counted(self) -> str:
         if self.verdict is None:

@@ -142,6 +142,12 @@ def test_after_a_red_end_the_reader_is_told_where_to_begin(
     assert red.next_step.startswith(advice)
 
 
+def test_after_a_failed_task_the_reader_begins_with_it_and_not_with_what_follows_from_it(red_report: Report) -> None:
+    tasks = Check("tasks.succeeded", "every task succeeded", False, "success", "failed", "modify_data is failed")
+    red = replace(red_report, diagnoses=(), verdicts=(Verdict((*RED.checks, tasks)),))
+    assert "next: begin with tasks.succeeded: what the other checks miss may only follow from it; " in shown(red)
+
+
 def test_the_header_says_what_the_adapter_added_to_which_kind_of_pod(report: Report) -> None:
     added = {"executor": (), "task": ("base: env AWS_REGION", "base: pull policy P", "init: env AWS_REGION")}
     rows = replace(report.facts, added=added).rows()
