@@ -265,12 +265,14 @@ def facts(environment: Environment) -> RunFacts:
     ready: Ready | None = environment.ready
     unpinned = environment.toolchain.unpinned if environment.toolchain is not None else ()
     if ready is None:
+        # A kept cluster may well be up: this run came to its end before it looked, or while it was bringing it up.
+        far = "not looked at" if environment.cluster is None else "not brought up"
         return RunFacts(
             run_id=environment.run_id,
-            target=f"{environment.settings.target} cluster {environment.cluster_name} (not up)",
+            target=f"{environment.settings.target} cluster {environment.cluster_name} ({far})",
             supply=environment.supply_note,
             chart=environment.settings.airflow_chart or "the embedded chart",
-            airflow="not up",
+            airflow=far,
             s3=str(environment.settings.s3),
             stand_ins=environment.stand_ins if environment.toolchain is not None else None,
             unpinned=unpinned,

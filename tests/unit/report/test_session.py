@@ -14,7 +14,7 @@ from harness.errors import EnvironmentFailed, ExitCode
 from harness.redaction import Redactor
 from harness.report import files
 from harness.report.console import ReportConsole
-from harness.session import Session, kept, told
+from harness.session import Session, facts, kept, told
 from harness.settings import Settings
 
 
@@ -43,6 +43,17 @@ def test_a_kept_cluster_comes_with_airflows_address() -> None:
 
 def test_nothing_is_said_to_be_kept_that_is_not() -> None:
     assert kept(environment(keeps=False, ready=True)) is None
+
+
+@pytest.mark.parametrize(("cluster", "word"), [(None, "not looked at"), ("there", "not brought up")])
+def test_a_kept_cluster_is_not_called_down_by_a_run_that_ended_before_it_looked(cluster: object, word: str) -> None:
+    settings = SimpleNamespace(target="kind", airflow_chart=None, s3="localstack")
+    made: Any = SimpleNamespace(
+        **vars(environment(keeps=True, ready=False)), run_id="r", settings=settings, toolchain=None, cluster=cluster,
+        supply_note="auto",
+    )  # fmt: skip
+    found = facts(made)
+    assert (found.target, found.airflow) == (f"kind cluster h-1 ({word})", word)
 
 
 @pytest.mark.parametrize(
