@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from harness.session import Session
 
 _STDERR = "harness-stderr"
-_REPORT_COLUMNS = 140
 _SESSION = pytest.StashKey["Session"]()
 _RECORD = pytest.StashKey["Callable[[str, object], None]"]()
 _JUDGED = pytest.StashKey[int]()
@@ -222,12 +221,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _conclude(session: Session, terminal: pytest.TerminalReporter) -> None:
-    from harness.report.console import ReportConsole  # noqa: PLC0415 - a test run without a cluster loads none of this
+    # A test run without a cluster loads none of this.
+    from harness.report.console import LOG_COLUMNS, ReportConsole  # noqa: PLC0415
 
     terminal.section("harness")
     text = io.StringIO()
     # Through pytest's own writer, so that the lines stand where pytest's do; wide enough for the table in any log.
-    console = ReportConsole(file=text, width=max(shutil.get_terminal_size().columns, _REPORT_COLUMNS))
+    console = ReportConsole(file=text, width=max(shutil.get_terminal_size().columns, LOG_COLUMNS))
     # Not the hooks' own `exitstatus`: that is pytest's, from before `pytest_sessionfinish`.
     session.conclude(console, code=terminal.config.stash.get(_CODE, None))
     terminal.write(text.getvalue())

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from harness.diagnostics.memory import MemorySampler, node_peak
 from harness.environment import Environment, Ready
-from harness.errors import EnvironmentFailed, ExitCode, HarnessError
+from harness.errors import DagNotReady, EnvironmentFailed, ExitCode, HarnessError, UsageError
 from harness.explanation import explain
 from harness.proof import Prover
 from harness.report import files
@@ -71,7 +71,9 @@ class Session:
             self._is_down = True
             if self.undeclared:
                 self.environment.failed = True
-            if self.error is not None or self.environment.failed:
+            # Of input that was refused before anything was begun there is nothing to collect.
+            refused = isinstance(self.error, UsageError) and not self.timeline.phases
+            if (self.error is not None or self.environment.failed) and not refused:
                 self.diagnoses = explain(self.environment, self.error)
             self._node_memory = self._most_of_the_nodes()
             self._down()
@@ -142,6 +144,7 @@ class Session:
             error=environment.redactor.text(told(self.error) or told(self._cleaning_up)),
             kept=kept(environment),
             resources=self.resources,
+            dag_not_ready=isinstance(self.error, DagNotReady),
         )
 
     def conclude(self, console: Console, *, code: ExitCode | None = None) -> ExitCode:
@@ -301,6 +304,7 @@ def kept(environment: Environment) -> KeptCluster | None:
         ui=ready.release.url if ready is not None else "",
         username=ready.release.username if ready is not None else "",
         password=ready.release.password if ready is not None else SecretStr(""),
+        run=f"harness run --keep always --cluster {name}",
         enter=f"harness shell --cluster {name}",
         inspect="harness status",
         delete=f"harness down --cluster {name}",

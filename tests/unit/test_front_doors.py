@@ -148,7 +148,8 @@ def test_a_fault_of_a_verb_is_never_told_as_a_red_verdict(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["harness", "status"])
-    monkeypatch.setattr("harness.verbs.status", lambda *_, **__: {}["nobody foresaw this"])
+    nothing: dict[str, ExitCode] = {}
+    monkeypatch.setattr("harness.verbs.status", lambda *_, **__: nothing["nobody foresaw this"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == ExitCode.ENVIRONMENT_FAILED
