@@ -39,7 +39,7 @@ __all__ = [
 
 REQUEST_TIMEOUT: Final = 30.0
 _MOST_LOG_PAGES: Final = 500
-_NOT_FOUND, _CONFLICT = 404, 409
+_BAD_REQUEST, _NOT_FOUND, _CONFLICT = 400, 404, 409
 _ALL: Final = "~"  # where the API takes a DAG id and means every DAG (routes/public/dag_run.py, `get_dag_runs`)
 _UNFINISHED: Final = ("queued", "running")
 
@@ -254,6 +254,8 @@ class AirflowApi:
                 return  # the first request was heard, its answer was lost
             if error.status == _CONFLICT:
                 error.next_step = "give another run id and another logical date; each may be used once for a DAG"
+            if error.status == _BAD_REQUEST and "for param " in error.message:
+                error.next_step = "give each param of the DAG a default, or its value by prove(conf=...) in a test"
             if error.status == _NOT_FOUND:
                 raise self.no_such_dag(dag_id) from error
             raise

@@ -29,6 +29,8 @@ _COMMIT: Final = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})")
 _PAIR: Final = re.compile(rf"\b(?:{'|'.join(_KEYS)})=\"?({_COMMIT.pattern})\b")
 _STAMPED: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*) (.*)")
 _TAIL_LINES: Final = 2000
+# What a Deployment labels its pods with: one value for each pod template.
+_TEMPLATE: Final = "pod-template-hash"
 
 # What git says where no further round can go better, with what to do (git 2.30 to 2.47: remote-curl.c, http.c,
 # credential.c, builtin/fetch.c). A server that does not answer, or a name that is not known yet, may still come.
@@ -204,11 +206,10 @@ class ProcessorCheckout:
         """Why the worktree of a DAG processor cannot become the wanted one, also where none runs yet.
 
         A container that ended and is about to start again has its reason in the log of its last instance, which is
-        the one that the API server gives until the next one runs.
+        the one that the API server gives until the next one runs. A pod of an older template is not asked: it may well
+        look for what is gone, such as the branch of the run before.
         """
-        for pod in self.kube.list("Pod", self.namespace, labels=self.labels):
-            if pod["metadata"].get("deletionTimestamp"):
-                continue
+        for pod in _newest(self.kube.list("Pod", self.namespace, labels=self.labels)):
             name = str(pod["metadata"]["name"])
             for container in (SIDECAR, INIT_CONTAINER):
                 fault = sync_fault(self._log(name, container).splitlines())
@@ -231,3 +232,11 @@ class ProcessorCheckout:
             raise
         except KubeApiError:
             return ""
+
+
+def _newest(pods: Iterable[JsonObject]) -> list[JsonObject]:
+    """Pods of the newest template, without those that are on their way out."""
+    alive = [pod["metadata"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    newest = max(alive, key=lambda metadata: str(metadata.get("creationTimestamp") or ""), default=None)
+    template = None if newest is None else (newest.get("labels") or {}).get(_TEMPLATE)
+    return [{"metadata": metadata} for metadata in alive if (metadata.get("labels") or {}).get(_TEMPLATE) == template]

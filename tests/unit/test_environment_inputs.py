@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,7 @@ def test_a_dag_that_cannot_run_is_refused_with_no_program_run_and_nothing_left(
 @pytest.mark.parametrize("setting", ["evidence_dir", "state_dir"])
 def test_a_folder_that_cannot_be_written_is_named_with_its_setting(tmp_path: Path, setting: str) -> None:
     (tmp_path / "file").touch()
-    folders = {name: tmp_path / name for name in ("state_dir", "cache_dir", "evidence_dir")}
+    folders: dict[str, Any] = {name: tmp_path / name for name in ("state_dir", "cache_dir", "evidence_dir")}
     settings = Settings(**{**folders, setting: tmp_path / "file" / "below"})
     with pytest.raises(UsageError, match=r"nothing can be written into .*file/below") as told:
         Environment(settings, timeline=Timeline())

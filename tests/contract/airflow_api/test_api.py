@@ -408,6 +408,13 @@ def test_a_body_that_the_server_does_not_take_is_explained(api: AirflowApi, serv
         api.trigger(DAG, RUN, logical_date=NOW)
 
 
+def test_a_param_without_a_value_is_told_with_what_to_do(api: AirflowApi, server: Any, answer: Any) -> None:
+    server.on("POST", RUNS, answer(400, {"detail": "Invalid input for param team: No value passed"}))
+    with pytest.raises(ApiRefused, match="param team: No value passed") as told:
+        api.trigger(DAG, RUN, logical_date=NOW)
+    assert "default" in told.value.next_step
+
+
 def test_a_run_id_that_pods_cannot_carry_is_refused_before_anything_is_sent(api: AirflowApi, server: Any) -> None:
     with pytest.raises(UsageError):
         api.trigger(DAG, "manual__2026-01-31T12:00:00+00:00", logical_date=NOW)

@@ -194,3 +194,20 @@ def test_the_fault_names_pod_and_container_also_before_the_processor_runs() -> N
     assert fault is not None
     assert fault.startswith("pod airflow/dp, container git-sync-init: git-sync: the Git server refuses")
     assert "GITSYNC_PASSWORD" in fault
+
+
+class RollingPods(RefusedPods):
+    """The old DAG processor, whose branch is gone, beside the new one, which waits for its turn."""
+
+    def list(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[dict[str, Any]]:
+        return [
+            {"metadata": {"name": name, "labels": {"pod-template-hash": name}, "creationTimestamp": made}}
+            for name, made in (("old", "2026-01-31T12:00:00Z"), ("new", "2026-01-31T12:03:00Z"))
+        ]
+
+    def pod_logs(self, pod: str, container: str | None = None, **_options: Any) -> str:
+        return REFUSED if pod == "old" else ""
+
+
+def test_a_pod_that_is_being_replaced_is_not_asked_for_the_fault() -> None:
+    assert ProcessorCheckout(RollingPods(), "airflow").fault() is None
