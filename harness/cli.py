@@ -18,16 +18,32 @@ from harness.errors import ExitCode, HarnessError, Interrupted
 from harness.options import OPTIONS, Option, settings_from
 from harness.report.console import ReportConsole
 from harness.settings import Keep, resolve
+from harness.versions import harness_version
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="End-to-end proof for Airflow DAGs that version data with DVC, on a real Kubernetes cluster.",
 )
 
 Cluster = Annotated[str | None, typer.Option(help="name of the cluster")]
+Json = Annotated[bool, typer.Option("--json", help="for programs")]
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's form
+    if wanted:
+        typer.echo(f"harness {harness_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def harness(
+    version: Annotated[  # noqa: FBT002 - typer's form
+        bool, typer.Option("--version", help="show the version of the harness", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """End-to-end proof for Airflow DAGs that version data with DVC, on a real Kubernetes cluster."""
 
 
 def _reported(command: Callable[..., ExitCode]) -> Callable[..., None]:
@@ -133,29 +149,36 @@ def up(given: Mapping[str, Any]) -> ExitCode:
 
 @app.command()
 @_reported
-def doctor() -> ExitCode:
+def doctor(as_json: Json = False) -> ExitCode:  # noqa: FBT002 - typer's form
     """Check this machine: engine, memory, disk, ports, inotify, cgroups, capabilities, clock."""
-    return verbs.doctor(resolve(), ReportConsole())
+    return verbs.doctor(resolve(), ReportConsole(), as_json=as_json)
 
 
 @app.command()
 @_reported
-def status() -> ExitCode:
-    """Show the clusters of the harness and what runs in them."""
-    return verbs.status(resolve(), ReportConsole())
+def status(as_json: Json = False) -> ExitCode:  # noqa: FBT002 - typer's form
+    """Show the clusters of the harness, where their Airflow is, and what runs in them."""
+    return verbs.status(resolve(), ReportConsole(), as_json=as_json)
 
 
 @app.command()
 @_reported
 def logs(
-    part: Annotated[str, typer.Argument(help="airflow, git, s3, postgres, adapter, or the name of a pod")],
+    part: Annotated[
+        str,
+        typer.Argument(
+            help="airflow (all of it), scheduler, dag-processor, api-server, git, s3, postgres, adapter, "
+            "or the name of a pod of Airflow or a DAG"
+        ),
+    ],
     cluster: Cluster = None,
     previous: Annotated[  # noqa: FBT002 - typer's form
         bool, typer.Option("--previous", help="of the instances before, of containers that were restarted")
     ] = False,
+    tail: Annotated[int, typer.Option(metavar="N", min=1, help="last lines of each container")] = verbs.LOG_LINES,
 ) -> ExitCode:
     """Print the logs of a part of a kept cluster."""
-    return verbs.logs(resolve(cluster_name=cluster), part, ReportConsole(), previous=previous)
+    return verbs.logs(resolve(cluster_name=cluster), part, ReportConsole(), previous=previous, tail=tail)
 
 
 @app.command()
@@ -186,20 +209,25 @@ def versions_command(
         Path | None,
         typer.Option(metavar="FOLDER", help="write what the images in the cache, the programs and the harness hold"),
     ] = None,
+    as_json: Json = False,  # noqa: FBT002 - typer's form
 ) -> ExitCode:
     """Print every pinned version; or write bills of materials (CycloneDX)."""
     if sbom is not None:
         return verbs.write_sboms(resolve(), sbom, ReportConsole())
-    return verbs.print_versions(ReportConsole())
+    return verbs.print_versions(ReportConsole(), as_json=as_json)
 
 
 @app.command()
 @_reported
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="remove all caches")] = False,  # noqa: FBT002 - typer's form
+    evict: Annotated[  # noqa: FBT002 - likewise
+        bool, typer.Option("--evict", help="remove what was used longest ago, down to the budget, as runs do")
+    ] = False,
+    as_json: Json = False,  # noqa: FBT002 - likewise
 ) -> ExitCode:
-    """Show what the caches hold, evict what is over the budget, or clear them."""
-    return verbs.cache(resolve(), ReportConsole(), clear=clear)
+    """Show what the caches hold; evict what is over the budget, or clear them, if so asked."""
+    return verbs.cache(resolve(), ReportConsole(), clear=clear, evict=evict, as_json=as_json)
 
 
 def main() -> None:

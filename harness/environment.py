@@ -259,7 +259,7 @@ class Environment:
         choice.before_anything_runs()
         with self.timeline.phase("container engine") as note:
             engine = self._engines.acquire()
-            note(f"Docker {engine.version}, " + ("started by the harness" if engine.ours else "the machine's own"))
+            note(f"Docker {engine.version}, " + ("the harness's own" if engine.ours else "the machine's own"))
         refuse_foreign(name, folder=folder, engine=engine, runner=self.runner)
         caches = Cache(engine=engine, runner=self.runner, cache_dir=settings.cache_dir, status=self.status)
         check_room_for_caches(host, cache_dir=settings.cache_dir, cached=lambda: caches.usage().total)

@@ -11,6 +11,7 @@
     │   ├── CommandCancelled    a program was stopped, or not started, because its work was given up
     │   ├── WaitTimeout         a state was not reached in time; carries the last state seen
     │   ├── WaitFailed          a state was reached from which success is impossible
+    │   │   ├── DagNotReady     the DAG does not import, or no file defines it: the DAG's own doing
     │   │   └── WaitAbandoned   something else failed first, so nobody waits for this any more
     │   ├── SupplyError         an image, tool, chart or package could not be had
     │   ├── EngineError         no container engine answers and none could be started
@@ -149,6 +150,13 @@ class WaitFailed(EnvironmentFailed):
         super().__init__(f"gave up waiting for {what}: {reason}", next_step=next_step)
         self.what = what
         self.reason = reason
+
+
+class DagNotReady(WaitFailed):
+    """The DAG's own file keeps it from running: it does not import, or defines other DAGs.
+
+    No run took place, so this is no verdict, and has the environment's exit code; but the environment is well.
+    """
 
 
 class WaitAbandoned(WaitFailed):

@@ -285,7 +285,7 @@ def _versions(environment: Environment) -> str:
         "stand-ins": [f"{part.name} for {part.replaces}: {part.because}" for part in environment.stand_ins],
     }
     if toolchain is not None:
-        whose = "started by the harness" if toolchain.engine.ours else "the machine's own"
+        whose = "the harness's own" if toolchain.engine.ours else "the machine's own"
         document["engine"] = f"Docker {toolchain.engine.version}, {whose}"
         document["node image"] = toolchain.node_image
         document["images"] = {

@@ -26,11 +26,18 @@ if TYPE_CHECKING:
     from harness.session import Session
 
 _STDERR = "harness-stderr"
-_REPORT_COLUMNS = 140
 _SESSION = pytest.StashKey["Session"]()
 _RECORD = pytest.StashKey["Callable[[str, object], None]"]()
 _JUDGED = pytest.StashKey[int]()
 _CODE = pytest.StashKey[ExitCode]()
+# pytest-kind's, which comes with the harness: its plug-in takes them, and nothing here reads them (pytest-kind 22.11.1,
+# pytest_kind/plugin.py, `pytest_addoption`). The cluster's name is never unset there.
+_UNNAMED = "pytest-kind"
+_OF_PYTEST_KIND = {
+    "--cluster-name": "give --cluster NAME",
+    "--keep-cluster": "give --keep always, or --keep on-failure",
+    "--kubeconfig": "leave it out: the harness makes a cluster and a kubeconfig of its own",
+}
 # Why a test fails whose run's verdict is not as declared.
 _UNDECLARED = pytest.StashKey[str]()
 
@@ -62,6 +69,16 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         group.addoption(option.flag, help=option.help, **how, **({"action": "append"} if option.many else {}))
 
 
+def _refuse_options_of_pytest_kind(config: pytest.Config) -> None:
+    """End the session if an option was given that looks like one of ours, and would be passed over in silence."""
+    for flag, instead in _OF_PYTEST_KIND.items():
+        if config.getoption(flag, default=None) not in {None, False, _UNNAMED}:
+            pytest.exit(
+                f"harness: {flag} is an option of pytest-kind, which the harness does not read\n  next: {instead}",
+                returncode=int(ExitCode.USAGE),
+            )
+
+
 def _settings(config: pytest.Config) -> Settings:
     return settings_from({option.name: config.getoption(option.flag) for option in OPTIONS})
 
@@ -79,6 +96,7 @@ def harness_session(
     record_testsuite_property: Callable[[str, object], None],
 ) -> Iterator[Session]:
     """The whole environment, up; taken down at the end of the session."""
+    _refuse_options_of_pytest_kind(pytestconfig)
     from harness.report.console import ReportConsole  # noqa: PLC0415 - a test run without a cluster loads none of this
     from harness.session import Session, interrupted_once  # noqa: PLC0415 - likewise
 
@@ -205,12 +223,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _conclude(session: Session, terminal: pytest.TerminalReporter) -> None:
-    from harness.report.console import ReportConsole  # noqa: PLC0415 - a test run without a cluster loads none of this
+    # A test run without a cluster loads none of this.
+    from harness.report.console import LOG_COLUMNS, ReportConsole  # noqa: PLC0415
 
     terminal.section("harness")
     text = io.StringIO()
     # Through pytest's own writer, so that the lines stand where pytest's do; wide enough for the table in any log.
-    console = ReportConsole(file=text, width=max(shutil.get_terminal_size().columns, _REPORT_COLUMNS))
+    console = ReportConsole(file=text, width=max(shutil.get_terminal_size().columns, LOG_COLUMNS))
     # Not the hooks' own `exitstatus`: that is pytest's, from before `pytest_sessionfinish`.
     session.conclude(console, code=terminal.config.stash.get(_CODE, None))
     terminal.write(text.getvalue())

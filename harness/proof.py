@@ -287,7 +287,7 @@ class Prover:
             finally:
                 # Also of a run that could not be carried out: its pods say why, and may be gone a moment later.
                 self._keep_logs(follower, run_id)
-            note(run.outcome.state)
+            note(run.outcome.state, failed=run.outcome.state != "success")
         return run
 
     def _keep_logs(self, follower: PodFollower, run_id: str) -> None:

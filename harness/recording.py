@@ -25,7 +25,8 @@ from harness.report.history import UP
 from harness.report.model import Report
 from harness.report.protocols import as_declared
 from harness.settings import Settings
-from harness.surroundings import commit_of, harness_version, surroundings
+from harness.surroundings import commit_of, surroundings
+from harness.versions import harness_version
 
 Verb = Literal["run", "up", "pytest"]
 INPUTS: Final = "inputs"

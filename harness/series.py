@@ -67,13 +67,16 @@ def repeat(
 
 
 def summary(laps: Sequence[Lap], times: int) -> list[str]:
-    """What the reader is told of a series: each run, how they ended, and the spread of their times in seconds."""
+    """What the reader is told of a series: each run, how they ended, and how the green ones' seconds spread."""
     count = Counter(lap.code for lap in laps)
     ended = ", ".join(f"{number} {_word(code)}" for code, number in sorted(count.items()))
     lines = [f"{number:>3}  {lap.seconds:6.1f} s  {_word(lap.code)}" for number, lap in enumerate(laps, 1)]
     lines.append(f"{len(laps)} of {times} runs: {ended}")
-    seconds = [lap.seconds for lap in laps]
-    lines.append(f"min {min(seconds):.1f} s, median {statistics.median(seconds):.1f} s, max {max(seconds):.1f} s")
+    # What an interrupt or an error cut short, or a failure drew out, says nothing of what a run costs.
+    green = [lap.seconds for lap in laps if lap.code is ExitCode.GREEN]
+    if green:
+        spread = f"min {min(green):.1f} s, median {statistics.median(green):.1f} s, max {max(green):.1f} s"
+        lines.append(spread + ("" if len(green) == len(laps) else f" (of the {len(green)} green)"))
     return lines
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from harness.diagnostics.memory import MemorySampler, node_peak
 from harness.environment import Environment, Ready
-from harness.errors import EnvironmentFailed, ExitCode, HarnessError
+from harness.errors import DagNotReady, EnvironmentFailed, ExitCode, HarnessError, UsageError
 from harness.explanation import explain
 from harness.pipeline.inputs import Inputs
 from harness.proof import Prover
@@ -77,7 +77,9 @@ class Session:
             self._is_down = True
             if self.undeclared:
                 self.environment.failed = True
-            if self.error is not None or self.environment.failed:
+            # Of input that was refused before anything was begun there is nothing to collect.
+            refused = isinstance(self.error, UsageError) and not self.timeline.phases
+            if (self.error is not None or self.environment.failed) and not refused:
                 self.diagnoses = explain(self.environment, self.error)
                 self._pause()
             self._node_memory = self._most_of_the_nodes()
@@ -164,6 +166,7 @@ class Session:
             error=environment.redactor.text(told(self.error) or told(self._cleaning_up)),
             kept=kept(environment),
             resources=self.resources,
+            dag_not_ready=isinstance(self.error, DagNotReady),
         )
 
     def conclude(
@@ -326,12 +329,14 @@ def facts(environment: Environment) -> RunFacts:
     ready: Ready | None = environment.ready
     unpinned = environment.toolchain.unpinned if environment.toolchain is not None else ()
     if ready is None:
+        # A kept cluster may well be up: this run came to its end before it looked, or while it was bringing it up.
+        far = "not looked at" if environment.cluster is None else "not brought up"
         return RunFacts(
             run_id=environment.run_id,
-            target=f"{environment.settings.target} cluster {environment.cluster_name} (not up)",
+            target=f"{environment.settings.target} cluster {environment.cluster_name} ({far})",
             supply=environment.supply_note,
             chart=environment.settings.airflow_chart or "the embedded chart",
-            airflow="not up",
+            airflow=far,
             s3=str(environment.settings.s3),
             stand_ins=environment.stand_ins if environment.toolchain is not None else None,
             unpinned=unpinned,
@@ -363,6 +368,7 @@ def reached(environment: Environment) -> KeptCluster:
         ui=ready.release.url if ready is not None else "",
         username=ready.release.username if ready is not None else "",
         password=ready.release.password if ready is not None else SecretStr(""),
+        run=f"harness run --keep always --cluster {name}",
         enter=f"harness shell --cluster {name}",
         inspect="harness status",
         delete=f"harness down --cluster {name}",

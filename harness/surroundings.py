@@ -6,7 +6,6 @@ import hashlib
 import os
 import platform
 from dataclasses import fields
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +13,8 @@ from harness.assets import package_path
 from harness.errors import HarnessError
 from harness.process import Runner, SubprocessRunner
 from harness.report.copies import digest
-from harness.settings import APP, MACHINE_SETTINGS, Settings
-from harness.versions import versions
+from harness.settings import MACHINE_SETTINGS, Settings
+from harness.versions import harness_version, versions
 
 _GIT_SECONDS: Final = 10.0
 _NOT_CODE: Final = frozenset({"_assets", "__pycache__"})
@@ -40,14 +39,6 @@ def surroundings(settings: Settings) -> dict[str, Any]:
             one.name: str(getattr(versions(), one.name)) for one in fields(versions()) if one.name != "images"
         },
     }
-
-
-def harness_version() -> str:
-    """Of the installed distribution; empty where the code is run without being installed."""
-    try:
-        return metadata.version(APP)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def harness_commit() -> str:

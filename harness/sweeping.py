@@ -158,12 +158,14 @@ class _Sweeper:
     swept: int = 0
     problems: dict[str, str] = field(default_factory=dict)
     busy: set[Path] = field(default_factory=set)
+    told: set[Path] = field(default_factory=set)
 
     def programs(self, folder: Path) -> None:
         """End what the run of a folder has left running."""
         try:
             for command in end_orphans(folder.name):
                 self.swept += 1
+                self.told.add(folder)
                 self.say(f"ended {command[:_COMMAND_WIDTH]}")
         except HarnessError as error:
             self._failed(folder, f"programs of {folder.name}", error)
@@ -189,6 +191,7 @@ class _Sweeper:
             else:
                 journal.removed(entry)
                 self.swept += 1
+                self.told.add(folder)
                 self.say(f"removed {entry.kind} {entry.name}")
 
     def folder(self, folder: Path) -> None:
@@ -199,6 +202,11 @@ class _Sweeper:
             bury(folder)
         except OSError as error:
             self.problems[str(folder)] = str(error)
+            return
+        if folder not in self.told:
+            # All that there was of this run; with more, it goes without saying.
+            self.swept += 1
+            self.say(f"removed what run {folder.name} had on disk")
 
     def look_round(self, engines: EngineSupply, runner: Runner, *, known: frozenset[str]) -> None:
         """Name what is past its time and in no journal here."""

@@ -18,6 +18,10 @@ from typing import Literal
 from harness.wait import SYSTEM_CLOCK, Clock
 
 _REMEMBERED = 20
+# Behind the name of a phase that was only reused the last time.
+_REUSED = " (reused)"
+# The middle half of the times may differ by this factor, or all be within so many seconds, for one to be called usual.
+_STEADY, _SHORT = 6.0, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,18 @@ class Phase:
 Listener = Callable[[Phase], None]
 
 
+class Note:
+    """What a phase tells of itself while it runs: its note, and whether what it did has failed without an error."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.failed = False
+
+    def __call__(self, text: str, *, failed: bool = False) -> None:
+        """Set both; the last word counts."""
+        self.text, self.failed = text, failed
+
+
 class Timeline:
     """Collects the phases of one run and tells listeners as they begin and end."""
 
@@ -62,16 +78,16 @@ class Timeline:
         self._listeners.append(listener)
 
     @contextmanager
-    def phase(self, name: str) -> Iterator[Callable[[str], None]]:
-        """Time a block; yields a function that sets the phase's note."""
-        notes: list[str] = []
+    def phase(self, name: str) -> Iterator[Note]:
+        """Time a block; yields what takes the phase's note."""
+        note = Note()
         index = self._begin(name)
         try:
-            yield notes.append
+            yield note
         except BaseException:
-            self._end(index, "failed", notes)
+            self._end(index, "failed", note.text)
             raise
-        self._end(index, "done", notes)
+        self._end(index, "failed" if note.failed else "done", note.text)
 
     @property
     def elapsed(self) -> float:
@@ -97,10 +113,10 @@ class Timeline:
             listener(phase)
         return index
 
-    def _end(self, index: int, outcome: Literal["done", "failed"], notes: list[str]) -> None:
+    def _end(self, index: int, outcome: Literal["done", "failed"], note: str) -> None:
         with self._lock:
             begun = self._phases[index]
-            phase = Phase(begun.name, begun.start, self.elapsed, outcome, notes[-1] if notes else "")
+            phase = Phase(begun.name, begun.start, self.elapsed, outcome, note)
             self._phases[index] = phase
         for listener in self._listeners:
             listener(phase)
@@ -128,16 +144,31 @@ class UsualTimes:
                 path.unlink(missing_ok=True)
 
     def of(self, name: str) -> float | None:
-        """The median of the last runs in seconds, or None if this phase never ended well here."""
+        """The median of the last runs in seconds.
+
+        None if this phase never ended well here, or if there is no usual time: it was reused the last time, or takes
+        now long, now next to nothing, as on a cluster that is now fresh, now kept.
+        """
         seconds = self._seconds.get(name)
-        return statistics.median(seconds) if seconds else None
+        if not seconds or f"{name}{_REUSED}" in self._seconds:
+            return None
+        if len(seconds) > 1:
+            low, _middle, high = statistics.quantiles(seconds, n=4, method="inclusive")
+            if high > max(_STEADY * low, _SHORT):
+                return None
+        return statistics.median(seconds)
 
     def remember(self, timeline: Timeline) -> None:
         """Add the phases that ended well and were not merely reused; writes the file whole or not at all."""
         for phase in timeline.phases:
-            if phase.outcome == "done" and phase.seconds is not None and not phase.note.startswith("reused"):
-                self._seconds.setdefault(phase.name, []).append(round(phase.seconds, 2))
-                del self._seconds[phase.name][:-_REMEMBERED]
+            if phase.outcome != "done" or phase.seconds is None:
+                continue
+            if phase.note.startswith("reused"):
+                self._seconds[f"{phase.name}{_REUSED}"] = []
+                continue
+            self._seconds.pop(f"{phase.name}{_REUSED}", None)
+            self._seconds.setdefault(phase.name, []).append(round(phase.seconds, 2))
+            del self._seconds[phase.name][:-_REMEMBERED]
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # A name of its own: two runs may end at the same time.
         fresh = self._aside / f"{self._path.name}.{uuid.uuid4().hex}.new"

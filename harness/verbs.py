@@ -6,18 +6,21 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from harness import sweeping
+from harness import clusters, standing, sweeping
+from harness.airflow.chart import embedded_chart
 from harness.assets import package_path
+from harness.clusters import KnownCluster
 from harness.diagnostics.doctor import examine, exit_code, summary
 from harness.diagnostics.host import LocalHost
 from harness.environment import KEPT_CLUSTER
-from harness.errors import ExitCode, HarnessError, UsageError
+from harness.errors import ExitCode, UsageError
 from harness.kubeapi import KubeApi, KubeApiError, KubeUnavailable
 from harness.liveness import is_alive, scratch
 from harness.model import Engine
@@ -30,21 +33,24 @@ from harness.supply import sbom
 from harness.supply.cache import Cache
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.node import FULL_NODE
-from harness.surroundings import harness_version
-from harness.versions import versions
+from harness.versions import dvc_version, harness_version, versions
 from harness.wait import Waiter
 
 # What `harness logs` takes: namespace and label selector.
 _PARTS = {
     "airflow": (AIRFLOW_NAMESPACE, "release=airflow"),
+    **{
+        name: (AIRFLOW_NAMESPACE, f"release=airflow,component={name}")
+        for name in ("scheduler", "dag-processor", "api-server")
+    },
     **{name: (SERVICES_NAMESPACE, f"app={name}") for name in ("git", "s3", "postgres", "adapter")},
 }
 
-# Of each container, its end; the rest is `harness shell`, then kubectl logs.
-_LOG_LINES = 500
+# Of each container, its end.
+LOG_LINES = 500
 
 
-def doctor(settings: Settings, console: Console) -> ExitCode:
+def doctor(settings: Settings, console: Console, *, as_json: bool = False) -> ExitCode:
     """What this machine has and lacks, and how to mend each."""
     findings = examine(
         LocalHost(SubprocessRunner()),
@@ -53,6 +59,8 @@ def doctor(settings: Settings, console: Console) -> ExitCode:
         kept=settings.state_dir / "clusters" / (settings.cluster_name or KEPT_CLUSTER),
         own_engine=EngineFolders.below(settings.state_dir, settings.cache_dir).host,
     )
+    if as_json:
+        return _json(console, [asdict(finding) for finding in findings], exit_code(findings))
     table = Table("", "check", "found", "needed", box=None)
     for finding in findings:
         table.add_row(str(finding.level), finding.name, finding.found, finding.needed)
@@ -64,8 +72,10 @@ def doctor(settings: Settings, console: Console) -> ExitCode:
     return exit_code(findings)
 
 
-def cache(settings: Settings, console: Console, *, clear: bool) -> ExitCode:
-    """What the caches hold; evicted down to the budget, or cleared on request.
+def cache(
+    settings: Settings, console: Console, *, clear: bool = False, evict: bool = False, as_json: bool = False
+) -> ExitCode:
+    """What the caches hold; evicted down to the budget, or cleared, on request only.
 
     Raises:
         UsageError: A run that lives, or a kept cluster, stands on what should be cleared.
@@ -75,15 +85,22 @@ def cache(settings: Settings, console: Console, *, clear: bool) -> ExitCode:
         raise UsageError(
             f"the caches are in use by run {', '.join(live)}", next_step="wait for it to end, then clear them"
         )
-    if clear and _cluster_folders(settings):
+    if clear and clusters.known(settings.state_dir):
         raise UsageError("a kept cluster still needs the caches", next_step="harness down, then again")
     runner = SubprocessRunner()
-    with _engine(settings, runner, console) as engine:
+    # What is waited for is no part of a document.
+    aside = Console(stderr=True) if as_json else console
+    with _engine(settings, runner, aside) as engine:
         caches = Cache(
-            engine=engine, runner=runner, cache_dir=settings.cache_dir, status=lambda text: _say(console, text)
+            engine=engine, runner=runner, cache_dir=settings.cache_dir, status=lambda text: _say(aside, text)
         )
-        evicted = caches.clear() if clear else caches.evict(settings.cache_limit_gb)
+        removed: tuple[str, ...] = ()
+        if clear or evict:
+            removed = (caches.clear() if clear else caches.evict(settings.cache_limit_gb)).removed
         usage = caches.usage()
+    if as_json:
+        limit = int(settings.cache_limit_gb * 1e9)
+        return _json(console, {**asdict(usage), "total": usage.total, "limit": limit, "removed": removed})
     table = Table("GB", "last used", "what", box=None)
     for image in usage.images:
         table.add_row(f"{image.unique / 1e9:.2f}", f"{image.last_used:%Y-%m-%d %H:%M}", ", ".join(image.names))
@@ -91,20 +108,30 @@ def cache(settings: Settings, console: Console, *, clear: bool) -> ExitCode:
     for name, size in usage.folders.items():
         table.add_row(f"{size / 1e9:.2f}", "", f"{settings.cache_dir / name}")
     console.print(table)
-    for name in evicted.removed:
-        console.print(f"removed {name}", highlight=False)
+    for name in removed:
+        _say(console, f"removed {name}")
     console.print(f"{usage.total / 1e9:.1f} GB of at most {settings.cache_limit_gb:.0f} GB", highlight=False)
     return ExitCode.GREEN
 
 
-def print_versions(console: Console) -> ExitCode:
+def print_versions(console: Console, *, as_json: bool = False) -> ExitCode:
     """Every pinned version."""
-    pinned = versions()
+    pinned, embedded = versions(), embedded_chart()
+    parts = {
+        "harness": harness_version(),
+        **{name: str(getattr(pinned, name)) for name in ("kubernetes", "etcd", "coredns", "kind", "helm", "airflow")},
+        "official chart": pinned.chart,
+        "embedded chart": f"{embedded.version}, where the official one is not given or cannot be had",
+        "dvc": dvc_version(),
+        "debian base": pinned.debian_base,
+        "debian node": pinned.debian_node,
+        **{f"image {name}": reference for name, reference in pinned.images.items()},
+    }
+    if as_json:
+        return _json(console, {**parts, "embedded chart": embedded.version})
     table = Table("part", "version", box=None)
-    for name in ("kubernetes", "etcd", "coredns", "kind", "helm", "airflow", "chart", "debian_base", "debian_node"):
-        table.add_row(name.replace("_", " "), str(getattr(pinned, name)))
-    for name, reference in pinned.images.items():
-        table.add_row(f"image {name}", reference)
+    for name, version in parts.items():
+        table.add_row(name, version)
     console.print(table)
     return ExitCode.GREEN
 
@@ -159,23 +186,20 @@ def show_history(
     return ExitCode.GREEN
 
 
-def status(settings: Settings, console: Console) -> ExitCode:
-    """The clusters of the harness and their pods."""
-    folders = _cluster_folders(settings)
-    if not folders:
-        console.print("no cluster of the harness is there; `harness up` makes one")
-    for folder in folders:
-        console.print(f"{folder.name}  kubeconfig {folder / 'kubeconfig'}", style="bold", highlight=False)
-        try:
-            with KubeApi(folder / "kubeconfig", f"kind-{folder.name}", timeout=5) as kube:
-                for namespace in (SERVICES_NAMESPACE, AIRFLOW_NAMESPACE):
-                    console.print(_pods(kube, namespace))
-        except HarnessError as error:
-            console.print(f"  does not answer: {error.message}", highlight=False, markup=False)
+def status(settings: Settings, console: Console, *, as_json: bool = False) -> ExitCode:
+    """The clusters of the harness, how to get into Airflow, and their pods."""
+    found = clusters.known(settings.state_dir)
+    if as_json:
+        return _json(console, [standing.document(cluster) for cluster in found])
+    standing.show(found, console)
     return ExitCode.GREEN
 
 
-def logs(settings: Settings, part: str, console: Console, *, previous: bool = False) -> ExitCode:
+def _kube(cluster: KnownCluster) -> KubeApi:
+    return KubeApi(cluster.kubeconfig, cluster.context)
+
+
+def logs(settings: Settings, part: str, console: Console, *, previous: bool = False, tail: int = LOG_LINES) -> ExitCode:
     """The logs of one part of a kept cluster; of the instances before, if so wished.
 
     A container that has no log (it has not started, or was never restarted) is named, and the others are shown.
@@ -183,9 +207,9 @@ def logs(settings: Settings, part: str, console: Console, *, previous: bool = Fa
     Raises:
         UsageError: There is no such cluster or part.
     """
-    folder = _kept(settings)
+    cluster = _chosen(settings)
     namespace, labels = _PARTS.get(part, (AIRFLOW_NAMESPACE, ""))
-    with KubeApi(folder / "kubeconfig", f"kind-{folder.name}") as kube:
+    with _kube(cluster) as kube:
         pods = [
             pod
             for pod in kube.list("Pod", namespace, labels=labels)
@@ -199,7 +223,7 @@ def logs(settings: Settings, part: str, console: Console, *, previous: bool = Fa
                 console.print(f"--- {name}/{container['name']}", style="bold", highlight=False)
                 try:
                     text = kube.pod_logs(
-                        name, container["name"], namespace=namespace, previous=previous, tail_lines=_LOG_LINES
+                        name, container["name"], namespace=namespace, previous=previous, tail_lines=tail
                     )
                 except KubeUnavailable:
                     raise
@@ -211,15 +235,15 @@ def logs(settings: Settings, part: str, console: Console, *, previous: bool = Fa
 
 def shell(settings: Settings, console: Console) -> ExitCode:
     """Become a shell whose kubectl and helm talk to one kept cluster; does not return."""
-    folder = _kept(settings)
+    cluster = _chosen(settings)
     tools = sorted((settings.cache_dir / "tools").glob("*/kubectl"), key=lambda path: path.stat().st_mtime)
     path = os.pathsep.join([*(str(tool.parent) for tool in tools[-1:]), os.environ.get("PATH", os.defpath)])
-    console.print(f"kubectl and helm talk to {folder.name} in this shell; leave it with exit", highlight=False)
+    console.print(f"kubectl and helm talk to {cluster.name} in this shell; leave it with exit", highlight=False)
     environment = {
         **os.environ,
-        "KUBECONFIG": str(folder / "kubeconfig"),
+        "KUBECONFIG": str(cluster.kubeconfig),
         # Goes with the cluster, and not to the user's ~/.kube.
-        "KUBECACHEDIR": str(folder / "discovery"),
+        "KUBECACHEDIR": str(cluster.folder / "discovery"),
         "PATH": path,
     }
     program = os.environ.get("SHELL", "/bin/sh")
@@ -230,16 +254,18 @@ def down(settings: Settings, console: Console) -> ExitCode:
     """Remove a kept cluster.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: There is none of that name, or it is not said which of several is meant.
         GuardError: A run is using it.
         EngineError: The engine that it was made in does not answer.
         CleanupFailed: It is still there.
     """
-    folder = _kept(settings)
+    cluster = _chosen(settings)
+    folder = cluster.folder
+    _say(console, f"removing {cluster.name}, {cluster.origin}")
     runner = SubprocessRunner()
     with sweeping.removing(_engines(settings, runner, console), runner, clusters=folder.parent) as remover:
         remover.cluster(folder, sweeping.host_of(folder))
-    console.print(f"removed {folder.name}", highlight=False)
+    _say(console, f"removed {cluster.name}")
     return ExitCode.GREEN
 
 
@@ -268,7 +294,7 @@ def _engines(settings: Settings, runner: SubprocessRunner, console: Console) -> 
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False)
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -279,40 +305,14 @@ def _engine(settings: Settings, runner: SubprocessRunner, console: Console) -> I
     try:
         yield engine
     finally:
-        engines.release(keep=bool(_cluster_folders(settings)))
+        engines.release(keep=bool(clusters.known(settings.state_dir)))
 
 
-def _cluster_folders(settings: Settings) -> list[Path]:
-    folder = settings.state_dir / "clusters"
-    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+def _chosen(settings: Settings) -> KnownCluster:
+    return clusters.chosen(clusters.known(settings.state_dir), settings.cluster_name)
 
 
-def _kept(settings: Settings) -> Path:
-    name = settings.cluster_name
-    folders = _cluster_folders(settings)
-    if name is None:
-        # Never one that a run is using: only what was kept on purpose is meant when no name is given.
-        kept = [folder for folder in folders if sweeping.is_kept(folder)]
-        candidates = [folder for folder in kept if folder.name == KEPT_CLUSTER] or kept
-        if len(candidates) == 1:
-            return candidates[0]
-    found = [folder for folder in folders if folder.name == name]
-    if found:
-        return found[0]
-    known = ", ".join(folder.name for folder in folders) or "none"
-    raise UsageError(
-        f"there is no cluster {name!r} of the harness" if name else "say which cluster is meant",
-        evidence={"clusters": known},
-        next_step="name one with --cluster, or make one with `harness up`",
-    )
-
-
-def _pods(kube: KubeApi, namespace: str) -> Table:
-    table = Table("pod", "phase", "ready", "restarts", title=namespace, title_justify="left", box=None)
-    for pod in kube.list("Pod", namespace):
-        statuses = (pod.get("status") or {}).get("containerStatuses") or []
-        ready = sum(bool(status.get("ready")) for status in statuses)
-        restarts = sum(int(status.get("restartCount", 0)) for status in statuses)
-        phase = str((pod.get("status") or {}).get("phase"))
-        table.add_row(pod["metadata"]["name"], phase, f"{ready}/{len(statuses)}", str(restarts))
-    return table
+def _json(console: Console, document: object, code: ExitCode = ExitCode.GREEN) -> ExitCode:
+    """For programs: the bare document, whatever the width of a terminal."""
+    console.file.write(json.dumps(document, indent=1, default=str) + "\n")
+    return code

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from importlib import metadata, resources
 from typing import cast, get_args
 
+from harness.assets import asset
 from harness.errors import EnvironmentFailed
 from harness.model import ImageName
+from harness.settings import APP
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,27 @@ class Versions:
     debian_base: str
     debian_node: str
     images: Mapping[ImageName, str]
+
+
+def harness_version() -> str:
+    """Of the installed distribution; says so where the code is run without being installed."""
+    try:
+        return metadata.version(APP)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def dvc_version() -> str:
+    """Of DVC in the worker image, from the image's own lock file.
+
+    Raises:
+        EnvironmentFailed: The file does not pin it; the installation is damaged.
+    """
+    lock = (asset("worker-image") / "requirements.txt").read_text(encoding="utf-8")
+    found = re.search(r"^dvc==(\S+)", lock, re.MULTILINE)
+    if found is None:
+        raise EnvironmentFailed("worker-image/requirements.txt does not pin dvc; reinstall the harness")
+    return found[1]
 
 
 @cache

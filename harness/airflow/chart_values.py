@@ -46,6 +46,8 @@ _SECRET_KEYS: tuple[tuple[str, ...], ...] = (
     ("elasticsearch", "connection"),
     ("opensearch", "connection"),
 )
+# Of the same name in different places: up to here the first is a fair guess.
+_FEW = 2
 _MEND = "mend {}, or leave it out after --values"
 # Read by Helm itself and handed to every subchart; no chart declares them.
 _HELM_KEYS = frozenset({"global", "tags"})
@@ -318,7 +320,9 @@ def _known_keys(schema: Any, default: Any, root: Mapping[str, Any], path: tuple[
 def _unknown(path: KeyPath, siblings: Sequence[str], known: Sequence[str], contract: ChartContract) -> str:
     parent, name = dotted(path[:-1]), str(path[-1])
     near = [f"{parent}.{key}" if parent else key for key in difflib.get_close_matches(name, siblings, n=1, cutoff=0.7)]
-    near += [key for key in known if key.rpartition(".")[2] == name][:2]
+    # Its parent was left out; where many could be meant (every component has an `env`), a guess would mislead.
+    below = [key for key in known if key.endswith(f".{dotted(path)}")]
+    near += below if len(below) <= _FEW else []
     near += difflib.get_close_matches(dotted(path), known, n=1, cutoff=0.85)
     hint = f"; did you mean {near[0]}?" if near else ""
     if contract.embedded:

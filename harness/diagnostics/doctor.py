@@ -111,7 +111,7 @@ def check_engine(host: Host, own: str = "") -> Finding:
         return Finding("container engine", Level.OK, f"Docker {answer.text} answers", needed)
     ours = host.run(["docker", "--host", own, "version", "--format", "{{.Server.Version}}"]) if own else None
     if ours is not None and ours.well and ours.text:
-        return Finding("container engine", Level.OK, f"Docker {ours.text}, started by the harness, answers", needed)
+        return Finding("container engine", Level.OK, f"Docker {ours.text}, the harness's own, answers", needed)
     if host.is_root and host.has("apt-get"):
         return Finding("container engine", Level.OK, "none answers; one of our own will be started", needed)
     why = "; ".join(line for line in answer.text.splitlines()[-1:] if line) or "no docker program"

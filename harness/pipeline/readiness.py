@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from harness.airflow.transport import AirflowUnavailable
 from harness.airflow.values import DagImportError, DagInfo
-from harness.errors import EnvironmentFailed, WaitFailed, WaitTimeout
+from harness.errors import DagNotReady, EnvironmentFailed, WaitTimeout
 from harness.kubeapi import KubeUnavailable
 from harness.pipeline.gitsync import Checkout
 from harness.pipeline.imports import lacking_provider, same_file
@@ -100,8 +100,8 @@ def wait_for_dag(
         now: The time, used only where the probe gives none.
 
     Raises:
-        WaitFailed: The DAG's file does not import (with its traceback), or defines other DAGs than this one, or
-            the commit cannot get there.
+        DagNotReady: The DAG's file does not import (with its traceback), or defines other DAGs than this one.
+        WaitFailed: The commit cannot get there.
         EnvironmentFailed: Its file needs a provider that this environment has not.
         WaitTimeout: Not ready in time; names the DAGs that are there.
     """
@@ -124,7 +124,7 @@ def wait_for_dag(
         raise _blamed(what, found.blame)
     if found.dag is None or not found.ready:
         where = ", ".join(dag_files) or "its files"
-        raise WaitFailed(
+        raise DagNotReady(
             what=what,
             reason=f"{where}: parsed, and define {', '.join(found.others)} instead",
             next_step="give the DAG's id with --dag-id, or correct it in the file",
@@ -221,7 +221,7 @@ def _blamed(what: str, error: DagImportError) -> EnvironmentFailed:
             next_step="use an image that has it: give its reference in the values, or use `--supply registry`",
             evidence={"import error": error.stack_trace},
         )
-    failed = WaitFailed(
+    failed = DagNotReady(
         what=what,
         reason=f"{error.file} does not import: {_last_line(error.stack_trace)}",
         next_step=f"correct {error.file}",

@@ -108,7 +108,7 @@ def _page(report: Report, environment: Mapping[str, str]) -> dict[str, Any]:
     return {
         "outcome": report.outcome,
         "last_line": report.last_line,
-        "facts": [*report.facts.rows(), *report.resources.rows()],
+        "facts": [*report.facts.rows(), *report.facts.reasons(), *report.resources.rows()],
         "next_step": report.next_step,
         "files": _files(report),
         "error": report.error,

@@ -182,9 +182,18 @@ class LivePhases:
         seconds = self._usual.of(phase.name)
         return "" if seconds is None else f" (usually {duration(seconds)})"
 
-    def _line(self, running: _Running, now: float) -> str:
-        status = f": {running.status}" if running.status else ""
-        return f"{running.phase.name} {duration(now - running.began)}{self._usually(running.phase)}{status}"
+    def _line(self, running: _Running, now: float, *, columns: int | None = None) -> str:
+        head = f"{running.phase.name} {duration(now - running.began)}{self._usually(running.phase)}"
+        if not running.status:
+            return head
+        line = f"{head}: {running.status}"
+        # The end of what it does is what it does now, as the task of a run behind those that are done.
+        room = 0 if columns is None else columns - len(head) - len(": ...")
+        return (
+            f"{head}: ...{running.status[-room:]}"
+            if columns is not None and 0 < room < len(line) - len(head) - 5
+            else line
+        )
 
     def _display(self) -> Group:
         return Group(*self._rows())
@@ -192,7 +201,9 @@ class LivePhases:
     def _rows(self) -> Iterator[Table]:
         now = self._clock.monotonic()
         with self._lock:
-            lines = [self._line(running, now) for running in self._running]
+            # Beside them stand the spinner and a space.
+            columns = self._console.width - 2
+            lines = [self._line(running, now, columns=columns) for running in self._running]
         for line in lines:
             row = Table.grid(padding=(0, 1))
             row.add_row(self._spinner, Text(self._shown(line), overflow="ellipsis", no_wrap=True))

@@ -22,8 +22,14 @@ OUTCOMES: Final[dict[ExitCode, str]] = {
     ExitCode.USAGE: "USAGE ERROR",
     ExitCode.NOTHING_PROVEN: "NOTHING PROVEN",
 }
+# Exit code 3 as well, but nothing is wrong with the environment.
+_DAG_NOT_READY = "THE DAG IS NOT READY"
+# What the error itself says of such a DAG, better than they do.
+_OF_THE_DAG = ("DAG_IMPORT:", "DAG_MISSING:")
 # In the title of any chart that is not the official one (harness/airflow/chart.py, `Chart.title`).
 _EMBEDDED = "embedded"
+# The check on which most others hang: a task that did not succeed leaves no commit, no object, or no pod.
+_TASKS: Final = "tasks.succeeded"
 _MINUTE = 60.0
 _GIB, _GB = 1024**3, 10**9
 
@@ -57,7 +63,10 @@ class RunFacts:
     blocked: tuple[BlockedEgress, ...] = ()
 
     def rows(self) -> list[tuple[str, str]]:
-        """(name, value) of each fact; stand-ins, what was added to pods and what they were kept from, last."""
+        """(name, value) of each fact; stand-ins, what was added to pods and what they were kept from, last.
+
+        Why each part stands in is said in the page and in verdict.json (`reasons`).
+        """
         rows = [
             ("run", self.run_id),
             ("target", self.target),
@@ -74,10 +83,15 @@ class RunFacts:
         added += [("blocked", f"{entry}, {entry.packets} packets") for entry in self.blocked]
         if self.stand_ins is None:
             return rows + added
-        stand_ins = [("stand-in", f"{part.name} for {part.replaces}: {part.because}") for part in self.stand_ins]
+        named = "; ".join(f"{part.name} for {part.replaces}" for part in self.stand_ins)
+        stand_ins = [("stand-in", named)] if named else []
         if not stand_ins and _EMBEDDED in self.chart:
             stand_ins = [("stand-in", "the embedded chart for the official Airflow chart")]
         return rows + (stand_ins or [("stand-in", "none: the images and the chart are the official ones")]) + added
+
+    def reasons(self) -> list[tuple[str, str]]:
+        """Why each part that stands in does so, by its name."""
+        return [(part.name, f"for {part.replaces}: {part.because}") for part in self.stand_ins or ()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +148,7 @@ class KeptCluster:
         ui: Address of the Airflow UI; empty if Airflow is not up in it.
         username: To log in with.
         password: Shown on a terminal only.
+        run: Command that proves a DAG in it.
         enter: Command that opens a shell with the right context.
         inspect: Command that shows what runs in it.
         delete: Command that removes it.
@@ -143,6 +158,7 @@ class KeptCluster:
     ui: str
     username: str
     password: SecretStr
+    run: str
     enter: str
     inspect: str
     delete: str
@@ -163,6 +179,7 @@ class Report:
         error: What ended the run; empty when nothing did.
         kept: None when nothing is kept.
         resources: What it took of the machine.
+        dag_not_ready: Whether the error is that the DAG does not import, or is not defined.
     """
 
     facts: RunFacts
@@ -175,6 +192,13 @@ class Report:
     error: str = ""
     kept: KeptCluster | None = None
     resources: Resources = Resources()
+    dag_not_ready: bool = False
+
+    @property
+    def untold(self) -> list[str]:
+        """The diagnoses that say more than the error does."""
+        lines = [str(found) for found in self.diagnoses]
+        return [line for line in lines if not (self.dag_not_ready and line.startswith(_OF_THE_DAG))]
 
     @property
     def shown(self) -> int:
@@ -197,6 +221,8 @@ class Report:
     @property
     def outcome(self) -> str:
         """The one word (or two) for how the run ended; what came up without a verdict is not called green."""
+        if self.dag_not_ready and self.code is ExitCode.ENVIRONMENT_FAILED:
+            return _DAG_NOT_READY
         return "UP" if self.code is ExitCode.GREEN and self.verdict is None else OUTCOMES[self.code]
 
     @property
@@ -224,8 +250,10 @@ class Report:
             return "every verdict is as declared, and a test failed all the same: see it above"
         if self.verdict.green:
             return "a run that a test has declared red is green: look for what was to break it, and did not"
-        first = next((check.id for check in self.verdict.checks if not check.passed), "the DAG")
-        return f"begin with {first}, the first check that failed"
+        failed = [check.id for check in self.verdict.checks if not check.passed]
+        if _TASKS in failed:
+            return f"begin with {_TASKS}: what the other checks miss may only follow from it"
+        return f"begin with {failed[0] if failed else 'the DAG'}, the first check that failed"
 
     def _counted(self) -> str:
         if self.verdict is None:

@@ -13,6 +13,7 @@ from harness.redaction import Redactor
 from harness.report.bars import bars
 from harness.report.model import KeptCluster, Report, RunFacts, duration
 from harness.report.protocols import VerdictResult
+from harness.timeline import Phase
 
 _BAR_CELLS = 36
 _STYLE = {"done": "green", "failed": "red", "running": "yellow"}
@@ -36,6 +37,12 @@ class Summary:
 
     def report(self, report: Report) -> None:
         """Everything a reader is told at the end of a run, the most wanted line last."""
+        if report.code is ExitCode.USAGE and not report.phases:
+            # Nothing was begun, so there is nothing to tell of where and how.
+            self._line(report.error, style="red")
+            self._blank()
+            self._line(report.last_line, style="bold red")
+            return
         self.header(report.facts)
         if report.phases:
             self._blank()
@@ -49,9 +56,9 @@ class Summary:
         if report.error:
             self._blank()
             self._line(report.error, style="red")
-        if report.diagnoses:
+        if report.untold:
             self._blank()
-            for line in report.diagnoses:
+            for line in report.untold:
                 self._line(line, style="bold red")
         if report.next_step:
             self._blank()
@@ -91,13 +98,13 @@ class Summary:
                 self._text(bar.phase.name),
                 Text(bar.text(_BAR_CELLS, ascii_only=self._ascii), style=_STYLE[bar.phase.outcome]),
                 Text("" if seconds is None else duration(seconds), justify="right"),
-                self._text(bar.phase.note if bar.phase.outcome == "done" else bar.phase.outcome),
+                self._text(_noted(bar.phase)),
             )
         self._console.print(table, highlight=False)
 
     def _kept(self, kept: KeptCluster) -> None:
         rows = [("kept", kept.name), ("Airflow", kept.ui or "did not come up")]
-        commands = [("enter", kept.enter), ("inspect", kept.inspect), ("delete", kept.delete)]
+        commands = [("run", kept.run), ("enter", kept.enter), ("inspect", kept.inspect), ("delete", kept.delete)]
         self._pairs(rows)
         if self._console.is_terminal and kept.ui:
             # The one secret that is shown, and only to someone who looks at a terminal: a file may be kept or sent.
@@ -122,3 +129,10 @@ class Summary:
     @property
     def _ascii(self) -> bool:
         return self._console.options.ascii_only
+
+
+def _noted(phase: Phase) -> str:
+    if phase.outcome != "done":
+        return f"{phase.outcome}: {phase.note}" if phase.note not in {"", phase.outcome} else phase.outcome
+    # Which supply, and why, stands in the header.
+    return "" if phase.name == "supply" else phase.note

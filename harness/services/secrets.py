@@ -96,6 +96,11 @@ class ClusterSecrets:
         redactor.learn(*found.confidential())
         return found
 
+    @staticmethod
+    def kept_in(folder: Path) -> bool:
+        """Whether a cluster's folder has its secrets by now."""
+        return (folder / _FILE).is_file()
+
     def confidential(self) -> tuple[str, ...]:
         """What must never be seen: everything but certificates."""
         return tuple(value for name, value in asdict(self).items() if not name.endswith("_certificate"))

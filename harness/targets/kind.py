@@ -172,7 +172,8 @@ class KindTarget:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Before anything is created: a cluster whose making was broken off is known as ours, and is not reused or kept.
         self._mark.unlink(missing_ok=True)
-        (self._folder / "cluster.json").write_text(json.dumps({"run": self._run_id, "host": host}))
+        made = {"run": self._run_id, "host": host, "made_from": str(Path.cwd())}
+        (self._folder / "cluster.json").write_text(json.dumps(made))
         try:
             self._make_network()
             ports = self._create_on_free_ports(cluster)
@@ -183,7 +184,7 @@ class KindTarget:
             except HarnessError as second:
                 error.evidence["cleaning up failed too"] = second.message
             raise
-        description = {"ports": ports, "node_image": self._toolchain.node_image, "run": self._run_id, "host": host}
+        description = {"ports": ports, "node_image": self._toolchain.node_image, **made}
         (self._folder / "cluster.json").write_text(json.dumps(description, indent=1))
         return self._describe(ports, reused=False)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,6 +108,12 @@ def test_pytest_hands_every_flag_on() -> None:
         ["run", "--patience", "much"],
         ["run", "--values"],
         ["logs"],
+        ["logs", "airflow", "--tail", "0"],
+        ["version"],
+        ["statuss"],
+        ["run", "--supply", "foo"],
+        ["versions", "--bogus"],
+        ["down", "foo"],
     ],
 )
 def test_a_wrong_flag_is_a_usage_error_without_a_traceback(
@@ -118,12 +127,32 @@ def test_a_wrong_flag_is_a_usage_error_without_a_traceback(
     assert "next: harness --help" in printed.err if words else "Commands" in printed.out
 
 
+def test_the_command_itself_ends_with_a_usage_error(tmp_path: Path) -> None:
+    # As a shell sees it: nothing between the parser and the exit code may change it.
+    command = [sys.executable, "-m", "harness.cli", "down"]
+    environment = {**os.environ, "HARNESS_STATE_DIR": str(tmp_path)}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    assert ended.returncode == ExitCode.USAGE
+    assert ended.stderr == "harness: no cluster is kept here\n  next: `harness up` makes one\n"
+    assert ended.stdout == ""
+
+
+def test_the_version_of_the_harness_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.versions.metadata.version", lambda name: f"1.2.3 of {name}")
+    monkeypatch.setattr("sys.argv", ["harness", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().out) == (0, "harness 1.2.3 of airflow-dvc-harness\n")
+
+
 def test_a_fault_of_a_verb_is_never_told_as_a_red_verdict(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["harness", "status"])
     nothing: dict[str, ExitCode] = {}
-    monkeypatch.setattr("harness.verbs.status", lambda *_: nothing["nobody foresaw this"])
+    monkeypatch.setattr("harness.verbs.status", lambda *_, **__: nothing["nobody foresaw this"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == ExitCode.ENVIRONMENT_FAILED

@@ -64,3 +64,9 @@ def test_the_median_of_uneven_times_is_no_mean() -> None:
 def test_a_series_of_no_runs_is_a_usage_error(times: int) -> None:
     with pytest.raises(UsageError, match="asks for no run"):
         repeat(times, lambda: ExitCode.GREEN, Console(file=io.StringIO()))
+
+
+def test_the_spread_is_that_of_the_green_runs() -> None:
+    laps = [Lap(ExitCode.GREEN, 40.0), Lap(ExitCode.GREEN, 44.0), Lap(ExitCode.INTERRUPTED, 3.0)]
+    assert summary(laps, 5)[-1] == "min 40.0 s, median 42.0 s, max 44.0 s (of the 2 green)"
+    assert summary(laps[2:], 5)[-1] == "1 of 5 runs: 1 interrupted"

@@ -132,6 +132,13 @@ def test_each_thing_is_removed_in_the_engine_that_its_journal_names(state: State
     assert list((state.folder / "clusters").iterdir()) == []
 
 
+def test_a_run_that_left_nothing_but_its_folder_is_something_that_was_swept(state: State) -> None:
+    state.journal("one")
+    assert state.sweep(Engines({})) == 1
+    assert state.said == ["removed what run one had on disk"]
+    assert state.sweep(Engines({})) == 0
+
+
 def test_an_entry_of_before_without_an_engine_goes_to_the_one_that_answers(state: State) -> None:
     state.journal("one").record("container", "preload")
     engines = Engines({})

@@ -17,7 +17,8 @@ def _dag_sha(case: Case) -> Finding:
     allowed = case.expectation.executor_shas | case.evidence.same_code
     pods = [pod for pod in case.evidence.pods if pod.role == "executor"]
     expected = "every executor pod on " + " or ".join(sorted(sha[:10] for sha in case.expectation.executor_shas))
-    problems = [f"no executor pod of task {task} was seen" for task in _unseen(case, case.expectation.tasks, pods)]
+    unseen = _unseen(case, case.expectation.tasks, pods)
+    problems = [f"no executor pod of task {task} was seen" for task in unseen]
     if not pods:
         problems = ["no executor pod was seen, so nobody knows which code ran"]
     for pod in pods:
@@ -25,7 +26,8 @@ def _dag_sha(case: Case) -> Finding:
             problems.append(f"what pod {pod.name} ({pod.task_id}) had checked out could not be seen")
         elif pod.synced_sha not in allowed:
             problems.append(f"pod {pod.name} ({pod.task_id}) ran the DAG of commit {pod.synced_sha[:10]}")
-    found = ", ".join(dict.fromkeys((pod.synced_sha or "unknown")[:10] for pod in pods)) or "no executor pod"
+    ran = [(pod.synced_sha or "unknown")[:10] for pod in pods]
+    found = _seen(ran, unseen) or "no executor pod"
     why = f"the code under test is not the code that ran: {'; '.join(problems)}."
     return Finding(not problems, expected, found, why if problems else "")
 
@@ -33,7 +35,8 @@ def _dag_sha(case: Case) -> Finding:
 def _worker_image(case: Case) -> Finding:
     allowed = {_image_id(image) for image in case.expectation.image_ids} - {""}
     pods = [pod for pod in case.evidence.pods if pod.role == "task"]
-    problems = [f"no pod of task {task} was seen" for task in _unseen(case, case.expectation.pod_tasks, pods)]
+    unseen = _unseen(case, case.expectation.pod_tasks, pods)
+    problems = [f"no pod of task {task} was seen" for task in unseen]
     if not allowed:
         problems.append("no expected image ID is known")
     for pod in pods:
@@ -43,7 +46,7 @@ def _worker_image(case: Case) -> Finding:
         elif identity not in allowed:
             problems.append(f"pod {pod.name} ({pod.task_id}) ran {pod.image} as {identity[:19]}")
     expected = "every task pod on " + " or ".join(sorted(identity[:19] for identity in allowed))
-    found = ", ".join(dict.fromkeys(_image_id(pod.image_id)[:19] or "unknown" for pod in pods)) or "no task pod"
+    found = _seen([_image_id(pod.image_id)[:19] or "unknown" for pod in pods], unseen) or "no task pod"
     why = f"the worker image under test is not the one that ran: {'; '.join(problems)}."
     return Finding(not problems, expected, found, why if problems else "")
 
@@ -78,6 +81,11 @@ def _unseen(case: Case, tasks: tuple[str, ...], pods: list[PodEvidence]) -> list
     # A task that was skipped, where the expectation takes that for success, had no pod.
     unrun = _UNRUN & case.expectation.final_states
     return [task for task in tasks if task not in seen and states.get(task) not in unrun]
+
+
+def _seen(ran: list[str], unseen: list[str]) -> str:
+    """What ran, each once, then the tasks of which nothing did; nothing where there was no pod at all."""
+    return ", ".join([*dict.fromkeys(ran), *(f"{task}: no pod" for task in unseen)]) if ran else ""
 
 
 def _image_id(text: str) -> str:

@@ -27,6 +27,16 @@
 {{- end }}
 {{- end }}
 
+{{/*
+Variables of the values; nothing where there are none. As in the official chart they stand before the chart's own in
+components, whose value then counts, and after them in the executor's pods.
+*/}}
+{{- define "airflow.custom" -}}
+{{- range .Values.env }}
+- {name: {{ .name }}, value: {{ .value | quote }}}
+{{- end }}
+{{- end }}
+
 {{- define "airflow.configMount" -}}
 - {name: config, mountPath: /opt/airflow/airflow.cfg, subPath: airflow.cfg, readOnly: true}
 {{- end }}
@@ -59,6 +69,7 @@ exec:
   imagePullPolicy: {{ $root.Values.images.airflow.pullPolicy }}
   args: [airflow, db, check-migrations, --migration-wait-timeout={{ $root.Values.images.migrationsWaitTimeout }}]
   env:
+    {{- include "airflow.custom" $root | nindent 4 }}
     {{- include "airflow.environment" (list $root false) | nindent 4 }}
   resources:
     {{- index . 1 | toYaml | nindent 4 }}

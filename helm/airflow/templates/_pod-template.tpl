@@ -22,6 +22,7 @@ spec:
       env:
         - {name: AIRFLOW__CORE__EXECUTOR, value: {{ .Values.executor }}}
         {{- include "airflow.environment" (list . false) | nindent 8 }}
+        {{- include "airflow.custom" . | nindent 8 }}
       resources:
         {{- .Values.workers.kubernetes.resources | toYaml | nindent 8 }}
       securityContext:

@@ -62,6 +62,12 @@ VARIANTS = {
           gitSync: {repository: registry.invalid/git-sync, tag: v9}
     """,
     "below-a-path": "config: {api: {base_url: 'https://example.invalid/airflow/'}}",
+    # One of them the chart sets too: whose value counts is not the same everywhere.
+    "variables": """
+        env:
+          - {name: AIRFLOW_VAR_BIRDS, value: '3: "{{ no template }}"'}
+          - {name: AIRFLOW_HOME, value: /elsewhere}
+    """,
     "public-repository": "dags: {gitSync: {credentialsSecret: null}}",
     "service-links-by-default": "enableServiceLinks: null",
     "chart's-own-security": """

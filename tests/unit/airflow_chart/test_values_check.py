@@ -81,8 +81,25 @@ def test_a_misspelt_key_gets_the_nearest_known_one(tmp_path: Path) -> None:
     assert "did you mean replicas?" in problems(tmp_path, "replcas: 2\n")
 
 
-def test_a_key_at_the_wrong_place_gets_the_right_place(tmp_path: Path) -> None:
+def test_a_key_whose_parent_was_left_out_gets_the_right_place(tmp_path: Path) -> None:
     assert "did you mean workers.kubernetes?" in problems(tmp_path, "kubernetes: {}\n")
+
+
+def test_a_key_that_only_shares_its_last_name_with_another_gets_no_guess(tmp_path: Path) -> None:
+    assert "did you mean" not in problems(tmp_path, "workers: {onlyDefault: {}}\n")
+
+
+@pytest.mark.parametrize("key", ["volumes", "extraEnv", "scheduler: {env: []}\n#"])
+def test_a_key_of_the_official_chart_is_not_taken_for_another_of_the_embedded_one(tmp_path: Path, key: str) -> None:
+    # `createUserJob` has `env` and `extraVolumes`, which nobody means who sets them elsewhere.
+    assert "did you mean createUserJob" not in problems(tmp_path, f"{key}: []\n", contract(embedded_chart()))
+
+
+def test_the_embedded_chart_takes_variables_for_all_containers(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("env: [{name: AIRFLOW_VAR_BIRDS, value: '3'}]\n", encoding="utf-8")
+    found = check_values([SHARED, KIND, path], contract(embedded_chart()))
+    assert found["env"] == [{"name": "AIRFLOW_VAR_BIRDS", "value": "3"}]
 
 
 def test_a_wrong_type_is_named_with_the_expected_one(tmp_path: Path) -> None:

@@ -187,3 +187,19 @@ def test_runs_that_end_at_once_leave_a_whole_memory_and_nothing_else(tmp_path: P
     assert problems == []
     assert UsualTimes(path).of("kind cluster") == 5
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_phase_that_is_now_long_and_now_next_to_nothing_has_no_usual_time(tmp_path: Path) -> None:
+    usual = UsualTimes(tmp_path / "usual.json")
+    for seconds in (18, 0.1, 18, 0.1):
+        usual.remember(timeline_of(seconds))
+    assert usual.of("kind cluster") is None
+
+
+def test_what_was_reused_the_last_time_has_no_usual_time_until_it_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "usual.json"
+    UsualTimes(path).remember(timeline_of(80))
+    UsualTimes(path).remember(timeline_of(0, note="reused"))
+    assert UsualTimes(path).of("kind cluster") is None
+    UsualTimes(path).remember(timeline_of(80))
+    assert UsualTimes(path).of("kind cluster") == 80

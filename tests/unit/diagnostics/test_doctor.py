@@ -387,7 +387,7 @@ def test_the_doctor_asks_for_what_a_run_raises_the_limits_to(name: str) -> None:
 
 def test_an_engine_of_our_own_that_runs_is_found_where_the_machine_has_none() -> None:
     ours = replace(NO_ENGINE, is_root=True, answers={**NO_ENGINE.answers, "docker --host": Answer(0, "20.10.24")})
-    assert check_engine(ours, "unix:///state/docker.sock").found == "Docker 20.10.24, started by the harness, answers"
+    assert check_engine(ours, "unix:///state/docker.sock").found == "Docker 20.10.24, the harness's own, answers"
     assert "one of our own will be started" in check_engine(ours).found
     assert (
         check_engine(replace(WELL, answers={**ours.answers, **WELL.answers}), "unix:///s").found

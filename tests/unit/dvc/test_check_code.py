@@ -52,7 +52,8 @@ CODE: dict[str, tuple[Facts, Told]] = {
     ),
     "one not seen": (
         given(pods=pods("executor", {}, GONE)),
-        (False, f"every executor pod on {A}", A, f"{NOT_RAN}no executor pod of task modify_data was seen."),
+        (False, f"every executor pod on {A}", f"{A}, modify_data: no pod",
+         f"{NOT_RAN}no executor pod of task modify_data was seen."),
     ),
     "none seen": (
         given(pods=pods("executor", GONE, GONE, GONE)),
@@ -65,11 +66,13 @@ CODE: dict[str, tuple[Facts, Told]] = {
     ),
     "another than the skipped one not seen": (
         given(expect=SKIPPING, outcome=states(push_data="skipped"), pods=pods("executor", GONE)),
-        (False, f"every executor pod on {A}", A, f"{NOT_RAN}no executor pod of task pull_data was seen."),
+        (False, f"every executor pod on {A}", f"{A}, pull_data: no pod",
+         f"{NOT_RAN}no executor pod of task pull_data was seen."),
     ),
     "one skipped where that is not fine": (
         given(outcome=states(push_data="skipped"), pods=pods("executor", {}, {}, GONE)),
-        (False, f"every executor pod on {A}", A, f"{NOT_RAN}no executor pod of task push_data was seen."),
+        (False, f"every executor pod on {A}", f"{A}, push_data: no pod",
+         f"{NOT_RAN}no executor pod of task push_data was seen."),
     ),
 }  # fmt: skip
 OTHER_IMAGE = "the worker image under test is not the one that ran: "

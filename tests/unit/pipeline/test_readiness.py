@@ -10,7 +10,7 @@ import pytest
 
 from harness.airflow.transport import AirflowUnavailable
 from harness.airflow.values import DagImportError, DagInfo
-from harness.errors import EnvironmentFailed, WaitFailed, WaitTimeout
+from harness.errors import DagNotReady, EnvironmentFailed, WaitFailed, WaitTimeout
 from harness.pipeline.gitsync import Checkout
 from harness.pipeline.readiness import wait_for_dag
 from harness.wait import Waiter
@@ -136,7 +136,7 @@ def test_the_last_state_names_the_commit_that_is_there_instead(clock: Clock) -> 
 
 def test_an_import_error_of_the_dags_file_ends_the_wait_with_its_traceback(clock: Clock) -> None:
     airflow = Airflow(clock, errors_at=lambda at: (error(12),) if at >= 12 else ())
-    with pytest.raises(WaitFailed, match=r"m\.py does not import: SyntaxError: no") as caught:
+    with pytest.raises(DagNotReady, match=r"m\.py does not import: SyntaxError: no") as caught:
         airflow.wait("m.py")
     assert caught.value.evidence["import error"] == "Traceback\nSyntaxError: no"
     assert clock.seconds < 14
@@ -194,7 +194,7 @@ def test_a_missing_provider_is_the_environments_fault(clock: Clock) -> None:
 
 def test_files_that_define_other_dags_end_the_wait_with_their_ids(clock: Clock) -> None:
     airflow = Airflow(clock, others=(info(12, dag_id="yours"), info(12, dag_id="unrelated", file="u.py")))
-    with pytest.raises(WaitFailed, match="define yours instead"):
+    with pytest.raises(DagNotReady, match="define yours instead"):
         airflow.wait("m.py")
     assert clock.seconds < FLIP + 2
 

@@ -61,6 +61,7 @@ KEPT = KeptCluster(
     ui="http://127.0.0.1:40123",
     username="admin",
     password=SecretStr("the-airflow-password"),
+    run="harness run --keep always --cluster h-7f3a",
     enter="harness shell --cluster-name h-7f3a",
     inspect="harness status --cluster-name h-7f3a",
     delete="harness down --cluster-name h-7f3a",

@@ -210,3 +210,23 @@ def test_no_thread_stays_behind() -> None:
         with Shown(terminal=terminal).live:
             pass
     assert threading.active_count() == before
+
+
+def test_a_phase_whose_work_failed_without_an_error_is_marked_as_failed() -> None:
+    shown = Shown(terminal=False)
+    with shown.live, shown.timeline.phase("DAG run") as note:
+        shown.clock.sleep(54)
+        note("failed", failed=True)
+    assert shown.lines[-1] == "FAILED DAG run 54 s: failed"
+
+
+def test_of_a_status_that_is_too_long_for_a_terminal_the_end_is_shown() -> None:
+    shown = Shown(terminal=True)
+    with shown.live, shown.timeline.phase("DAG run"):
+        shown.clock.sleep(12)
+        shown.live.status(f"run {'x' * 90} of DAG d: running: pull_data success, modify_data running")
+        with shown.timeline.phase("git"):  # makes the display draw itself anew
+            pass
+    drawn = shown.stream.getvalue()
+    assert "DAG run 12 s: ...xxx" in drawn
+    assert "pull_data success, modify_data running" in drawn

@@ -252,7 +252,9 @@ def test_nobody_is_waited_for_where_there_is_nothing_to_look_at_or_nothing_goes(
 
 
 def test_the_reader_gets_the_address_and_login_and_the_checks_that_failed(report: Report, tmp_path: Path) -> None:
-    there = KeptCluster("h-1", "http://127.0.0.1:40123", "admin", SecretStr("sesame-sesame"), "shell", "look", "rm")
+    there = KeptCluster(
+        "h-1", "http://127.0.0.1:40123", "admin", SecretStr("sesame-sesame"), "run", "shell", "look", "rm"
+    )
     redactor = Redactor()
     redactor.learn("sesame-sesame")
     text = "\n".join(pause.told(report, there, redactor))

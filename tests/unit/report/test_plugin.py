@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness import session as sessions
-from harness.errors import CleanupFailed, EnvironmentFailed, HarnessError
+from harness.errors import CleanupFailed, EnvironmentFailed, ExitCode, HarnessError
 from harness.redaction import Redactor
 from harness.timeline import Timeline
 
@@ -294,3 +294,32 @@ def test_a_session_that_wants_no_environment_has_no_report_and_no_properties(run
     assert int(result.ret) == 0
     assert of_suite(root) == {}
     assert not [line for line in result.outlines if "evidence in" in line]
+
+
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ("--cluster-name=x", "next: give --cluster NAME"),
+        ("--keep-cluster", "next: give --keep always"),
+        ("--kubeconfig=x", "next: leave it out"),
+    ],
+)
+def test_an_option_of_pytest_kind_is_refused_where_it_would_be_passed_over(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, option: str, instead: str
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setattr(sessions, "Environment", FakeEnvironment)
+    pytester.makepyfile("def test_it(prover): pass")
+    plugins = ("-p", "harness.plugin", "-p", "pytest_kind.plugin")
+    result = pytester.runpytest_inprocess(*plugins, option, no_reraise_ctrlc=True)
+    assert int(result.ret) == ExitCode.USAGE
+    result.stdout.fnmatch_lines([f"*{option.partition('=')[0]} is an option of pytest-kind*", f"*{instead}*"])
+
+
+def test_an_option_of_pytest_kind_is_nobody_s_business_without_the_environment(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makepyfile("def test_it(): pass")
+    result = pytester.runpytest_inprocess("-p", "harness.plugin", "-p", "pytest_kind.plugin", "--cluster-name=x")
+    assert int(result.ret) == ExitCode.GREEN

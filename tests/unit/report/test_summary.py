@@ -10,13 +10,14 @@ import pytest
 from rich.console import Console
 
 from harness.errors import ExitCode
-from harness.model import BlockedEgress
+from harness.model import BlockedEgress, StandIn
 from harness.redaction import MASK, Redactor
 from harness.report.console import ReportConsole
 from harness.report.model import KeptCluster, Report, duration
 from harness.report.summary import Summary
+from harness.timeline import Phase
 
-from .conftest import GREEN, RED, Check, Verdict
+from .conftest import GREEN, PHASES, RED, Check, Verdict
 
 PASSWORD = "the-airflow-password"
 
@@ -62,7 +63,52 @@ def test_the_header_names_target_supply_chart_versions_and_stand_ins(report: Rep
     text = shown(report)
     for _name, value in report.facts.rows():
         assert value in text
-    assert "git-sync stand-in for git-sync v4.4.2: its image needs a registry" in text
+    assert "stand-in git-sync stand-in for git-sync v4.4.2\n" in text
+
+
+def test_all_stand_ins_are_named_in_one_line_and_each_has_its_reason_on_the_page(report: Report) -> None:
+    two = (StandIn("a", "x", "it is published as an image only"), StandIn("b", "y", "it cannot be had"))
+    facts = replace(report.facts, stand_ins=two)
+    assert ("stand-in", "a for x; b for y") in facts.rows()
+    assert "published as an image only" not in shown(replace(report, facts=facts))
+    assert facts.reasons() == [("a", "for x: it is published as an image only"), ("b", "for y: it cannot be had")]
+
+
+def test_why_a_supply_was_chosen_is_said_once(report: Report) -> None:
+    supply = Phase("supply", 0.0, 1.0, "done", "packages supply (no image registry answers); about 10 min")
+    assert shown(replace(report, phases=(supply,))).count("no image registry answers") == 1
+
+
+def test_input_that_was_refused_before_anything_began_is_told_alone(report: Report) -> None:
+    refused = replace(report, code=ExitCode.USAGE, verdicts=(), phases=(), error="no such key\n  next: mend it")
+    assert shown(refused).splitlines() == ["no such key", "  next: mend it", "", refused.last_line]
+
+
+@pytest.mark.parametrize("phases", [(), PHASES])
+def test_a_dag_that_is_not_ready_is_not_called_an_environment_that_failed(
+    report: Report, phases: tuple[Phase, ...]
+) -> None:
+    said = ("DAG_IMPORT: the DAG's file does not import | the run | correct it", "DISK_FULL: x | y | z")
+    not_ready = replace(
+        report, code=ExitCode.ENVIRONMENT_FAILED, verdicts=(), phases=phases, error="m.py does not import: why",
+        diagnoses=said, dag_not_ready=True,
+    )  # fmt: skip
+    text = shown(not_ready)
+    assert last_line(text).startswith("THE DAG IS NOT READY in ")
+    assert "DAG_IMPORT" not in text, "it says what the error has said"
+    assert said[1] in text.splitlines()
+    assert said[0] in shown(replace(not_ready, dag_not_ready=False))
+
+
+def test_a_run_that_airflow_calls_failed_has_no_tick(report: Report) -> None:
+    failed = Phase("DAG run", 0.0, 54.0, "failed", "failed")
+    (line,) = [line for line in shown(replace(report, phases=(failed,))).splitlines() if line.startswith("DAG run")]
+    assert line.rstrip().endswith("54 s failed")
+
+
+def test_without_a_terminal_a_report_is_as_wide_as_its_table_needs() -> None:
+    assert ReportConsole(file=io.StringIO()).width >= 140
+    assert ReportConsole(file=io.StringIO(), force_terminal=True, width=90).width == 90
 
 
 OFFICIAL = "none: the images and the chart are the official ones"
@@ -142,6 +188,12 @@ def test_after_a_red_end_the_reader_is_told_where_to_begin(
     assert red.next_step.startswith(advice)
 
 
+def test_after_a_failed_task_the_reader_begins_with_it_and_not_with_what_follows_from_it(red_report: Report) -> None:
+    tasks = Check("tasks.succeeded", "every task succeeded", False, "success", "failed", "modify_data is failed")
+    red = replace(red_report, diagnoses=(), verdicts=(Verdict((*RED.checks, tasks)),))
+    assert "next: begin with tasks.succeeded: what the other checks miss may only follow from it; " in shown(red)
+
+
 def test_the_header_says_what_the_adapter_added_to_which_kind_of_pod(report: Report) -> None:
     added = {"executor": (), "task": ("base: env AWS_REGION", "base: pull policy P", "init: env AWS_REGION")}
     rows = replace(report.facts, added=added).rows()
@@ -217,7 +269,7 @@ def test_diagnoses_stand_before_the_last_line(red_report: Report) -> None:
 
 def test_what_is_kept_comes_with_its_address_and_the_commands(report: Report, kept: KeptCluster) -> None:
     text = shown(replace(report, kept=kept))
-    for part in (kept.name, kept.ui, kept.enter, kept.inspect, kept.delete):
+    for part in (kept.name, kept.ui, kept.run, kept.enter, kept.inspect, kept.delete):
         assert part in text
 
 

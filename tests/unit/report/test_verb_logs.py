@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import pytest
 from rich.console import Console
@@ -19,6 +19,7 @@ class FakeKube:
     """One pod with an init container that is through, one container that runs, one that has not started."""
 
     logs: dict[tuple[str, bool], str | KubeApiError]
+    asked: ClassVar[list[str]] = []
 
     def __init__(self, _kubeconfig: Path, _context: str) -> None:
         pass
@@ -31,6 +32,7 @@ class FakeKube:
 
     def list(self, _kind: str, _namespace: str, *, labels: str) -> list[dict[str, Any]]:
         spec = {"initContainers": [{"name": "migrate"}], "containers": [{"name": "waiting"}, {"name": "running"}]}
+        self.asked.append(labels)
         return [{"metadata": {"name": "airflow-1"}, "spec": spec}] if labels != "app=s3" else []
 
     def pod_logs(self, _pod: str, container: str, *, namespace: str, previous: bool, tail_lines: int) -> str:
@@ -62,9 +64,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return resolve()
 
 
-def shown(settings: Settings, part: str = "airflow", *, previous: bool = False) -> list[str]:
+def shown(settings: Settings, part: str = "airflow", **options: Any) -> list[str]:
     text = io.StringIO()
-    assert verbs.logs(settings, part, Console(file=text, width=40), previous=previous) is ExitCode.GREEN
+    assert verbs.logs(settings, part, Console(file=text, width=40), **options) is ExitCode.GREEN
     return text.getvalue().splitlines()
 
 
@@ -84,6 +86,17 @@ def test_the_instances_before_are_shown_where_there_were_any(settings: Settings)
     assert lines[1::2] == [f"(no log: {NONE_BEFORE.message})"] * 2 + ["crashed (airflow, 500)"]
 
 
+@pytest.mark.parametrize("part", ["scheduler", "dag-processor", "api-server"])
+def test_a_component_of_airflow_can_be_read_alone(settings: Settings, part: str) -> None:
+    shown(settings, part)
+    # The labels of both charts (helm/airflow/templates/_names.tpl; the official one's `component`).
+    assert FakeKube.asked[-1] == f"release=airflow,component={part}"
+
+
+def test_so_many_lines_are_shown_as_are_asked_for(settings: Settings) -> None:
+    assert "serving (airflow, 7)" in shown(settings, tail=7)
+
+
 def test_a_cluster_that_does_not_answer_is_an_error_at_once(settings: Settings) -> None:
     FakeKube.logs["migrate", False] = KubeUnavailable("it does not answer", status=0)
     with pytest.raises(KubeUnavailable):
@@ -93,4 +106,4 @@ def test_a_cluster_that_does_not_answer_is_an_error_at_once(settings: Settings) 
 def test_a_part_without_a_pod_is_a_usage_error_that_names_the_parts(settings: Settings) -> None:
     with pytest.raises(UsageError, match="there is no pod of 's3'") as error:
         shown(settings, "s3")
-    assert "airflow, git, s3, postgres, adapter" in error.value.next_step
+    assert "use airflow, scheduler, dag-processor, api-server, git, s3, postgres, adapter, " in error.value.next_step
