@@ -24,8 +24,6 @@ OUTCOMES: Final[dict[ExitCode, str]] = {
 }
 # Exit code 3 as well, but nothing is wrong with the environment.
 _DAG_NOT_READY = "THE DAG IS NOT READY"
-# What the error itself says of such a DAG, better than they do.
-_OF_THE_DAG = ("DAG_IMPORT:", "DAG_MISSING:")
 # In the title of any chart that is not the official one (harness/airflow/chart.py, `Chart.title`).
 _EMBEDDED = "embedded"
 # The check on which most others hang: a task that did not succeed leaves no commit, no object, or no pod.
@@ -196,9 +194,8 @@ class Report:
 
     @property
     def untold(self) -> list[str]:
-        """The diagnoses that say more than the error does."""
-        lines = [str(found) for found in self.diagnoses]
-        return [line for line in lines if not (self.dag_not_ready and line.startswith(_OF_THE_DAG))]
+        """The diagnoses that say more than the error: none of a DAG that is not ready, whose error is the cause."""
+        return [] if self.dag_not_ready else [str(found) for found in self.diagnoses]
 
     @property
     def shown(self) -> int:

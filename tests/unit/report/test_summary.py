@@ -95,9 +95,8 @@ def test_a_dag_that_is_not_ready_is_not_called_an_environment_that_failed(
     )  # fmt: skip
     text = shown(not_ready)
     assert last_line(text).startswith("THE DAG IS NOT READY in ")
-    assert "DAG_IMPORT" not in text, "it says what the error has said"
-    assert said[1] in text.splitlines()
-    assert said[0] in shown(replace(not_ready, dag_not_ready=False))
+    assert not any(line in text for line in said), "one says what the error has said, the other is beside the point"
+    assert all(line in shown(replace(not_ready, dag_not_ready=False)) for line in said)
 
 
 def test_a_run_that_airflow_calls_failed_has_no_tick(report: Report) -> None:
