@@ -15,6 +15,7 @@ from harness.diagnostics.memory import MemorySampler, node_peak
 from harness.environment import Environment, Ready
 from harness.errors import ExitCode, HarnessError
 from harness.explanation import explain
+from harness.model import Diagnosis
 from harness.proof import Prover
 from harness.report import files
 from harness.report.live import LivePhases
@@ -41,7 +42,7 @@ class Session:
         self.timeline = Timeline()
         self.environment = Environment(settings, timeline=self.timeline, status=self._status)
         self.error: BaseException | None = None
-        self.diagnoses: tuple[str, ...] = ()
+        self.diagnoses: tuple[Diagnosis, ...] = ()
         self._cleaning_up: Exception | None = None
         self._is_down = False
         self._memory = MemorySampler(settings.state_dir / "engine", beside=lambda: self.environment.cluster is not None)

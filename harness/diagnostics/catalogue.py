@@ -354,7 +354,7 @@ _NETWORK: Final = (
         code="EGRESS_BLOCKED",
         what="a connection out of the cluster was refused",
         do="allow the address in the settings, or keep the DAG to services of the cluster",
-        signs=(said(r"no route to host|network is unreachable"),),
+        signs=(reason("EgressBlocked"), said(r"no route to host|network is unreachable")),
     ),
 )
 

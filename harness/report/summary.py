@@ -51,8 +51,8 @@ class Summary:
             self._line(report.error, style="red")
         if report.diagnoses:
             self._blank()
-            for line in report.diagnoses:
-                self._line(line, style="bold red")
+            for found in report.diagnoses:
+                self._line(str(found), style="bold red")
         if report.next_step:
             self._blank()
             self._line(f"next: {report.next_step}")

@@ -13,7 +13,7 @@ import pytest
 from harness.diagnostics.catalogue import CATALOGUE, UNKNOWN
 from harness.diagnostics.causes import Cause, Sign, said
 from harness.diagnostics.diagnose import diagnose
-from harness.diagnostics.evidence import Evidence, Source
+from harness.diagnostics.evidence import Evidence
 from harness.errors import (
     CommandFailed,
     CommandTimeout,
@@ -231,7 +231,9 @@ def test_a_new_cause_is_one_row() -> None:
     mine = Cause(code="COFFEE", what="no coffee", do="make some", signs=(said(r"out of beans"),))
     evidence = Evidence(logs={"kitchen": "OUT OF BEANS"})
     assert diagnose(evidence, catalogue=(*CATALOGUE, mine))[0].code == "COFFEE"
-    assert diagnose(evidence, catalogue=(replace(mine, symptom=True),))[0].source is Source.LOG
+    late = replace(evidence, logs={**evidence.logs, PUSH: "Unable to locate credentials"})
+    shown = [found.code for found in diagnose(late, catalogue=(replace(mine, symptom=True), *CATALOGUE))]
+    assert shown == ["S3_CREDENTIALS", "COFFEE"]
 
 
 def test_a_sign_that_fits_everything_is_refused() -> None:

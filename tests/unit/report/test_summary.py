@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import ExitCode
-from harness.model import BlockedEgress
+from harness.model import BlockedEgress, Diagnosis
 from harness.redaction import MASK, Redactor
 from harness.report.console import ReportConsole
 from harness.report.model import KeptCluster, Report, duration
@@ -235,7 +235,7 @@ def test_every_other_text_is_redacted(red_report: Report) -> None:
     leaky = replace(
         red_report,
         error="clone of correct-horse-battery",
-        diagnoses=("X | correct-horse-battery | y",),
+        diagnoses=(Diagnosis("X", "correct-horse-battery", "x", "y"),),
         evidence=Path("/correct-horse-battery"),
     )
     text = shown(leaky, redactor=redactor)
