@@ -26,6 +26,13 @@ _TLS: Final = (
     r"certificate verification failed|ssl certificate problem|unable to get local issuer certificate"
     r"|error setting certificate (?:verify locations|file)|certificate_verify_failed|x509: certificate"
 )
+# In an error or a verdict the words stand behind the container's name, not in the place where they were seen.
+_SYNC: Final = r"container git-sync[\w-]*: [^\n]*"
+_NO_REF: Final = (
+    r"couldn't find remote ref|remote branch \S+ not found|unknown revision|did not match any"
+    r"|bad revision|not our ref|invalid or unknown ref|has no such branch"
+)
+_NO_REPOSITORY: Final = r"has no such repository|repository \S+ not found|the requested url returned error: 404"
 _ERROR: Final = frozenset({Source.ERROR})
 _CONTROL: Final = frozenset({Source.ERROR, Source.EVENT, Source.STATE})
 
@@ -58,6 +65,8 @@ _MACHINE: Final = (
             reason("OOMKilled", "SystemOOM", "OOMKilling"),
             Sign(said=r"\bOOMKilled\b", sources=_ERROR),
             reason("Evicted", text="memory"),
+            # The limit is too low even for the container to begin (runc 1.1 and later).
+            said(r"container init was oom-killed|memory limit too low"),
             said(r"cannot allocate memory|out of memory: kill"),
         ),
     ),
@@ -164,25 +173,25 @@ _GIT: Final = (
         code="GITSYNC_AUTH",
         what="git-sync may not read the repository",
         do="see user and token in the secret `git-credentials`: all four keys, and a token that may read",
-        signs=(said(_GIT_AUTH, where=r"git-?sync"),),
+        signs=(said(_GIT_AUTH, where=r"git-?sync"), said(rf"{_SYNC}(?:{_GIT_AUTH})", sources=_ERROR)),
     ),
     Cause(
         code="GITSYNC_TLS",
         what="git-sync does not trust the Git server's certificate",
         do="give git-sync the server's CA: GIT_SSL_CAINFO, or GITSYNC_GIT_CONFIG=http.sslCAInfo:<path>",
-        signs=(said(_TLS, where=r"git-?sync"),),
+        signs=(said(_TLS, where=r"git-?sync"), said(rf"{_SYNC}(?:{_TLS})", sources=_ERROR)),
     ),
     Cause(
         code="GITSYNC_REF",
         what="git-sync does not find the branch, tag or commit",
         do="correct dags.gitSync.branch (with rev HEAD it goes before ref), or push the branch",
-        signs=(
-            said(
-                r"couldn't find remote ref|remote branch \S+ not found|unknown revision|did not match any"
-                r"|bad revision|not our ref|invalid or unknown ref",
-                where=r"git-?sync",
-            ),
-        ),
+        signs=(said(_NO_REF, where=r"git-?sync"), said(rf"{_SYNC}(?:{_NO_REF})", sources=_ERROR)),
+    ),
+    Cause(
+        code="GITSYNC_REPO",
+        what="git-sync does not find the repository",
+        do="correct dags.gitSync.repo, or make the repository; some servers say so where the user may not read it",
+        signs=(said(_NO_REPOSITORY, where=r"git-?sync"), said(rf"{_SYNC}(?:{_NO_REPOSITORY})", sources=_ERROR)),
     ),
     Cause(
         code="GIT_CONFLICT",
@@ -191,6 +200,8 @@ _GIT: Final = (
         signs=(
             said(r"conflict \((?:content|add/add|modify/delete)\)|error: could not apply [0-9a-f]{7}"),
             said(r"! \[rejected\][^\n]*\((?:fetch first|non-fast-forward)\)|updates were rejected because"),
+            # The worker's own word (worker-image/dvc_pipeline/push.py): it looks before it pushes.
+            said(r"another run versioned \S+ first"),
         ),
     ),
     Cause(
@@ -318,6 +329,31 @@ _AIRFLOW: Final = (
         ),
     ),
     Cause(
+        code="DAG_NOT_PARSED",
+        what="the commit is there, and Airflow has not parsed the DAG from it in time",
+        do="see whether .airflowignore names the file, then the DAG processor's log; on a slow machine `--patience 2`",
+        signs=(
+            said(r"commit is there, (?:not parsed since|the DAG is (?:not known yet|marked stale))", sources=_ERROR),
+        ),
+        symptom=True,
+    ),
+    Cause(
+        code="DAG_NOT_SYNCED",
+        what="git-sync has not brought the commit in time",
+        do="see git-sync's log at the DAG processor, and that the Git server answers; slow machine: `--patience 2`",
+        signs=(said(r"the DAG processor has (?:no commit yet|[0-9a-f]{12})", sources=_ERROR),),
+        symptom=True,
+    ),
+    Cause(
+        code="AIRFLOW_CONFIG",
+        what="Airflow cannot use a value of its configuration",
+        do="correct the key under `config` in the values, or the variable AIRFLOW__SECTION__KEY",
+        signs=(
+            said(r"airflowconfigexception: |failed to convert value to (?:int|float|bool)"),
+            said(r"cannot use relative path: `[^`]+` to connect to sqlite"),
+        ),
+    ),
+    Cause(
         code="MIGRATION_FAILED",
         what="Airflow's database could not be prepared",
         do="see the log of the migration job; a Postgres made without UTF-8 (SQL_ASCII) is one reason",
@@ -378,9 +414,10 @@ _SYMPTOMS: Final = (
     ),
     Cause(
         code="HELM_TIMEOUT",
-        what="Helm did not see the release ready in time",
+        what="the release was not ready in time",
         do="see pods.txt and events.txt for what does not come up; on a slow machine raise `--patience`",
         signs=(
+            said(r"waited \d+ s for (?:Deployment|Job) airflow/\S+|waited \d+ s for Airflow's API", sources=_ERROR),
             said(r"timed out waiting for the condition|context deadline exceeded", sources=_ERROR),
             said(r"helm did not end within"),
         ),

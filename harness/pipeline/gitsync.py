@@ -51,6 +51,11 @@ _HOPELESS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
             "see dags.gitSync.repo in the values",
         ),
         (
+            r"certificate verification failed|ssl certificate problem|error setting certificate",
+            "git does not trust the Git server's certificate",
+            "give git-sync the CA that signed it: GIT_SSL_CAINFO, or GITSYNC_GIT_CONFIG=http.sslCAInfo:<path>",
+        ),
+        (
             r"couldn't find remote ref|unable to parse rev|unknown revision",
             "the repository has no such branch",
             "see policy.branch (--branch), and dags.gitSync.ref in the values",

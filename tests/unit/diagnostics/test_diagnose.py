@@ -75,6 +75,24 @@ ERRORS: list[tuple[str, BaseException]] = [
             evidence={"import error": "ModuleNotFoundError: No module named 'airflow.providers.amazon'"},
         ),
     ),
+    ("HELM_TIMEOUT", WaitTimeout(what="Deployment airflow/airflow-scheduler", seconds=30, last_state="1 of 2 ready")),
+    (
+        "DAG_NOT_PARSED",
+        WaitTimeout(what="DAG 'd' of commit 1f2e", seconds=120, last_state="commit is there, not parsed since"),
+    ),
+    (
+        "DAG_NOT_SYNCED",
+        WaitTimeout(what="DAG 'd' of commit 1f2e", seconds=120, last_state="the DAG processor has 1f2e3d4c5b6a"),
+    ),
+    *(
+        (code, WaitFailed(what="run r of DAG d", reason=f"pod airflow/x-1, container git-sync-init: git-sync: {words}"))
+        for code, words in (
+            ("GITSYNC_AUTH", "the Git server refuses it (HTTP 401): fatal: Authentication failed for 'https://x/' (see)"),
+            ("GITSYNC_REF", "the repository has no such branch: fatal: couldn't find remote ref x (see --branch)"),
+            ("GITSYNC_REPO", "the Git server has no such repository: fatal: repository 'x' not found (see)"),
+            ("GITSYNC_TLS", "git does not trust it: fatal: unable to access 'https://x/': server certificate verification failed. CAfile: none CRLfile: none (give)"),
+        )
+    ),
     ("CLUSTER_GONE", EnvironmentFailed("list Pod: the API server at https://127.0.0.1:6443 does not answer: refused")),
     (
         "IMAGE_PULL",
