@@ -87,10 +87,10 @@ ERRORS: list[tuple[str, BaseException]] = [
     *(
         (code, WaitFailed(what="run r of DAG d", reason=f"pod airflow/x-1, container git-sync-init: git-sync: {words}"))
         for code, words in (
-            ("GITSYNC_AUTH", "the Git server refuses it (HTTP 401): fatal: Authentication failed for 'https://x/' (see)"),
+            ("GITSYNC_AUTH", "it refuses them: fatal: Authentication failed for 'https://x/' (see)"),
             ("GITSYNC_REF", "the repository has no such branch: fatal: couldn't find remote ref x (see --branch)"),
             ("GITSYNC_REPO", "the Git server has no such repository: fatal: repository 'x' not found (see)"),
-            ("GITSYNC_TLS", "git does not trust it: fatal: unable to access 'https://x/': server certificate verification failed. CAfile: none CRLfile: none (give)"),
+            ("GITSYNC_TLS", "no trust: fatal: unable to access 'https://x/': server certificate verification failed. CAfile: none (x)"),
         )
     ),
     ("CLUSTER_GONE", EnvironmentFailed("list Pod: the API server at https://127.0.0.1:6443 does not answer: refused")),
