@@ -90,7 +90,7 @@ ERRORS: list[tuple[str, BaseException]] = [
             ("GITSYNC_AUTH", "it refuses them: fatal: Authentication failed for 'https://x/' (see)"),
             ("GITSYNC_REF", "the repository has no such branch: fatal: couldn't find remote ref x (see --branch)"),
             ("GITSYNC_REPO", "the Git server has no such repository: fatal: repository 'x' not found (see)"),
-            ("GITSYNC_TLS", "no trust: fatal: unable to access 'https://x/': server certificate verification failed. CAfile: none (x)"),
+            ("GITSYNC_TLS", "no trust: fatal: server certificate verification failed. CAfile: none CRLfile: none (x)"),
         )
     ),
     ("CLUSTER_GONE", EnvironmentFailed("list Pod: the API server at https://127.0.0.1:6443 does not answer: refused")),
