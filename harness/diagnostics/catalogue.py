@@ -324,7 +324,7 @@ _AIRFLOW: Final = (
         what="Airflow knows no DAG of that id",
         do="correct the id in the settings (dag_id) or in the file; the file must lie in the synced DAG folder",
         signs=(
-            said(r"airflow knows no dag |its files were parsed and define "),
+            said(r"airflow knows no dag |parsed,? and define [\w., -]+ instead"),
             said(r"dag with id: [`'\"]?[\w.-]+[`'\"]? was not found|dag not found|dagnotfound"),
         ),
     ),
@@ -388,7 +388,7 @@ _NETWORK: Final = (
     ),
     Cause(
         code="EGRESS_BLOCKED",
-        what="a connection out of the cluster was refused",
+        what="a pod was kept from reaching something outside the cluster",
         do="allow the address in the settings, or keep the DAG to services of the cluster",
         signs=(reason("EgressBlocked"), said(r"no route to host|network is unreachable")),
     ),

@@ -107,7 +107,7 @@ class Evidence:
             yield from _of_pod(pod)
         yield from _of_claims(self.claims, self.pods)
         for attempt in self.blocked:
-            text = f"kept from reaching {attempt}, {attempt.packets} packets"
+            text = f"{attempt}, {attempt.packets} packets"
             yield Observation(Source.STATE, f"pod {attempt.pod or attempt.source}", "EgressBlocked", text)
         well = {_name(pod) for pod in self.pods if _is_well(pod)}
         for event in self.events:

@@ -50,11 +50,11 @@ def environment_variables() -> Mapping[str, str]:
 
 
 def harness(*arguments: str | Path, cwd: Path) -> Ended:
-    """Run the command to its end."""
+    """Run the command to its end; its evidence is in the folder "evidence" of where it runs."""
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli", *map(str, arguments)],
         cwd=cwd,
-        env=environment_variables(),
+        env={**environment_variables(), "HARNESS_EVIDENCE_DIR": str(cwd / "evidence")},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

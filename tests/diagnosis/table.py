@@ -179,7 +179,7 @@ RUNS: Final = (
         code="CONFIG_ERROR",
         caused="the DAG's pod is to run as root where its own security context forbids it",
         edits=(("run_as_user=USER,", "run_as_user=0,"),),
-        says=("runAsNonRoot",),
+        says=("breaks non-root policy",),
         do="command, user, mounts and environment",
     ),
     Variant(

@@ -26,8 +26,7 @@ pytestmark = pytest.mark.e2e
 
 VALUES = Path(__file__).parent / "values"
 _KEYS = ("GIT_SYNC_USERNAME", "GIT_SYNC_PASSWORD", "GITSYNC_USERNAME", "GITSYNC_PASSWORD")
-# Of an engine that is found, a cluster that is there and a Helm that changes some of it.
-_TOGETHER = "no-such-key"
+_OF_THE_COMMAND = "no-such-key"
 
 
 @pytest.fixture(scope="session")
@@ -60,9 +59,9 @@ def test_a_mistake_in_the_values_is_named_by_the_command(
 
 
 def test_a_mistake_in_the_dag_is_named_by_the_command_and_its_code_stands_in_every_file(
-    cluster: KubeApi, pytestconfig: pytest.Config, harness_settings: Settings, tmp_path: Path
+    cluster: KubeApi, pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
-    (case,) = (case for case in RUNS if case.name == _TOGETHER)
+    (case,) = (case for case in RUNS if case.name == _OF_THE_COMMAND)
     dags = write_variant(asset("dags"), case, tmp_path / "dags", given={})
     given = flags(pytestconfig, "keep", "dags")
     done = harness("run", *given, "--keep", "always", "--dags", dags, cwd=tmp_path)
@@ -70,7 +69,7 @@ def test_a_mistake_in_the_dag_is_named_by_the_command_and_its_code_stands_in_eve
     first = done.diagnoses[0]
     assert first.code == case.code
     assert all(words in first.what for words in case.says)
-    evidence = max((tmp_path / harness_settings.evidence_dir).glob("*/verdict.json")).parent
+    (evidence,) = (tmp_path / "evidence").iterdir()
     for file in ("verdict.json", "timeline.json"):
         codes = [found["code"] for found in json.loads((evidence / file).read_text())["diagnoses"]]
         assert codes[0] == case.code, file

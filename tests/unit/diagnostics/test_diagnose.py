@@ -67,7 +67,7 @@ ERRORS: list[tuple[str, BaseException]] = [
     ("DAG_IMPORT", WaitFailed(what="DAG 'd'", reason="d.py does not import: SyntaxError: invalid syntax")),
     ("DAG_MISSING", UsageError("Airflow knows no DAG 'dataset_pipelin'")),
     ("DAG_MISSING", WaitFailed(what="DAG 'd' of commit 1f2e",
-        reason="its files were parsed and define dataset_pipeline instead")),
+        reason="d.py: parsed, and define dataset_pipeline instead")),
     (
         "PROVIDER_MISSING",
         EnvironmentFailed(
