@@ -165,6 +165,7 @@ class Prover:
                 checkout,
                 waiter=environment.waiter,
                 fault=checkout.fault,
+                broken=checkout.broken,
                 dag_files=(self._files or environment.inputs.files).naming(wanted) if dag_files is None else dag_files,
             )
 

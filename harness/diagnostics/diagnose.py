@@ -17,28 +17,31 @@ def diagnose(evidence: Evidence, *, catalogue: Sequence[Cause] = CATALOGUE) -> t
     """The causes that the evidence shows, the likeliest first, each code once; never empty.
 
     A cause goes before what usually only follows from one; then what was seen closest to what ended the run (the
-    error itself, states, events, logs), then the order of the catalogue. Not redacted: whoever shows it does that.
+    error's own message, what else it carries, states, events, logs), then the order of the catalogue. Not redacted:
+    whoever shows it does that.
     """
-    ranked: list[tuple[tuple[bool, Source, int], Diagnosis]] = []
+    ranked: list[tuple[tuple[bool, Source, bool, int], Diagnosis]] = []
     seen = list(evidence.observations())
     for place, cause in enumerate(catalogue):
         shown = _first(cause, seen)
         if shown is not None:
-            diagnosis, source = shown
-            ranked.append(((cause.symptom, source, place), diagnosis))
+            diagnosis, seen_at = shown
+            # Its message is the first thing that is told of an error.
+            further = seen_at.source is Source.ERROR and seen_at is not seen[0]
+            ranked.append(((cause.symptom, seen_at.source, further, place), diagnosis))
     found: dict[str, Diagnosis] = {}
     for _rank, diagnosis in sorted(ranked, key=lambda pair: pair[0]):
         found.setdefault(diagnosis.code, diagnosis)
     return tuple(found.values()) or (_unknown(evidence),)
 
 
-def _first(cause: Cause, seen: Sequence[Observation]) -> tuple[Diagnosis, Source] | None:
+def _first(cause: Cause, seen: Sequence[Observation]) -> tuple[Diagnosis, Observation] | None:
     for observation in seen:
         for sign in cause.signs:
             words = sign.shown_by(observation)
             if words is not None:
                 what = f"{cause.what}: {words}" if words else cause.what
-                return Diagnosis(cause.code, what, observation.where, cause.do), observation.source
+                return Diagnosis(cause.code, what, observation.where, cause.do), observation
     return None
 
 

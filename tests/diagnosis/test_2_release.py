@@ -48,16 +48,7 @@ def cluster(
             kube.delete("Secret", made, AIRFLOW_NAMESPACE)
 
 
-@pytest.mark.parametrize("case", RELEASES, ids=lambda case: case.name)
-def test_a_mistake_in_the_values_is_named_by_the_command(
-    cluster: KubeApi, pytestconfig: pytest.Config, book: Book, tmp_path: Path, case: Case
-) -> None:
-    began = time.monotonic()
-    done = harness("up", *flags(pytestconfig, "keep"), "--values", VALUES / f"{case.name}.yaml", cwd=tmp_path)
-    assert done.code == ExitCode.ENVIRONMENT_FAILED, done.said
-    book.check(case, done.diagnoses, since=began)
-
-
+# Before the values are wrong: the release is as it was brought up.
 def test_a_mistake_in_the_dag_is_named_by_the_command_and_its_code_stands_in_every_file(
     cluster: KubeApi, pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
@@ -73,6 +64,20 @@ def test_a_mistake_in_the_dag_is_named_by_the_command_and_its_code_stands_in_eve
     for file in ("verdict.json", "timeline.json"):
         codes = [found["code"] for found in json.loads((evidence / file).read_text())["diagnoses"]]
         assert codes[0] == case.code, file
+
+
+@pytest.mark.parametrize("case", RELEASES, ids=lambda case: case.name)
+def test_a_mistake_in_the_values_is_named_by_the_command(
+    cluster: KubeApi, pytestconfig: pytest.Config, book: Book, tmp_path: Path, case: Case
+) -> None:
+    # A small node has no room for what the case before has left beside what this one brings.
+    for part in ("api-server", "scheduler", "dag-processor"):
+        cluster.delete("Deployment", f"airflow-{part}", AIRFLOW_NAMESPACE)
+    began = time.monotonic()
+    given = flags(pytestconfig, "keep")
+    done = harness("run", *given, "--keep", "always", "--values", VALUES / f"{case.name}.yaml", cwd=tmp_path)
+    assert done.code == ExitCode.ENVIRONMENT_FAILED, done.said
+    book.check(case, done.diagnoses, since=began)
 
 
 def _secret(kube: KubeApi, name: str) -> dict[str, str]:

@@ -199,6 +199,13 @@ def test_what_ended_the_run_goes_before_what_merely_stands_in_a_log() -> None:
     assert [found.code for found in diagnose(Evidence(error=error, logs=logs))] == ["GIT_AUTH", "S3_BUCKET_MISSING"]
 
 
+def test_the_message_of_an_error_goes_before_what_else_it_carries() -> None:
+    """git-sync's words lead such an error; that another pod has no room for now stands in its evidence."""
+    error = WaitFailed(what="Job airflow/x", reason="pod airflow/p, container git-sync: Authentication failed for it")
+    error.evidence["the pod"] = "pod airflow/x-1: Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."
+    assert [found.code for found in diagnose(Evidence(error=error))] == ["GITSYNC_AUTH", "UNSCHEDULABLE"]
+
+
 def test_evidence_of_an_error_is_placed_where_it_comes_from() -> None:
     error = WaitFailed(what="run r", reason="the run ended 'failed'")
     error.evidence["log of push_data"] = "fatal: Authentication failed for 'https://x/'"

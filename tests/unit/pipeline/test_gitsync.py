@@ -190,6 +190,23 @@ class RefusedPods:
         return REFUSED
 
 
+def test_a_processor_that_ends_each_time_is_broken_and_one_on_its_way_out_is_not() -> None:
+    class Looping(RefusedPods):
+        leaving = False
+
+        def list(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[dict[str, Any]]:
+            ends = {"name": "dag-processor", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+            metadata = {"name": "dp", "namespace": "airflow", **({"deletionTimestamp": "x"} if self.leaving else {})}
+            return [{"metadata": metadata, "status": {"phase": "Running", "containerStatuses": [ends]}}]
+
+    pods = Looping()
+    broken = ProcessorCheckout(pods, "airflow").broken()
+    assert broken is not None
+    assert broken.startswith("pod airflow/dp, container dag-processor: CrashLoopBackOff")
+    pods.leaving = True
+    assert ProcessorCheckout(pods, "airflow").broken() is None
+
+
 def test_the_fault_names_pod_and_container_also_before_the_processor_runs() -> None:
     fault = ProcessorCheckout(RefusedPods(), "airflow").fault()
     assert fault is not None

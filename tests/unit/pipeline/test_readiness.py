@@ -241,6 +241,25 @@ def test_a_commit_that_cannot_get_there_ends_the_wait_at_once_with_its_reason(cl
     assert "harness logs airflow" in caught.value.next_step
 
 
+def test_a_processor_that_ends_each_time_ends_the_wait_once_the_commit_is_there(clock: Clock) -> None:
+    airflow = Airflow(clock, dag_at=lambda _at: None)
+
+    def broken() -> str | None:
+        return "pod airflow/dp, container dag-processor: CrashLoopBackOff" if clock.seconds >= 3 else None
+
+    with pytest.raises(WaitFailed, match="dag-processor: CrashLoopBackOff"):
+        wait_for_dag(
+            airflow,
+            "mine",
+            NEW,
+            lambda: Checkout(NEW, clock.now),
+            waiter=Waiter(clock),
+            broken=broken,
+            now=lambda: clock.now,
+        )
+    assert 3 <= clock.seconds < 5
+
+
 def test_once_the_commit_is_there_no_fault_is_asked_for(clock: Clock) -> None:
     airflow = Airflow(clock, dag_at=lambda at: info(20) if at >= 20 else None)
     asked: list[float] = []
