@@ -20,28 +20,34 @@ def diagnose(evidence: Evidence, *, catalogue: Sequence[Cause] = CATALOGUE) -> t
     error's own message, what else it carries, states, events, logs), then the order of the catalogue. Not redacted:
     whoever shows it does that.
     """
-    ranked: list[tuple[tuple[bool, Source, bool, int], Diagnosis]] = []
+    ranked: list[tuple[tuple[bool, Source, bool, int], Diagnosis, str]] = []
     seen = list(evidence.observations())
     for place, cause in enumerate(catalogue):
         shown = _first(cause, seen)
         if shown is not None:
-            diagnosis, seen_at = shown
+            seen_at, words = shown
             # Its message is the first thing that is told of an error.
             further = seen_at.source is Source.ERROR and seen_at is not seen[0]
-            ranked.append(((cause.symptom, seen_at.source, further, place), diagnosis))
+            what = f"{cause.what}: {words}" if words else cause.what
+            diagnosis = Diagnosis(cause.code, what, seen_at.where, cause.do)
+            ranked.append(((cause.symptom, seen_at.source, further, place), diagnosis, words))
     found: dict[str, Diagnosis] = {}
-    for _rank, diagnosis in sorted(ranked, key=lambda pair: pair[0]):
-        found.setdefault(diagnosis.code, diagnosis)
+    told: set[tuple[str, str]] = set()
+    for _rank, diagnosis, words in sorted(ranked, key=lambda one: one[0]):
+        # The same words show one cause, the more special one; the general one says nothing new.
+        if diagnosis.code not in found and not (words and (diagnosis.where, words) in told):
+            found[diagnosis.code] = diagnosis
+            told.add((diagnosis.where, words))
     return tuple(found.values()) or (_unknown(evidence),)
 
 
-def _first(cause: Cause, seen: Sequence[Observation]) -> tuple[Diagnosis, Observation] | None:
+def _first(cause: Cause, seen: Sequence[Observation]) -> tuple[Observation, str] | None:
+    """The first observation that shows the cause, and the words that do."""
     for observation in seen:
         for sign in cause.signs:
             words = sign.shown_by(observation)
             if words is not None:
-                what = f"{cause.what}: {words}" if words else cause.what
-                return Diagnosis(cause.code, what, observation.where, cause.do), observation
+                return observation, words
     return None
 
 
