@@ -23,8 +23,9 @@ _GIT_AUTH: Final = (
     r"|the requested url returned error: 40[13]|remote: unauthorized|invalid username or (?:password|token)"
 )
 _TLS: Final = (
-    r"certificate verification failed|ssl certificate problem|unable to get local issuer certificate"
-    r"|error setting certificate (?:verify locations|file)|certificate_verify_failed|x509: certificate"
+    r"certificate verification failed|server verification failed|ssl certificate problem|problem with the ssl ca cert"
+    r"|unable to get local issuer certificate|error setting certificate (?:verify locations|file)"
+    r"|certificate_verify_failed|x509: certificate"
 )
 # In an error or a verdict the words stand behind the container's name, not in the place where they were seen.
 _SYNC: Final = r"container git-sync[\w-]*: [^\n]*"

@@ -51,7 +51,8 @@ _HOPELESS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
             "see dags.gitSync.repo in the values",
         ),
         (
-            r"certificate verification failed|ssl certificate problem|error setting certificate",
+            # "server verification failed" is what libcurl 8.14 with GnuTLS says (Debian 13).
+            r"(?:server|certificate) verification failed|ssl cert\w* problem|error setting cert|problem with the ssl",
             "git does not trust the Git server's certificate",
             "give git-sync the CA that signed it: GIT_SSL_CAINFO, or GITSYNC_GIT_CONFIG=http.sslCAInfo:<path>",
         ),

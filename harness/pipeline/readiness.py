@@ -182,7 +182,7 @@ class _Look:
             dag=dag,
             fresh=dag is not None and self._fresh(dag, flipped),
             blame=self._blame(files, flipped),
-            others=self._others(files, flipped) if dag is None else (),
+            others=self._others(files, flipped) if dag is None or not _parsed_after(dag, flipped) else (),
         )
         over = state.ready or state.blame is not None or bool(state.others)
         return state if over else replace(state, fault=self._broken())
@@ -206,14 +206,15 @@ class _Look:
         return None
 
     def _others(self, files: tuple[str, ...], flipped: datetime) -> tuple[str, ...]:
-        """What our files define, once every one of them was parsed at this commit and our DAG was in none."""
+        """What our files define, once every one of them was parsed at this commit and our DAG was in none of them."""
         if not files:
             return ()
         parsed = [dag for dag in self._api.dags() if same_file(dag.file, files) and _parsed_after(dag, flipped)]
         if not all(any(same_file(dag.file, (file,)) for dag in parsed) for file in files):
             return ()
-        # The DAG may have been written between the two questions.
-        return tuple(dag.dag_id for dag in parsed) if self._api.dag(self._dag_id) is None else ()
+        # The DAG may have been written between the two questions. One of an earlier commit stays known for long.
+        ours = self._api.dag(self._dag_id)
+        return tuple(dag.dag_id for dag in parsed) if ours is None or not _parsed_after(ours, flipped) else ()
 
 
 def _parsed_after(dag: DagInfo, flipped: datetime) -> bool:

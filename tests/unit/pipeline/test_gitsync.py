@@ -151,6 +151,8 @@ REFUSED = failed("remote: no\nfatal: Authentication failed for 'https://git.exam
         ("fatal: repository 'https://g/x.git/' not found", "no such repository"),
         ("fatal: couldn't find remote ref data", "no such branch"),
         ("fatal: unable to access 'https://g/x.git/': server certificate verification failed. CAfile: none", "trust"),
+        ("fatal: unable to access 'https://g/': server verification failed: certificate signer not trusted.", "trust"),
+        ("fatal: unable to access 'https://g/x/': Problem with the SSL CA cert (path? access rights?)", "trust"),
     ],
 )
 def test_what_no_further_round_can_mend_is_a_fault_with_gits_own_words(said: str, fault: str) -> None:

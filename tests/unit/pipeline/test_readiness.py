@@ -200,6 +200,13 @@ def test_a_missing_provider_is_the_environments_fault(clock: Clock) -> None:
     assert text in caught.value.evidence["import error"]
 
 
+def test_a_dag_that_only_an_earlier_commit_defined_is_no_longer_defined(clock: Clock) -> None:
+    airflow = Airflow(clock, dag_at=lambda _at: info(2), others=(info(12, dag_id="yours"),))
+    with pytest.raises(WaitFailed, match="define yours instead"):
+        airflow.wait("m.py")
+    assert clock.seconds < FLIP + 2
+
+
 def test_files_that_define_other_dags_end_the_wait_with_their_ids(clock: Clock) -> None:
     airflow = Airflow(clock, others=(info(12, dag_id="yours"), info(12, dag_id="unrelated", file="u.py")))
     with pytest.raises(WaitFailed, match="define yours instead"):
