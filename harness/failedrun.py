@@ -6,10 +6,13 @@ on; only events and Airflow's task logs are asked for.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
+from harness.airflow.logs import log_lines
 from harness.airflow.values import TaskInfo
 from harness.diagnostics.catalogue import UNKNOWN
 from harness.diagnostics.diagnose import diagnose
@@ -79,9 +82,12 @@ def causes(
     if words is None:
         return ()
     outcome = run.outcome
+    failed = {task.task_id for task in outcome.tasks.values() if task.state == _FAILED}
     evidence = of_failed_pods(
         words,
         pods=follower.manifests(),
+        # An executor's pod succeeds where its task fails.
+        executors={name for name, pod in run.pods.items() if pod.role == "executor" and pod.task_id in failed},
         logs=follower.logs,
         events=_asked("events", lambda: kube.list("Event", AIRFLOW_NAMESPACE)) or (),
         tasks=_asked("task logs", lambda: _task_logs(api, outcome.dag_id, outcome.run_id)) or {},
@@ -95,6 +101,7 @@ def of_failed_pods(
     *,
     pods: Mapping[str, JsonObject],
     logs: Callable[[str], Mapping[str, Iterable[str]]],
+    executors: Collection[str] = (),
     events: Iterable[JsonObject] = (),
     tasks: Mapping[str, str] | None = None,
     blocked: Iterable[BlockedEgress] = (),
@@ -105,6 +112,7 @@ def of_failed_pods(
         words: What the verdict says of them.
         pods: The last object seen of each pod of the run, by name, also of those that are gone.
         logs: Lines by container of one of them.
+        executors: Names of those that ran Airflow's part of the tasks that failed.
         events: Of their namespace, also about other things.
         tasks: Airflow's logs of the tasks that failed.
         blocked: What pods tried to reach outside the cluster.
@@ -112,7 +120,11 @@ def of_failed_pods(
     Returns:
         The pods that did not succeed, their events and logs, those of the tasks, and the verdict's words.
     """
-    lost = {name: pod for name, pod in pods.items() if (pod.get("status") or {}).get("phase") != "Succeeded"}
+    lost = {
+        name: pod
+        for name, pod in pods.items()
+        if (pod.get("status") or {}).get("phase") != "Succeeded" or name in executors
+    }
     places = {f"{AIRFLOW_NAMESPACE}/{name}" for name in lost}
     about = [
         (event, str((event.get("involvedObject") or event.get("regarding") or {}).get("name"))) for event in events
@@ -124,7 +136,7 @@ def of_failed_pods(
         events=[event for event, name in about if name in lost or (name not in pods and f"/{name}" in words)],
         logs={
             **{
-                f"pod {AIRFLOW_NAMESPACE}/{name}, container {container}": "\n".join(lines)
+                f"pod {AIRFLOW_NAMESPACE}/{name}, container {container}": "\n".join(_readable(lines))
                 for name in lost
                 for container, lines in logs(name).items()
             },
@@ -132,6 +144,16 @@ def of_failed_pods(
         },
         blocked=[attempt for attempt in blocked if attempt.pod in places],
     )
+
+
+def _readable(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a log; where Airflow has written one as JSON, as its API would give it."""
+    for line in lines:
+        message = None
+        if line.startswith("{"):
+            with suppress(ValueError):
+                message = json.loads(line)
+        yield from log_lines([message]) if isinstance(message, dict) and "event" in message else [line]
 
 
 def _task_logs(api: Tasks, dag_id: str, run_id: str) -> dict[str, str]:

@@ -248,6 +248,8 @@ _STORE: Final = (
                 r"|expiredtoken|when calling the \w+ operation: (?:access denied|forbidden)|\(accessdenied\)"
                 r"|auth token value is not a legal header value"
             ),
+            # What is asked for credentials where a pod has none: the instance's metadata, and EKS Pod Identity's agent.
+            reason("EgressBlocked", text=r" to 169\.254\.(?:169\.254|170\.23):"),
         ),
     ),
     Cause(
@@ -272,8 +274,11 @@ _STORE: Final = (
     Cause(
         code="OBJECT_MISSING",
         what="the remote does not hold the object that the pointer names",
-        do="run `dvc push` from a clone that has the data, or restore the object",
-        signs=(said(r"missing cache files|failed to pull data from the cloud|file 'md5: \w+' not found"),),
+        do="run `dvc push` from a clone that has the data, or restore the object; see the bucket's name too: of one that "
+        "does not exist DVC says the same when it reads",
+        signs=(
+            said(r"missing cache files|failed to pull data from the cloud - checkout failed|file 'md5: \w+' not found"),
+        ),
     ),
     Cause(
         code="DVC_LOCKED",

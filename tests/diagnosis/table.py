@@ -152,6 +152,15 @@ def _env(**variables: str) -> tuple[str, str]:
     return _ENV, " ".join([_ENV, *(f'"{name}": "{value}",' for name, value in variables.items())])
 
 
+def _program(name: str) -> tuple[tuple[str, str], ...]:
+    """Edits after which the task pods run a program of programs/ instead of the image's own."""
+    return (
+        ('cmds=["dvc-pipeline"],', 'cmds=["python", "-c"],'),
+        ("arguments=[task],", "arguments=[PROGRAM, task],"),
+        ('NAMESPACE = "airflow"\n', f'NAMESPACE = "airflow"\nPROGRAM = @{name}@\n'),
+    )
+
+
 # A DAG run each, red for a task that failed.
 RUNS: Final = (
     Variant(
@@ -235,12 +244,13 @@ RUNS: Final = (
         says=("Unable to locate credentials",),
         do="service account",
     ),
+    # To a reader DVC says of such a bucket what it says of a missing object; to a writer it says what is wrong.
     Variant(
         name="no-such-bucket",
         code="S3_BUCKET_MISSING",
-        caused=".dvc/config on the branch names a bucket that does not exist",
-        edits=(_ONCE,),
-        says=("bucket",),
+        caused="the last task pushes to a bucket that does not exist (programs/other_bucket.py)",
+        edits=(*_program("OTHER_BUCKET"), _ONCE),
+        says=("The specified bucket does not exist",),
         do=".dvc/config",
     ),
     Variant(
@@ -248,7 +258,7 @@ RUNS: Final = (
         code="OBJECT_MISSING",
         caused="the object that the pointer names was deleted before the run",
         edits=(_ONCE,),
-        says=("datasets/penguins.csv",),
+        says=("failed to pull data from the cloud",),
         do="dvc push",
     ),
     Variant(
@@ -276,12 +286,7 @@ RUNS: Final = (
         name="rival",
         code="GIT_CONFLICT",
         caused="somebody else pushes another version of the data before the run does (programs/rival.py)",
-        edits=(
-            ('cmds=["dvc-pipeline"],', 'cmds=["python", "-c"],'),
-            ("arguments=[task],", "arguments=[PROGRAM, task],"),
-            ('NAMESPACE = "airflow"\n', 'NAMESPACE = "airflow"\nPROGRAM = @RIVAL@\n'),
-            _ONCE,
-        ),
+        edits=(*_program("RIVAL"), _ONCE),
         says=("first",),
         do="run the DAG again",
     ),

@@ -24,13 +24,7 @@ from .variant import told, write_variant
 
 pytestmark = pytest.mark.e2e
 
-_PROGRAM = Path(__file__).parent / "programs" / "rival.py"
-_CONFIG = """\
-[core]
-    remote = storage
-['remote "storage"']
-    url = s3://nobody-made-this-bucket/data
-"""
+_PROGRAMS = Path(__file__).parent / "programs"
 # Of a wait that has two minutes: the commit is there within ten seconds, and is never parsed.
 _PATIENCE: Final = 0.25
 
@@ -43,18 +37,19 @@ def ready(environment: Environment) -> Ready:
 
 @pytest.fixture(scope="module")
 def given(environment: Environment, ready: Ready) -> dict[str, str]:
-    """What the variants are told: a host outside of the cluster, which is this machine, and the rival's program."""
+    """What the variants are told: a host outside of the cluster, which is this machine, and what pods are to run."""
     command: list[str | Path] = [
         ready.toolchain.engine.docker, "network", "inspect", ready.cluster.name,
         "--format", "{{range .IPAM.Config}}{{.Gateway}} {{end}}",
     ]  # fmt: skip
     gateways = environment.runner.run(command, env=ready.toolchain.engine.env).stdout.split()
     outside = next(address for address in gateways if "." in address)
-    return {"OUTSIDE": outside, "RIVAL": repr(_PROGRAM.read_text(encoding="utf-8"))}
+    programs = {path.stem.upper(): repr(path.read_text(encoding="utf-8")) for path in _PROGRAMS.glob("*.py")}
+    return {"OUTSIDE": outside, **programs}
 
 
 @pytest.fixture
-def prepare(prover: Prover, ready: Ready, environment: Environment) -> dict[str, Callable[[], object]]:
+def prepare(ready: Ready, environment: Environment) -> dict[str, Callable[[], object]]:
     """What is done to the services just before the trigger, by the name of the variant."""
 
     def delete_objects() -> None:
@@ -65,10 +60,7 @@ def prepare(prover: Prover, ready: Ready, environment: Environment) -> dict[str,
             for entry in page.get("Contents", ()):
                 client.delete_object(Bucket=bucket, Key=entry["Key"])
 
-    return {
-        "no-such-bucket": lambda: prover.push_change({".dvc/config": _CONFIG}),
-        "object-deleted": delete_objects,
-    }
+    return {"object-deleted": delete_objects}
 
 
 @pytest.mark.parametrize("case", RUNS, ids=lambda case: case.name)

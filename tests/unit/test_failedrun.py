@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.airflow.values import TaskInfo
@@ -11,7 +11,7 @@ from harness.dvc import Verdict
 from harness.dvc.rules import Check
 from harness.errors import EnvironmentFailed
 from harness.failedrun import causes
-from harness.model import BlockedEgress, DagRunOutcome, PipelineRun, Seeded
+from harness.model import BlockedEgress, DagRunOutcome, PipelineRun, PodEvidence, Seeded, TaskOutcome
 
 AUTH = "fatal: Authentication failed for 'https://git.example/'"
 RUN = PipelineRun(Seeded("a" * 40, "main", "p", "dags"), DagRunOutcome("d", "r1", "failed", {}), {})
@@ -80,6 +80,23 @@ def test_a_failed_pod_tells_by_its_state_and_by_the_log_that_was_followed() -> N
     assert codes(Seen(pods=[pod()], said={"dvc-push-1": ("all is well", AUTH)})) == ["GIT_AUTH"]
 
 
+def test_the_executors_pod_of_a_failed_task_tells_though_it_succeeded_itself() -> None:
+    """Airflow gives no log of a pod that has ended, and this one ends well whatever becomes of its task."""
+    frames = '"error_detail":[{"exc_type":"UndefinedError","exc_value":"\'ds\' is undefined","frames":[]}]'
+    said = {"pull-1": ('{"event":"Task failed with exception","level":"error",' + frames + "}",)}
+    seen = Seen(pods=[pod("pull-1", phase="Succeeded")], said=said)
+
+    def found(state: str, role: str) -> list[str]:
+        outcome = DagRunOutcome("d", "r1", "failed", {"pull_data": TaskOutcome("pull_data", state, 1, 2.0)})
+        mine = PodEvidence("pull-1", "pull_data", role, "Succeeded", "image", "")
+        run = replace(RUN, outcome=outcome, pods={"pull-1": mine})
+        return [one.code for one in causes(verdict(), run, seen, kube=seen, api=seen)]
+
+    assert found("failed", "executor") == ["TEMPLATE_ERROR"]
+    assert found("success", "executor") == []
+    assert found("failed", "task") == []
+
+
 def test_a_failed_task_tells_by_the_log_of_its_last_try() -> None:
     assert codes(Seen(tasks={"push_data": ("failed", AUTH)})) == ["GIT_AUTH"]
 
@@ -105,6 +122,11 @@ def test_a_blocked_attempt_of_the_pod_that_failed_is_the_cause_and_of_another_po
     failed = Seen(pods=[pod(), pod("dvc-pull-1", phase="Succeeded")], said={"dvc-push-1": (AUTH,)})
     assert codes(failed, SAID, mine) == ["EGRESS_BLOCKED", "GIT_AUTH"]
     assert codes(failed, SAID, other) == ["GIT_AUTH"]
+
+
+def test_a_pod_that_was_kept_from_asking_for_credentials_has_none() -> None:
+    asked = BlockedEgress("10.244.0.5", "169.254.169.254", "tcp", 80, 2, "airflow/dvc-push-1")
+    assert codes(Seen(pods=[pod()]), SAID, asked) == ["S3_CREDENTIALS"]
 
 
 def test_the_likeliest_three_are_enough() -> None:

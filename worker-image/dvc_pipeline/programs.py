@@ -48,7 +48,7 @@ class Programs:
         return self._run("git", ("git", *arguments), env=self.env, cwd=cwd, good=(0, 1)).returncode == 0
 
     def dvc(self, *arguments: str, cwd: Path) -> str:
-        """Run DVC; its standard output.
+        """Run DVC; its standard output. Without `--quiet`, which takes its errors too (DVC 3.67, cli/__init__.py).
 
         Raises:
             PipelineError: It failed.

@@ -27,7 +27,7 @@ def pull(config: Config, workspace: Workspace, programs: Programs) -> None:
         _log.info("cloned branch %s at %s", config.branch, base)
 
         pointer = read_pointer(workspace.repository / config.pointer)
-        programs.dvc("pull", "--quiet", str(config.pointer), cwd=workspace.repository)
+        programs.dvc("pull", str(config.pointer), cwd=workspace.repository)
         data = workspace.repository / config.data_file
         md5, size = fingerprint(data)
         if not pointer.matches(data, md5):

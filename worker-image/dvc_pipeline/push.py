@@ -63,11 +63,11 @@ class _Push:
         if md5 == self._pulled.md5:
             _log.info("%s has not changed: nothing to version, no commit", config.data_file)
             return
-        self._programs.dvc("add", "--quiet", str(config.data_file), cwd=self._repository)
+        self._programs.dvc("add", str(config.data_file), cwd=self._repository)
         pointed = read_pointer(self._repository / config.pointer)
         if pointed.md5 != md5:
             raise PipelineError(f"dvc add wrote md5 {pointed.md5} for a file of md5 {md5}: something else writes to it")
-        self._programs.dvc("push", "--quiet", str(config.pointer), cwd=self._repository)
+        self._programs.dvc("push", str(config.pointer), cwd=self._repository)
         _log.info("pushed the object of %s: md5 %s, %d bytes", config.data_file, md5, size)
         self._publish(md5)
 

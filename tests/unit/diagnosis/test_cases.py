@@ -19,7 +19,8 @@ from tests.diagnosis.variant import told, write_variant
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "tests" / "diagnosis"
-GIVEN = {"OUTSIDE": "172.18.0.1", "RIVAL": repr((FOLDER / "programs" / "rival.py").read_text(encoding="utf-8"))}
+PROGRAMS = {path.stem.upper(): path.read_text(encoding="utf-8") for path in (FOLDER / "programs").iterdir()}
+GIVEN = {"OUTSIDE": "172.18.0.1", **{name: repr(text) for name, text in PROGRAMS.items()}}
 CASE = Case(name="x", code="DNS", caused="a wrong name", says=("resolve host",), do="CoreDNS")
 FOUND = Diagnosis("DNS", "a name cannot be resolved: Could not resolve host: x", "task pull_data", "see CoreDNS")
 
@@ -40,10 +41,15 @@ def test_a_variant_is_the_dag_under_test_with_its_mistake_and_still_python(case:
     folder = write_variant(ROOT / "dags", case, tmp_path / "dags", given=GIVEN)
     text = (folder / "dataset_pipeline.py").read_text(encoding="utf-8")
     ast.parse(text)
-    assert "@" not in text.replace("@RIVAL@", "!") or case.name == "rival"
+    assert not [name for name in GIVEN if f"@{name}@" in text]
     assert read_dag_files(folder).ids
     assert (text != (ROOT / "dags" / "dataset_pipeline.py").read_text(encoding="utf-8")) is bool(case.edits)
     assert case.edits or case.files
+
+
+@pytest.mark.parametrize("text", PROGRAMS.values(), ids=PROGRAMS.keys())
+def test_a_program_holds_nothing_that_jinja_takes_for_its_own(text: str) -> None:
+    assert not [mark for mark in ("{{", "{%", "{#") if mark in text]
 
 
 def test_a_dag_that_no_longer_holds_what_is_to_be_replaced_is_refused(tmp_path: Path) -> None:

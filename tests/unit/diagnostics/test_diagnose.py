@@ -271,6 +271,18 @@ def test_long_words_are_shortened() -> None:
     assert len(found.what) < 400
 
 
+def test_of_a_long_line_the_words_that_gave_the_cause_away_are_kept() -> None:
+    line = f"{'before ' * 60}Could not resolve host: git.nowhere{' after' * 60}"
+    (found, *_) = diagnose(Evidence(logs={PUSH: line}))
+    words = found.what.partition(": ")[2]
+    assert "Could not resolve host: git.nowhere" in words
+    assert len(words) == 240
+    assert words.startswith("...")
+    assert words.endswith("...")
+    (at_the_end, *_) = diagnose(Evidence(logs={PUSH: f"{'before ' * 60}Could not resolve host"}))
+    assert at_the_end.what.endswith("Could not resolve host")
+
+
 def test_that_airflow_cannot_ask_a_finished_pod_for_its_log_is_no_cause() -> None:
     """Seen in every task log that is read after its pod has gone."""
     gone = (
