@@ -274,8 +274,8 @@ _STORE: Final = (
     Cause(
         code="OBJECT_MISSING",
         what="the remote does not hold the object that the pointer names",
-        do="run `dvc push` from a clone that has the data, or restore the object; see the bucket's name too: of one that "
-        "does not exist DVC says the same when it reads",
+        do="run `dvc push` from a clone that has the data, or restore the object; see the bucket's name too: "
+        "of one that does not exist DVC says the same when it reads",
         signs=(
             said(r"missing cache files|failed to pull data from the cloud - checkout failed|file 'md5: \w+' not found"),
         ),
@@ -368,7 +368,7 @@ _AIRFLOW: Final = (
             said(r"there are still unapplied migrations|alembic\.util\.exc\.commanderror"),
             said(r"sqlalchemy\.exc\.|psycopg2?\.(?:operational|programming)error|traceback", where=r"migrat"),
             Sign(said=r"job \S*migrat\S*: failed|backofflimitexceeded", where=r"migrat"),
-            Sign(reasons=frozenset({"BackoffLimitExceeded", "Error"}), where=r"migrat"),
+            Sign(reasons=frozenset({"BackoffLimitExceeded"}), where=r"migrat"),
         ),
     ),
     Cause(
@@ -401,6 +401,14 @@ _NETWORK: Final = (
 )
 
 _SYMPTOMS: Final = (
+    # That one of its containers ended says nothing yet of why; its log, which does, goes before.
+    Cause(
+        code="MIGRATION_FAILED",
+        what="Airflow's database could not be prepared",
+        do="see the log of the migration job",
+        signs=(reason("Error", where=r"migrat"),),
+        symptom=True,
+    ),
     Cause(
         code="HELM_LOCKED",
         what="Helm finds an earlier operation on the release unfinished",

@@ -21,6 +21,7 @@ JsonObject = Mapping[str, Any]
 # A cause is looked for in the end of a log: what ended a program stands there.
 _LOG_TAIL: Final = 200_000
 _MOST_ERRORS: Final = 30
+_MACHINERY: Final = "kube-system/"
 # Airflow asks a pod that is gone for its log, says that its name cannot be resolved, and shows the log it has.
 _HARMLESS: Final = re.compile(r"^.*could not read served logs.*$", re.IGNORECASE | re.MULTILINE)
 
@@ -72,17 +73,19 @@ class Evidence:
     blocked: Sequence[BlockedEgress] = ()
 
     def since(self, began: datetime) -> Evidence:
-        """Without what is history on a kept cluster, and so is no cause of what failed now.
+        """Without what is no cause of what failed now, though it stands in the cluster.
 
-        That are the pods of DAG runs before then, with their logs; and of everything that works now, what was said
-        before then. What does not work now may have said why long ago.
+        On a kept one that are the pods of DAG runs before then, with their logs; and of everything that works now, what
+        was said before then. What does not work now may have said why long ago. The logs of Kubernetes' own parts,
+        which always complain of something, count only where such a part does not work.
 
         Args:
             began: When the run began, by the cluster's clock. The API server gives whole seconds.
         """
         began = began.replace(microsecond=0)
         past = {_name(pod) for pod in self.pods if _is_past_run(pod, began)}
-        unwell = {_name(pod) for pod in self.pods if not _is_well(pod)} - past
+        well = {_name(pod) for pod in self.pods if _is_well(pod)}
+        unwell = {_name(pod) for pod in self.pods} - well - past
         return replace(
             self,
             pods=[pod for pod in self.pods if _name(pod) not in past],
@@ -94,7 +97,7 @@ class Evidence:
             logs={
                 where: text if name in unwell else _lines_since(text, began)
                 for where, text in self.logs.items()
-                if (name := _pod_of(where)) not in past
+                if (name := _pod_of(where)) not in past and not (name in well and name.startswith(_MACHINERY))
             },
         )
 

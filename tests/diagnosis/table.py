@@ -37,12 +37,14 @@ class Variant(Case):
     Attributes:
         edits: (text, what stands for it) in the DAG under test; each text must be there once.
         files: Further files of the DAG folder.
+        file: Name of the DAG's file in it.
         logical_date: Whether the run gets one.
         gone: Whether the failed pod is deleted at once, so that only what was followed live tells.
     """
 
     edits: tuple[tuple[str, str], ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    file: str = "dataset_pipeline.py"
     logical_date: bool = True
     gone: bool = False
 
@@ -328,8 +330,10 @@ READINESS: Final = (
     Variant(
         name="not-parsed",
         code="DAG_NOT_PARSED",
-        caused="the DAG's file stands in .airflowignore",
-        files={".airflowignore": "dataset_pipeline.py\n"},
+        caused="the DAG has moved to a file that stands in .airflowignore",
+        # Airflow parses a file that it knows once more before it reads .airflowignore again.
+        file="another_name.py",
+        files={".airflowignore": "another_name.py\n"},
         says=("commit is there",),
         do=".airflowignore",
     ),

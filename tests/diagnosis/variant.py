@@ -30,7 +30,8 @@ def write_variant(dags: Path, variant: Variant, into: Path, *, given: Mapping[st
         if text.count(old) != 1:
             raise ValueError(f"{_FILE} holds {text.count(old)} times where 1 is expected: {old.strip()}")
         text = text.replace(old, told(new, given))
-    file.write_text(text, encoding="utf-8")
+    file.unlink()
+    (into / variant.file).write_text(text, encoding="utf-8")
     for name, content in variant.files.items():
         (into / name).write_text(content, encoding="utf-8")
     return into

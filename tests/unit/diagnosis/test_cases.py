@@ -39,7 +39,8 @@ def test_the_next_step_that_a_case_asks_for_is_one_that_its_code_gives(case: Cas
 @pytest.mark.parametrize("case", [*RUNS, *READINESS], ids=lambda case: case.name)
 def test_a_variant_is_the_dag_under_test_with_its_mistake_and_still_python(case: Variant, tmp_path: Path) -> None:
     folder = write_variant(ROOT / "dags", case, tmp_path / "dags", given=GIVEN)
-    text = (folder / "dataset_pipeline.py").read_text(encoding="utf-8")
+    text = (folder / case.file).read_text(encoding="utf-8")
+    assert [path.name for path in folder.glob("*.py")] == [case.file]
     ast.parse(text)
     assert not [name for name in GIVEN if f"@{name}@" in text]
     assert read_dag_files(folder).ids

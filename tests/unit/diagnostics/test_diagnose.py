@@ -145,6 +145,19 @@ def test_a_container_killed_for_its_memory_is_named(make_pod: Make) -> None:
     assert best(Evidence(pods=[killed])) == "OUT_OF_MEMORY"
 
 
+def test_why_a_migration_ended_is_told_by_its_log_and_that_it_ended_where_there_is_none(make_pod: Make) -> None:
+    ended = make_pod(
+        "m-1", container="run-airflow-migrations", state={"terminated": {"reason": "Error", "exitCode": 1}}
+    )
+    log = {
+        "pod airflow/m-1, container run-airflow-migrations": 'x.OperationalError: (psycopg2.OperationalError) no "y"'
+    }
+    (told, *_) = diagnose(Evidence(pods=[ended], logs=log))
+    assert (told.code, told.what.endswith('no "y"')) == ("MIGRATION_FAILED", True)
+    (silent,) = diagnose(Evidence(pods=[ended]))
+    assert silent.code == "MIGRATION_FAILED"
+
+
 def test_an_evicted_pod_is_named_by_what_the_node_lacked(make_pod: Make) -> None:
     disk = make_pod(phase="Failed", reason="Evicted", message="The node was low on resource: ephemeral-storage.")
     memory = make_pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")

@@ -51,6 +51,15 @@ def test_of_a_component_that_works_only_what_it_said_since_counts(make_pod: Make
     assert code(Evidence(pods=[well], logs={SYNC: AUTH}), LATER) == "GITSYNC_AUTH", "a line without a time may be new"
 
 
+def test_what_kubernetes_own_parts_complain_of_counts_only_where_they_do_not_work(make_pod: Make) -> None:
+    """Seen: the API server could not call the adapter's webhook through a proxy, then did without it."""
+    said = {"pod kube-system/kube-apiserver, container kube-apiserver": "tls: x509: certificate is valid for another"}
+    works = make_pod("kube-apiserver", namespace="kube-system", phase="Running")
+    ends = make_pod("kube-apiserver", namespace="kube-system", state={"waiting": {"reason": "CrashLoopBackOff"}})
+    assert code(Evidence(pods=[works], logs=said), MEANWHILE) == "UNKNOWN"
+    assert code(Evidence(pods=[ends], logs=said), MEANWHILE) == "TLS"
+
+
 def test_an_event_of_before_counts_only_for_a_pod_that_does_not_work(make_pod: Make, make_event: Make) -> None:
     event = make_event("FailedScheduling", "0/1 nodes are available: 1 Insufficient cpu.")
     assert code(Evidence(events=[event]), LATER) == "UNKNOWN"
