@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,22 +15,19 @@ from typing import Any, Final
 from harness.diagnostics.catalogue import UNKNOWN
 from harness.diagnostics.collect import HelmAccess, Sources, collect
 from harness.diagnostics.diagnose import diagnose
-from harness.diagnostics.evidence import Evidence
-from harness.diagnostics.kube import dag_runs, name_of
+from harness.diagnostics.kube import dag_runs
 from harness.diagnostics.values import masked
 from harness.dvc import GitAccess, Verdict
 from harness.environment import Environment
 from harness.errors import HarnessError, UsageError
-from harness.model import GitService, S3Service
+from harness.model import Diagnosis, GitService, S3Service
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
-from harness.podstate import parse_time
 from harness.process import Runner
 from harness.services import s3
 from harness.versions import versions
 
 BUNDLE: Final = "bundle"
 _SHOWN: Final = 3
-_TASKS_CHECK: Final = "tasks.succeeded"
 _TASK_STATE: Final = "# Airflow calls this task instance"
 _COMMITS: Final = 50
 _GIT_SECONDS: Final = 20.0
@@ -38,10 +36,17 @@ _LOGS_COMMAND: Final = re.compile(r"harness logs (?P<part>[\w.-]+)")
 _STATUS_COMMAND: Final = re.compile(r"harness status")
 
 
-def explain(environment: Environment, error: BaseException | None) -> tuple[str, ...]:
-    """Write the bundle into the run's evidence folder and return the likeliest causes, a line each.
+def explain(
+    environment: Environment, error: BaseException | None, *, since: datetime | None = None
+) -> tuple[Diagnosis, ...]:
+    """Write the bundle into the run's evidence folder and return the likeliest causes.
 
     Never raises an `Exception`: what cannot be collected is listed in the bundle itself.
+
+    Args:
+        environment: Of the run.
+        error: What ended it; None where a verdict is red.
+        since: What only tells of the time before is no cause; by default the beginning of the run.
     """
     services, kube, api = environment.services, environment.kube, environment.api
     not_yet = "there is none: the run ended before it was up and proven"
@@ -81,68 +86,18 @@ def explain(environment: Environment, error: BaseException | None) -> tuple[str,
         error.next_step = reachable(error.next_step, bundle=bundle, kept=kept)
     if error is None:
         # A red verdict explains itself, unless all that it knows is that a task has failed.
-        failed = of_failed_tasks(collected.evidence, environment.verdicts, since=environment.started)
-        found = diagnose(failed)[:1] if failed is not None else ()
+        found = next((verdict.diagnoses[:1] for verdict in environment.verdicts if _tells(verdict)), ())
     else:
-        found = diagnose(collected.evidence)
-    if error is None or isinstance(error, UsageError | KeyboardInterrupt):
+        found = diagnose(collected.evidence.since(since or environment.started))
+    if isinstance(error, UsageError | KeyboardInterrupt):
         # Nothing went wrong that the reader does not know already, unless something is recognised.
         found = tuple(one for one in found if one.code != UNKNOWN)
-    return tuple(reachable(str(one), bundle=bundle, kept=kept) for one in found[:_SHOWN])
+    return tuple(replace(one, do=reachable(one.do, bundle=bundle, kept=kept)) for one in found[:_SHOWN])
 
 
-def of_failed_tasks(evidence: Evidence, verdicts: Sequence[Verdict], *, since: datetime) -> Evidence | None:
-    """What of the evidence is about tasks that failed, so that nothing else is taken for the cause of a red verdict.
-
-    Args:
-        evidence: Of the whole run of the harness.
-        verdicts: All that were given.
-        since: When the run of the harness began: a kept cluster has pods of earlier ones.
-
-    Returns:
-        Pods of DAG runs that did not succeed, their events and logs, the logs of the failed tasks, and what the verdict
-        says of them; None where no verdict is red for a failed task without a test that declared it so.
-    """
-    said = [
-        check.explanation
-        for verdict in verdicts
-        for check in verdict.failures
-        if check.id == _TASKS_CHECK and not verdict.red_expected
-    ]
-    if not said:
-        return None
-    pods = [pod for pod in evidence.pods if _of_a_dag_run(pod, since) and not _succeeded(pod)]
-    names = {name_of(pod) for pod in pods}
-    present = {name_of(pod) for pod in evidence.pods}
-    # The operator may have deleted a pod whose words the verdict has.
-    words = "\n".join(said)
-    about = [(event.get("involvedObject") or event.get("regarding") or {}, event) for event in evidence.events]
-    return Evidence(
-        error=HarnessError("the DAG run failed", evidence={"the verdict": words.replace("; ", "\n")}),
-        pods=pods,
-        events=[
-            event
-            for thing, event in about
-            if (name := str(thing.get("name"))) in names or (name not in present and f"/{name}" in words)
-        ],
-        logs={
-            where: text
-            for where, text in evidence.logs.items()
-            if text.startswith(f"{_TASK_STATE} failed")
-            or any(where.startswith(f"pod {AIRFLOW_NAMESPACE}/{name}, ") for name in names)
-        },
-    )
-
-
-def _of_a_dag_run(pod: Mapping[str, Any], since: datetime) -> bool:
-    metadata = pod.get("metadata") or {}
-    made = parse_time(metadata.get("creationTimestamp"))
-    # The API server gives whole seconds.
-    return "run_id" in (metadata.get("labels") or {}) and made is not None and made >= since.replace(microsecond=0)
-
-
-def _succeeded(pod: Mapping[str, Any]) -> bool:
-    return (pod.get("status") or {}).get("phase") == "Succeeded"
+def _tells(verdict: Verdict) -> bool:
+    """Whether it is one that nobody has asked for, and knows why tasks failed."""
+    return not verdict.red_expected and bool(verdict.diagnoses)
 
 
 def reachable(advice: str, *, bundle: Path, kept: str | None) -> str:

@@ -320,6 +320,27 @@ class Seeded:
 
 
 @dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A cause of a failure that was recognised (harness/diagnostics/).
+
+    Attributes:
+        code: Of the cause, stable.
+        what: What happened, with the words that gave it away.
+        where: The object it was seen at.
+        do: What the reader should do.
+    """
+
+    code: str
+    what: str
+    where: str
+    do: str
+
+    def __str__(self) -> str:
+        """One line for the reader."""
+        return f"{self.code}: {self.what} | {self.where} | {self.do}"
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineRun:
     """One run of the DAG and everything seen of it from outside.
 

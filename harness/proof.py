@@ -14,6 +14,7 @@ from harness.airflow.runids import new_run_id
 from harness.bringup import service_images
 from harness.environment import Environment, Ready
 from harness.errors import UsageError
+from harness.failedrun import causes
 from harness.model import BlockedEgress, PipelineRun, Seeded
 from harness.names import AIRFLOW_NAMESPACE
 from harness.pipeline import egress
@@ -123,13 +124,16 @@ class Prover:
             blocked_before = environment.blocked_by_address()
             before_trigger()
             started = datetime.now(UTC)
-            run = self._run(seeded, conf, earlier, with_logical_date=with_logical_date)
+            run, follower = self._run(seeded, conf, earlier, with_logical_date=with_logical_date)
             environment.blocked = self._blocked(run)
             blocked = egress.since(blocked_before, environment.blocked)
             run = replace(run, pods=egress.with_blocked(run.pods, namespace=AIRFLOW_NAMESPACE, blocked=blocked))
             with environment.timeline.phase("verdict"):
                 evidence = gatherer.evidence(before, outcome=run.outcome, pods=run.pods.values())
                 verdict = replace(dvc.judge(expectation, evidence), red_expected=expect_red)
+                api, kube = self._ready.api, self._ready.kube
+                found = causes(verdict, run, follower, kube=kube, api=api, blocked=blocked)
+                verdict = replace(verdict, diagnoses=found)
         self._seeded = seeded
         environment.verdicts.append(verdict)
         environment.added = differences(run.pods.values(), known=environment.added)
@@ -171,6 +175,7 @@ class Prover:
                 checkout,
                 waiter=environment.waiter,
                 fault=checkout.fault,
+                broken=checkout.broken,
                 dag_files=(self._files or environment.inputs.files).naming(wanted) if dag_files is None else dag_files,
             )
 
@@ -261,7 +266,7 @@ class Prover:
 
     def _run(
         self, seeded: Seeded, conf: Mapping[str, Any] | None, earlier: Collection[str], *, with_logical_date: bool
-    ) -> PipelineRun:
+    ) -> tuple[PipelineRun, PodFollower]:
         environment = self._environment
         self._last_run = run_id = new_run_id()
         self._used = True
@@ -288,7 +293,7 @@ class Prover:
                 # Also of a run that could not be carried out: its pods say why, and may be gone a moment later.
                 self._keep_logs(follower, run_id)
             note(run.outcome.state, failed=run.outcome.state != "success")
-        return run
+        return run, follower
 
     def _keep_logs(self, follower: PodFollower, run_id: str) -> None:
         folder = self._environment.evidence / "logs" / run_id

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -31,7 +30,6 @@ from harness.versions import harness_version
 Verb = Literal["run", "up", "pytest"]
 INPUTS: Final = "inputs"
 # What `Diagnosis` begins with in its one line.
-_CODE: Final = re.compile(r"([A-Z][A-Z0-9_]+): ")
 
 
 class Recorder:
@@ -249,8 +247,8 @@ def cause(report: Report, error: BaseException | None) -> str:
     """
     if report.code in {ExitCode.GREEN, ExitCode.INTERRUPTED, ExitCode.NOTHING_PROVEN}:
         return ""
-    if report.diagnoses and (code := _CODE.match(report.diagnoses[0])) and code[1] != UNKNOWN:
-        return code[1]
+    if report.diagnoses and (code := report.diagnoses[0].code) != UNKNOWN:
+        return code
     if report.code is ExitCode.VERDICT_RED:
         verdict = report.verdict
         if verdict is None or as_declared(verdict):

@@ -17,6 +17,7 @@ from harness.diagnostics.memory import MemorySampler, node_peak
 from harness.environment import Environment, Ready
 from harness.errors import DagNotReady, EnvironmentFailed, ExitCode, HarnessError, UsageError
 from harness.explanation import explain
+from harness.model import Diagnosis
 from harness.pipeline.inputs import Inputs
 from harness.proof import Prover
 from harness.recording import Recorder, Verb
@@ -48,7 +49,7 @@ class Session:
         self.environment.inputs_checked = self._inputs_checked
         self._paused = 0.0
         self.error: BaseException | None = None
-        self.diagnoses: tuple[str, ...] = ()
+        self.diagnoses: tuple[Diagnosis, ...] = ()
         self._cleaning_up: Exception | None = None
         self._is_down = False
         self._memory = MemorySampler(settings.state_dir / "engine", beside=lambda: self.environment.cluster is not None)

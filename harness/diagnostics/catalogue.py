@@ -23,9 +23,17 @@ _GIT_AUTH: Final = (
     r"|the requested url returned error: 40[13]|remote: unauthorized|invalid username or (?:password|token)"
 )
 _TLS: Final = (
-    r"certificate verification failed|ssl certificate problem|unable to get local issuer certificate"
-    r"|error setting certificate (?:verify locations|file)|certificate_verify_failed|x509: certificate"
+    r"certificate verification failed|server verification failed|ssl certificate problem|problem with the ssl ca cert"
+    r"|unable to get local issuer certificate|error setting certificate (?:verify locations|file)"
+    r"|certificate_verify_failed|x509: certificate"
 )
+# In an error or a verdict the words stand behind the container's name, not in the place where they were seen.
+_SYNC: Final = r"container git-sync[\w-]*: [^\n]*"
+_NO_REF: Final = (
+    r"couldn't find remote ref|remote branch \S+ not found|unknown revision|did not match any"
+    r"|bad revision|not our ref|invalid or unknown ref|has no such branch"
+)
+_NO_REPOSITORY: Final = r"has no such repository|repository \S+ not found|the requested url returned error: 404"
 _ERROR: Final = frozenset({Source.ERROR})
 _CONTROL: Final = frozenset({Source.ERROR, Source.EVENT, Source.STATE})
 
@@ -58,6 +66,8 @@ _MACHINE: Final = (
             reason("OOMKilled", "SystemOOM", "OOMKilling"),
             Sign(said=r"\bOOMKilled\b", sources=_ERROR),
             reason("Evicted", text="memory"),
+            # The limit is too low even for the container to begin (runc 1.1 and later).
+            said(r"container init was oom-killed|memory limit too low"),
             said(r"cannot allocate memory|out of memory: kill"),
         ),
     ),
@@ -164,25 +174,25 @@ _GIT: Final = (
         code="GITSYNC_AUTH",
         what="git-sync may not read the repository",
         do="see user and token in the secret `git-credentials`: all four keys, and a token that may read",
-        signs=(said(_GIT_AUTH, where=r"git-?sync"),),
+        signs=(said(_GIT_AUTH, where=r"git-?sync"), said(rf"{_SYNC}(?:{_GIT_AUTH})", sources=_ERROR)),
     ),
     Cause(
         code="GITSYNC_TLS",
         what="git-sync does not trust the Git server's certificate",
         do="give git-sync the server's CA: GIT_SSL_CAINFO, or GITSYNC_GIT_CONFIG=http.sslCAInfo:<path>",
-        signs=(said(_TLS, where=r"git-?sync"),),
+        signs=(said(_TLS, where=r"git-?sync"), said(rf"{_SYNC}(?:{_TLS})", sources=_ERROR)),
     ),
     Cause(
         code="GITSYNC_REF",
         what="git-sync does not find the branch, tag or commit",
         do="correct dags.gitSync.branch (with rev HEAD it goes before ref), or push the branch",
-        signs=(
-            said(
-                r"couldn't find remote ref|remote branch \S+ not found|unknown revision|did not match any"
-                r"|bad revision|not our ref|invalid or unknown ref",
-                where=r"git-?sync",
-            ),
-        ),
+        signs=(said(_NO_REF, where=r"git-?sync"), said(rf"{_SYNC}(?:{_NO_REF})", sources=_ERROR)),
+    ),
+    Cause(
+        code="GITSYNC_REPO",
+        what="git-sync does not find the repository",
+        do="correct dags.gitSync.repo, or make the repository; some servers say so where the user may not read it",
+        signs=(said(_NO_REPOSITORY, where=r"git-?sync"), said(rf"{_SYNC}(?:{_NO_REPOSITORY})", sources=_ERROR)),
     ),
     Cause(
         code="GIT_CONFLICT",
@@ -191,6 +201,8 @@ _GIT: Final = (
         signs=(
             said(r"conflict \((?:content|add/add|modify/delete)\)|error: could not apply [0-9a-f]{7}"),
             said(r"! \[rejected\][^\n]*\((?:fetch first|non-fast-forward)\)|updates were rejected because"),
+            # The worker's own word (worker-image/dvc_pipeline/push.py): it looks before it pushes.
+            said(r"another run versioned \S+ first"),
         ),
     ),
     Cause(
@@ -236,6 +248,8 @@ _STORE: Final = (
                 r"|expiredtoken|when calling the \w+ operation: (?:access denied|forbidden)|\(accessdenied\)"
                 r"|auth token value is not a legal header value"
             ),
+            # What is asked for credentials where a pod has none: the instance's metadata, and EKS Pod Identity's agent.
+            reason("EgressBlocked", text=r" to 169\.254\.(?:169\.254|170\.23):"),
         ),
     ),
     Cause(
@@ -260,8 +274,11 @@ _STORE: Final = (
     Cause(
         code="OBJECT_MISSING",
         what="the remote does not hold the object that the pointer names",
-        do="run `dvc push` from a clone that has the data, or restore the object",
-        signs=(said(r"missing cache files|failed to pull data from the cloud|file 'md5: \w+' not found"),),
+        do="run `dvc push` from a clone that has the data, or restore the object; see the bucket's name too: "
+        "of one that does not exist DVC says the same when it reads",
+        signs=(
+            said(r"missing cache files|failed to pull data from the cloud - checkout failed|file 'md5: \w+' not found"),
+        ),
     ),
     Cause(
         code="DVC_LOCKED",
@@ -313,8 +330,33 @@ _AIRFLOW: Final = (
         what="Airflow knows no DAG of that id",
         do="correct the id in the settings (dag_id) or in the file; the file must lie in the synced DAG folder",
         signs=(
-            said(r"airflow knows no dag |its files were parsed and define "),
+            said(r"airflow knows no dag |parsed,? and define [\w., -]+ instead"),
             said(r"dag with id: [`'\"]?[\w.-]+[`'\"]? was not found|dag not found|dagnotfound"),
+        ),
+    ),
+    Cause(
+        code="DAG_NOT_PARSED",
+        what="the commit is there, and Airflow has not parsed the DAG from it in time",
+        do="see whether .airflowignore names the file, then the DAG processor's log; on a slow machine `--patience 2`",
+        signs=(
+            said(r"commit is there, (?:not parsed since|the DAG is (?:not known yet|marked stale))", sources=_ERROR),
+        ),
+        symptom=True,
+    ),
+    Cause(
+        code="DAG_NOT_SYNCED",
+        what="git-sync has not brought the commit in time",
+        do="see git-sync's log at the DAG processor, and that the Git server answers; slow machine: `--patience 2`",
+        signs=(said(r"the DAG processor has (?:no commit yet|[0-9a-f]{12})", sources=_ERROR),),
+        symptom=True,
+    ),
+    Cause(
+        code="AIRFLOW_CONFIG",
+        what="Airflow cannot use a value of its configuration",
+        do="correct the key under `config` in the values, or the variable AIRFLOW__SECTION__KEY",
+        signs=(
+            said(r"airflowconfigexception: |failed to convert value to (?:int|float|bool)"),
+            said(r"cannot use relative path: `[^`]+` to connect to sqlite"),
         ),
     ),
     Cause(
@@ -326,7 +368,7 @@ _AIRFLOW: Final = (
             said(r"there are still unapplied migrations|alembic\.util\.exc\.commanderror"),
             said(r"sqlalchemy\.exc\.|psycopg2?\.(?:operational|programming)error|traceback", where=r"migrat"),
             Sign(said=r"job \S*migrat\S*: failed|backofflimitexceeded", where=r"migrat"),
-            Sign(reasons=frozenset({"BackoffLimitExceeded", "Error"}), where=r"migrat"),
+            Sign(reasons=frozenset({"BackoffLimitExceeded"}), where=r"migrat"),
         ),
     ),
     Cause(
@@ -352,13 +394,21 @@ _NETWORK: Final = (
     ),
     Cause(
         code="EGRESS_BLOCKED",
-        what="a connection out of the cluster was refused",
+        what="a pod was kept from reaching something outside the cluster",
         do="allow the address in the settings, or keep the DAG to services of the cluster",
-        signs=(said(r"no route to host|network is unreachable"),),
+        signs=(reason("EgressBlocked"), said(r"no route to host|network is unreachable")),
     ),
 )
 
 _SYMPTOMS: Final = (
+    # That one of its containers ended says nothing yet of why; its log, which does, goes before.
+    Cause(
+        code="MIGRATION_FAILED",
+        what="Airflow's database could not be prepared",
+        do="see the log of the migration job",
+        signs=(reason("Error", where=r"migrat"),),
+        symptom=True,
+    ),
     Cause(
         code="HELM_LOCKED",
         what="Helm finds an earlier operation on the release unfinished",
@@ -378,9 +428,10 @@ _SYMPTOMS: Final = (
     ),
     Cause(
         code="HELM_TIMEOUT",
-        what="Helm did not see the release ready in time",
+        what="the release was not ready in time",
         do="see pods.txt and events.txt for what does not come up; on a slow machine raise `--patience`",
         signs=(
+            said(r"waited \d+ s for (?:Deployment|Job) airflow/\S+|waited \d+ s for Airflow's API", sources=_ERROR),
             said(r"timed out waiting for the condition|context deadline exceeded", sources=_ERROR),
             said(r"helm did not end within"),
         ),

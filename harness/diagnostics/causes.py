@@ -10,6 +10,8 @@ from typing import Final
 from harness.diagnostics.evidence import Observation, Source
 
 _MOST_CHARACTERS: Final = 240
+# Of them so many behind the words that gave a cause away.
+_AFTER: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class Sign:
         last = found[-1]
         begin = seen.text.rfind("\n", 0, last.start()) + 1
         end = seen.text.find("\n", last.end())
-        return _shortened(seen.text[begin : end if end >= 0 else None])
+        return _shortened(seen.text[begin : end if end >= 0 else None], last[0])
 
     @cached_property
     def _said(self) -> re.Pattern[str]:
@@ -91,6 +93,13 @@ def reason(*names: str, text: str = "", where: str = "") -> Sign:
     return Sign(reasons=frozenset(names), said=text, where=where)
 
 
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _MOST_CHARACTERS else line[: _MOST_CHARACTERS - 3] + "..."
+def _shortened(text: str, words: str = "") -> str:
+    """The text as one line; of a long one as much as a reader wants, the words that gave a cause away among it."""
+    line, words = " ".join(text.split()), " ".join(words.split())
+    if len(line) <= _MOST_CHARACTERS:
+        return line
+    wanted = min(line.rfind(words) + len(words) + _AFTER, len(line))
+    begin = max(wanted - _MOST_CHARACTERS, 0)
+    end = begin + _MOST_CHARACTERS
+    head = f"...{line[begin + 3 : end]}" if begin else line[:end]
+    return head if end >= len(line) else f"{head[:-3]}..."

@@ -3,61 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from harness.diagnostics.catalogue import CATALOGUE, UNKNOWN
 from harness.diagnostics.causes import Cause
 from harness.diagnostics.evidence import Evidence, Observation, Source
 from harness.errors import HarnessError
+from harness.model import Diagnosis
 
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """A cause that was recognised.
-
-    Attributes:
-        code: Of the cause, stable.
-        what: What happened, with the words that gave it away.
-        where: The object it was seen at.
-        do: What the reader should do.
-        source: How close to the end of the run it was seen.
-    """
-
-    code: str
-    what: str
-    where: str
-    do: str
-    source: Source
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.what} | {self.where} | {self.do}"
+__all__ = ["Diagnosis", "diagnose"]
 
 
 def diagnose(evidence: Evidence, *, catalogue: Sequence[Cause] = CATALOGUE) -> tuple[Diagnosis, ...]:
     """The causes that the evidence shows, the likeliest first, each code once; never empty.
 
     A cause goes before what usually only follows from one; then what was seen closest to what ended the run (the
-    error itself, states, events, logs), then the order of the catalogue. Not redacted: whoever shows it does that.
+    error's own message, what else it carries, states, events, logs), then the order of the catalogue. Not redacted:
+    whoever shows it does that.
     """
-    ranked: list[tuple[tuple[bool, Source, int], Diagnosis]] = []
+    ranked: list[tuple[tuple[bool, Source, bool, int], Diagnosis, str]] = []
     seen = list(evidence.observations())
     for place, cause in enumerate(catalogue):
         shown = _first(cause, seen)
         if shown is not None:
-            ranked.append(((cause.symptom, shown.source, place), shown))
+            seen_at, words = shown
+            # Its message is the first thing that is told of an error.
+            further = seen_at.source is Source.ERROR and seen_at is not seen[0]
+            what = f"{cause.what}: {words}" if words else cause.what
+            diagnosis = Diagnosis(cause.code, what, seen_at.where, cause.do)
+            ranked.append(((cause.symptom, seen_at.source, further, place), diagnosis, words))
     found: dict[str, Diagnosis] = {}
-    for _rank, diagnosis in sorted(ranked, key=lambda pair: pair[0]):
-        found.setdefault(diagnosis.code, diagnosis)
+    told: set[tuple[str, str]] = set()
+    for _rank, diagnosis, words in sorted(ranked, key=lambda one: one[0]):
+        # The same words show one cause, the more special one; the general one says nothing new.
+        if diagnosis.code not in found and not (words and (diagnosis.where, words) in told):
+            found[diagnosis.code] = diagnosis
+            told.add((diagnosis.where, words))
     return tuple(found.values()) or (_unknown(evidence),)
 
 
-def _first(cause: Cause, seen: Sequence[Observation]) -> Diagnosis | None:
+def _first(cause: Cause, seen: Sequence[Observation]) -> tuple[Observation, str] | None:
+    """The first observation that shows the cause, and the words that do."""
     for observation in seen:
         for sign in cause.signs:
             words = sign.shown_by(observation)
             if words is not None:
-                what = f"{cause.what}: {words}" if words else cause.what
-                return Diagnosis(cause.code, what, observation.where, cause.do, observation.source)
+                return observation, words
     return None
 
 
@@ -65,6 +55,6 @@ def _unknown(evidence: Evidence) -> Diagnosis:
     error = evidence.error
     advice = "see error.txt, pods.txt and events.txt in the evidence folder"
     if isinstance(error, HarnessError):
-        return Diagnosis(UNKNOWN, error.message, type(error).__name__, error.next_step or advice, Source.ERROR)
+        return Diagnosis(UNKNOWN, error.message, type(error).__name__, error.next_step or advice)
     what = f"{type(error).__name__}: {error}" if error is not None else "nothing in the evidence says why"
-    return Diagnosis(UNKNOWN, " ".join(what.split()), "the run", advice, Source.ERROR)
+    return Diagnosis(UNKNOWN, " ".join(what.split()), "the run", advice)

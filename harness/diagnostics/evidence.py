@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import IntEnum
 from typing import Any, Final
 
+from harness.diagnostics.kube import event_time
 from harness.errors import HarnessError, WaitFailed, WaitTimeout
+from harness.model import BlockedEgress
+from harness.podstate import parse_time
 
 JsonObject = Mapping[str, Any]
 # A cause is looked for in the end of a log: what ended a program stands there.
 _LOG_TAIL: Final = 200_000
 _MOST_ERRORS: Final = 30
+_MACHINERY: Final = "kube-system/"
 # Airflow asks a pod that is gone for its log, says that its name cannot be resolved, and shows the log it has.
 _HARMLESS: Final = re.compile(r"^.*could not read served logs.*$", re.IGNORECASE | re.MULTILINE)
 
@@ -57,6 +62,7 @@ class Evidence:
         events: Likewise.
         claims: PersistentVolumeClaims, likewise.
         logs: Log text by where it comes from, such as "pod airflow/x, container git-sync" or "task push_data".
+        blocked: What pods tried to reach outside the cluster, and were kept from.
     """
 
     error: BaseException | None = None
@@ -64,6 +70,36 @@ class Evidence:
     events: Sequence[JsonObject] = ()
     claims: Sequence[JsonObject] = ()
     logs: Mapping[str, str] = field(default_factory=dict)
+    blocked: Sequence[BlockedEgress] = ()
+
+    def since(self, began: datetime) -> Evidence:
+        """Without what is no cause of what failed now, though it stands in the cluster.
+
+        On a kept one that are the pods of DAG runs before then, with their logs; and of everything that works now, what
+        was said before then. What does not work now may have said why long ago. The logs of Kubernetes' own parts,
+        which always complain of something, count only where such a part does not work.
+
+        Args:
+            began: When the run began, by the cluster's clock. The API server gives whole seconds.
+        """
+        began = began.replace(microsecond=0)
+        past = {_name(pod) for pod in self.pods if _is_past_run(pod, began)}
+        well = {_name(pod) for pod in self.pods if _is_well(pod)}
+        unwell = {_name(pod) for pod in self.pods} - well - past
+        return replace(
+            self,
+            pods=[pod for pod in self.pods if _name(pod) not in past],
+            events=[
+                event
+                for event in self.events
+                if (about := _about(event)) not in past and (about in unwell or not _before(event_time(event), began))
+            ],
+            logs={
+                where: text if name in unwell else _lines_since(text, began)
+                for where, text in self.logs.items()
+                if (name := _pod_of(where)) not in past and not (name in well and name.startswith(_MACHINERY))
+            },
+        )
 
     def observations(self) -> Iterator[Observation]:
         """All of it, the closest to what ended the run first."""
@@ -73,6 +109,9 @@ class Evidence:
         for pod in self.pods:
             yield from _of_pod(pod)
         yield from _of_claims(self.claims, self.pods)
+        for attempt in self.blocked:
+            text = f"{attempt}, {attempt.packets} packets"
+            yield Observation(Source.STATE, f"pod {attempt.pod or attempt.source}", "EgressBlocked", text)
         well = {_name(pod) for pod in self.pods if _is_well(pod)}
         for event in self.events:
             yield from _of_event(event, well)
@@ -157,7 +196,7 @@ def _of_claims(claims: Sequence[JsonObject], pods: Sequence[JsonObject]) -> Iter
 
 def _of_event(event: JsonObject, well: set[str]) -> Iterator[Observation]:
     about: JsonObject = event.get("involvedObject") or event.get("regarding") or {}
-    name = f"{about.get('namespace') or 'default'}/{about.get('name', '?')}"
+    name = _about(event)
     # Warnings of a pod that has come to work since are history.
     if event.get("type") != "Warning" or (about.get("kind") == "Pod" and name in well):
         return
@@ -165,6 +204,38 @@ def _of_event(event: JsonObject, well: set[str]) -> Iterator[Observation]:
     yield Observation(
         Source.EVENT, where, str(event.get("reason") or ""), str(event.get("message") or event.get("note") or "")
     )
+
+
+def _about(event: JsonObject) -> str:
+    about: JsonObject = event.get("involvedObject") or event.get("regarding") or {}
+    return f"{about.get('namespace') or 'default'}/{about.get('name', '?')}"
+
+
+def _is_past_run(pod: JsonObject, began: datetime) -> bool:
+    """Whether it is of a DAG run, executor's or task's, that was made before."""
+    metadata: JsonObject = pod.get("metadata") or {}
+    return "run_id" in (metadata.get("labels") or {}) and _before(metadata.get("creationTimestamp"), began)
+
+
+def _before(time: object, began: datetime) -> bool:
+    """Whether a time of the API server's is earlier; not where there is none."""
+    parsed = parse_time(time)
+    return parsed is not None and parsed < began
+
+
+def _pod_of(where: str) -> str:
+    """The pod that a log is of; empty where it is of none."""
+    return where.removeprefix("pod ").partition(",")[0] if where.startswith("pod ") else ""
+
+
+def _lines_since(text: str, began: datetime) -> str:
+    """The lines from the first that is not older; each begins with the kubelet's time. All of them where none does."""
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        time = parse_time(line.partition(" ")[0])
+        if time is None or time >= began:
+            return "".join(lines[number:])
+    return ""
 
 
 def _is_well(pod: JsonObject) -> bool:

@@ -83,11 +83,11 @@ def pods_wide(pods: Sequence[JsonObject], *, now: datetime) -> str:
 def events_sorted(events: Sequence[JsonObject]) -> str:
     """A line for each event, by time."""
     rows = [("TIME", "TYPE", "REASON", "OBJECT", "COUNT", "MESSAGE")]
-    for event in sorted(events, key=_event_time):
+    for event in sorted(events, key=event_time):
         about = event.get("involvedObject") or event.get("regarding") or {}
         rows.append(
             (
-                _event_time(event) or "-",
+                event_time(event) or "-",
                 str(event.get("type") or "-"),
                 str(event.get("reason") or "-"),
                 f"{about.get('kind', '?')}/{about.get('namespace', '')}/{about.get('name', '?')}",
@@ -96,6 +96,14 @@ def events_sorted(events: Sequence[JsonObject]) -> str:
             )
         )
     return _table(rows)
+
+
+def event_time(event: JsonObject) -> str:
+    """When an event was last seen, as the API server writes it; empty where it has no time."""
+    series: JsonObject = event.get("series") or {}
+    times = (event.get("lastTimestamp"), series.get("lastObservedTime"), event.get("eventTime"),
+             event.get("firstTimestamp"), (event.get("metadata") or {}).get("creationTimestamp"))  # fmt: skip
+    return next((str(time) for time in times if time), "")
 
 
 def dag_runs(pods: Sequence[JsonObject], *, since: datetime) -> list[tuple[str, str]]:
@@ -185,13 +193,6 @@ def _age(thing: JsonObject, now: datetime) -> str:
     if made is None:
         return "?"
     return f"{max((now - made.astimezone(UTC)).total_seconds(), 0):.0f}s"
-
-
-def _event_time(event: JsonObject) -> str:
-    series: JsonObject = event.get("series") or {}
-    times = (event.get("lastTimestamp"), series.get("lastObservedTime"), event.get("eventTime"),
-             event.get("firstTimestamp"), (event.get("metadata") or {}).get("creationTimestamp"))  # fmt: skip
-    return next((str(time) for time in times if time), "")
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -115,6 +115,7 @@ def verdict_document(verdict: Verdict, facts: RunFacts, redactor: Redactor) -> d
         "code": {"seed_sha": facts.seed_sha, "commit_sha": verdict.commit, "branch": facts.branch},
         "remote": facts.remote,
         "checks": [asdict(check) for check in verdict.checks],
+        "diagnoses": [asdict(found) for found in verdict.diagnoses],
     }
     return {key: _redacted(value, redactor) for key, value in document.items()}
 

@@ -8,6 +8,7 @@ from harness.dvc.case import study
 from harness.dvc.checks import RULES
 from harness.dvc.evidence import Evidence, Expectation
 from harness.dvc.rules import Check, pronounce
+from harness.model import Diagnosis
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,15 @@ class Verdict:
         commit: The run's commit; None if there is none.
         changes: Whether a new version was expected.
         red_expected: Whether the test that asked for the run has declared that it must turn out red.
+        diagnoses: Why tasks failed, the likeliest cause first, as far as it was recognised; empty where none failed.
+            No part of the judgement.
     """
 
     checks: tuple[Check, ...]
     commit: str | None
     changes: bool
     red_expected: bool = False
+    diagnoses: tuple[Diagnosis, ...] = ()
 
     @property
     def green(self) -> bool:

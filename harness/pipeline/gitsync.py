@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from harness.kubeapi import JsonObject, KubeApiError, KubeUnavailable
-from harness.podstate import parse_time
+from harness.podstate import fatal_reason, parse_time
 
 _MESSAGES: Final = frozenset({"updated successfully", "update not required", "synced"})
 _KEYS: Final = ("remote", "hash")
@@ -51,6 +51,12 @@ _HOPELESS: Final[tuple[tuple[re.Pattern[str], str, str], ...]] = tuple(
             r"repository .* not found|returned error: 404",
             "the Git server has no such repository",
             "see dags.gitSync.repo in the values",
+        ),
+        (
+            # "server verification failed" is what libcurl 8.14 with GnuTLS says (Debian 13).
+            r"(?:server|certificate) verification failed|ssl cert\w* problem|error setting cert|problem with the ssl",
+            "git does not trust the Git server's certificate",
+            "give git-sync the CA that signed it: GIT_SSL_CAINFO, or GITSYNC_GIT_CONFIG=http.sslCAInfo:<path>",
         ),
         (
             r"couldn't find remote ref|unable to parse rev|unknown revision",
@@ -216,6 +222,15 @@ class ProcessorCheckout:
                 if fault is not None:
                     return f"pod {self.namespace}/{name}, container {container}: {fault}"
         return None
+
+    def broken(self) -> str | None:
+        """Why a DAG processor cannot parse what is checked out: a state from which its pod does not come back.
+
+        One without a readiness probe counts as ready while it starts, so only now it may show that it ends each time.
+        """
+        pods = self.kube.list("Pod", self.namespace, labels=self.labels)
+        working = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+        return next((reason for pod in working if (reason := fatal_reason(pod)) is not None), None)
 
     def _of(self, pod: str) -> Checkout | None:
         for container in (SIDECAR, INIT_CONTAINER):

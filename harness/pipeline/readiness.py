@@ -8,7 +8,7 @@ wrong: with git-sync the bundle has no version, and an unchanged serialised DAG 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -42,7 +42,7 @@ class _State:
     """What one look found.
 
     `blame` is an import error of ours, `others` the ids that our files define instead, `fault` why the commit cannot
-    get there.
+    get there, or cannot be parsed there.
     """
 
     checkout: Checkout | None
@@ -81,6 +81,7 @@ def wait_for_dag(
     *,
     waiter: Waiter,
     fault: Callable[[], str | None] = lambda: None,
+    broken: Callable[[], str | None] = lambda: None,
     dag_files: Sequence[str] = (),
     timeout: float = 120.0,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -94,6 +95,7 @@ def wait_for_dag(
         probe: What the DAG processor has checked out, such as `gitsync.ProcessorCheckout`.
         waiter: How patient to be.
         fault: Why the commit cannot get there, such as `ProcessorCheckout.fault`; asked while it is not there.
+        broken: Why it cannot be parsed there, such as `ProcessorCheckout.broken`; asked while it is not parsed.
         dag_files: The files that may define the DAG, relative to the DAG folder (`DagFiles.naming`). Without
             them an import error counts as the DAG's only where Airflow has recorded which file it is in.
         timeout: Seconds, before the waiter's patience is applied.
@@ -105,7 +107,9 @@ def wait_for_dag(
         EnvironmentFailed: Its file needs a provider that this environment has not.
         WaitTimeout: Not ready in time; names the DAGs that are there.
     """
-    look = _Look(api, dag_id=dag_id, sha=pushed_sha, probe=probe, fault=fault, dag_files=tuple(dag_files), now=now)
+    look = _Look(
+        api, dag_id=dag_id, sha=pushed_sha, probe=probe, fault=fault, broken=broken, dag_files=tuple(dag_files), now=now
+    )
     what = f"DAG {dag_id!r} of commit {pushed_sha[:12]}"
     try:
         found = waiter.until(
@@ -143,6 +147,7 @@ class _Look:
         sha: str,
         probe: Callable[[], Checkout | None],
         fault: Callable[[], str | None],
+        broken: Callable[[], str | None],
         dag_files: tuple[str, ...],
         now: Callable[[], datetime],
     ) -> None:
@@ -151,6 +156,7 @@ class _Look:
         self._sha = sha
         self._probe = probe
         self._fault = fault
+        self._broken = broken
         self._files = dag_files
         self._now = now
         self._before: frozenset[tuple[str, str]] | None = None
@@ -170,14 +176,16 @@ class _Look:
         flipped = checkout.at or self._seen_at
         dag = self._api.dag(self._dag_id)
         files = self._files or ((dag.file,) if dag is not None and dag.file else ())
-        return _State(
+        state = _State(
             checkout,
             synced=True,
             dag=dag,
             fresh=dag is not None and self._fresh(dag, flipped),
             blame=self._blame(files, flipped),
-            others=self._others(files, flipped) if dag is None else (),
+            others=self._others(files, flipped) if dag is None or not _parsed_after(dag, flipped) else (),
         )
+        over = state.ready or state.blame is not None or bool(state.others)
+        return state if over else replace(state, fault=self._broken())
 
     def _fresh(self, dag: DagInfo, flipped: datetime) -> bool:
         if dag.last_parse_began is not None or dag.last_parsed_time is None:
@@ -198,14 +206,15 @@ class _Look:
         return None
 
     def _others(self, files: tuple[str, ...], flipped: datetime) -> tuple[str, ...]:
-        """What our files define, once every one of them was parsed at this commit and our DAG was in none."""
+        """What our files define, once every one of them was parsed at this commit and our DAG was in none of them."""
         if not files:
             return ()
         parsed = [dag for dag in self._api.dags() if same_file(dag.file, files) and _parsed_after(dag, flipped)]
         if not all(any(same_file(dag.file, (file,)) for dag in parsed) for file in files):
             return ()
-        # The DAG may have been written between the two questions.
-        return tuple(dag.dag_id for dag in parsed) if self._api.dag(self._dag_id) is None else ()
+        # The DAG may have been written between the two questions. One of an earlier commit stays known for long.
+        ours = self._api.dag(self._dag_id)
+        return tuple(dag.dag_id for dag in parsed) if ours is None or not _parsed_after(ours, flipped) else ()
 
 
 def _parsed_after(dag: DagInfo, flipped: datetime) -> bool:

@@ -44,7 +44,8 @@ def timeline_document(report: Report) -> dict[str, Any]:
     """The content of `timeline.json`; times in seconds since the run began.
 
     Keys: `schema` (1), `run`, `outcome`, `seconds`; `phases`, a list of `name`, `start`, `end` (null while it ran),
-    `outcome` ("done", "failed", "running") and `note`; and `resources`, bytes or null: `node_memory` (highest, page
+    `outcome` ("done", "failed", "running") and `note`; `diagnoses`, a list of `code`, `what`, `where` and `do`, the
+    likeliest first; and `resources`, bytes or null: `node_memory` (highest, page
     cache included), `own_memory` (highest beside the cluster), `own_memory_before`, `caches`, `cache_limit`.
     """
     return {
@@ -62,6 +63,7 @@ def timeline_document(report: Report) -> dict[str, Any]:
             }
             for phase in report.phases
         ],
+        "diagnoses": [asdict(found) for found in report.diagnoses],
         "resources": asdict(report.resources),
     }
 
@@ -112,7 +114,7 @@ def _page(report: Report, environment: Mapping[str, str]) -> dict[str, Any]:
         "next_step": report.next_step,
         "files": _files(report),
         "error": report.error,
-        "diagnoses": list(report.diagnoses),
+        "diagnoses": [str(found) for found in report.diagnoses],
         "verdict": None if report.verdict is None else {"green": report.verdict.green, "title": report.title()},
         "others": report.others(),
         "checks": [

@@ -14,7 +14,8 @@ def properties(report: Report, *, redactor: Redactor) -> list[tuple[str, str]]:
     `.evidence`; `.memory` and `.caches` in bytes where they are known; `.stand-in` and `.unpinned` once for each;
     `.verdict` ("green" or "red") and `.check.<id>` ("pass" or "fail") of the verdict that the report shows in full (the
     first that is not as declared, or else the first); `.further-verdict` once for each other, as a line;
-    `.phase.<name>` in seconds, with a number behind the name from its second time on; `.diagnosis` once for each.
+    `.phase.<name>` in seconds, with a number behind the name from its second time on; `.diagnosis` and
+    `.diagnosis-code` once for each, the likeliest first.
     """
     facts = report.facts
     pairs = [
@@ -48,7 +49,8 @@ def properties(report: Report, *, redactor: Redactor) -> list[tuple[str, str]]:
         times[phase.name] = times.get(phase.name, 0) + 1
         nth = f".{times[phase.name]}" if times[phase.name] > 1 else ""
         pairs.append((f"phase.{phase.name.replace(' ', '-')}{nth}", f"{phase.seconds:.1f}"))
-    pairs += [("diagnosis", line) for line in report.diagnoses]
+    pairs += [("diagnosis", str(found)) for found in report.diagnoses]
+    pairs += [("diagnosis-code", found.code) for found in report.diagnoses]
     return [(f"harness.{name}", redactor.text(value)) for name, value in pairs]
 
 
@@ -56,10 +58,12 @@ def verdict_properties(verdict: VerdictResult, *, redactor: Redactor) -> list[tu
     """The properties of a test that judged a run.
 
     `harness.verdict`, `harness.red-expected` ("true") where the test has declared it, `harness.failed-check` once for
-    each.
+    each; `harness.diagnosis` and `harness.diagnosis-code` of the likeliest cause, where tasks failed.
     """
     pairs = [("verdict", "green" if verdict.green else "red")]
     if verdict.red_expected:
         pairs.append(("red-expected", "true"))
     pairs += [("failed-check", check.id) for check in verdict.checks if not check.passed and check.evaluated]
+    for found in verdict.diagnoses[:1]:
+        pairs += [("diagnosis", str(found)), ("diagnosis-code", found.code)]
     return [(f"harness.{name}", redactor.text(value)) for name, value in pairs]

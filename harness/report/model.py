@@ -10,7 +10,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from harness.errors import ExitCode
-from harness.model import BlockedEgress, StandIn
+from harness.model import BlockedEgress, Diagnosis, StandIn
 from harness.report.protocols import VerdictResult, as_declared
 from harness.timeline import Phase
 
@@ -173,7 +173,7 @@ class Report:
         evidence: Folder with the evidence.
         phases: What took how long.
         verdicts: Of each run of the DAG that was judged, in order.
-        diagnoses: One line each, "what | where | do this", the likeliest first.
+        diagnoses: Why it failed, the likeliest first.
         error: What ended the run; empty when nothing did.
         kept: None when nothing is kept.
         resources: What it took of the machine.
@@ -186,7 +186,7 @@ class Report:
     evidence: Path
     phases: tuple[Phase, ...] = ()
     verdicts: tuple[VerdictResult, ...] = ()
-    diagnoses: tuple[str, ...] = ()
+    diagnoses: tuple[Diagnosis, ...] = ()
     error: str = ""
     kept: KeptCluster | None = None
     resources: Resources = Resources()

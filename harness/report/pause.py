@@ -107,7 +107,7 @@ def _ask(lines: Iterable[str]) -> None:
 
 def told(report: Report, there: KeptCluster, redactor: Redactor) -> list[str]:
     """What the reader is told while a run that failed waits for them, the login too: it is a terminal."""
-    found = [*report.error.splitlines(), *report.diagnoses]
+    found = [*report.error.splitlines(), *report.untold]
     if report.verdict is not None and not report.verdict.green:
         failed = [check for check in report.verdict.checks if not check.passed and check.evaluated]
         found += [f"{check.id}: {check.explanation or check.title}" for check in failed]

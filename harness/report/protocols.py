@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from harness.model import Diagnosis
+
 
 class CheckResult(Protocol):
     """One thing that was checked."""
@@ -52,6 +54,10 @@ class VerdictResult(Protocol):
     @property
     def red_expected(self) -> bool:
         """Whether a test has declared that this run must turn out red."""
+
+    @property
+    def diagnoses(self) -> Sequence[Diagnosis]:
+        """Why tasks failed, the likeliest cause first, as far as it was recognised."""
 
 
 def as_declared(verdict: VerdictResult) -> bool:

@@ -59,7 +59,7 @@ class Summary:
         if report.untold:
             self._blank()
             for line in report.untold:
-                self._line(line, style="bold red")
+                self._line(str(line), style="bold red")
         if report.next_step:
             self._blank()
             self._line(f"next: {report.next_step}")

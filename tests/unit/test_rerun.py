@@ -20,6 +20,7 @@ from rich.console import Console
 from harness import rerun, session
 from harness.environment import Environment
 from harness.errors import CleanupFailed, EnvironmentFailed, ExitCode, UsageError
+from harness.model import Diagnosis
 from harness.options import OPTIONS
 from harness.pipeline.inputs import check_inputs
 from harness.process import SubprocessRunner
@@ -372,15 +373,20 @@ def test_a_verdict_that_cannot_be_read_costs_the_record_and_not_the_report(site:
 @pytest.mark.parametrize(
     ("code", "other", "error", "word"),
     [
-        (ExitCode.GREEN, {"diagnoses": ("IMAGE_PULL: x | y | z",)}, None, ""),
+        (ExitCode.GREEN, {"diagnoses": (Diagnosis("IMAGE_PULL", "x", "y", "z"),)}, None, ""),
         (ExitCode.INTERRUPTED, {}, KeyboardInterrupt(), ""),
         (ExitCode.VERDICT_RED, {}, None, "object.present"),
-        (ExitCode.VERDICT_RED, {"diagnoses": ("OUT_OF_MEMORY: killed | pod | more",)}, None, "OUT_OF_MEMORY"),
+        (
+            ExitCode.VERDICT_RED,
+            {"diagnoses": (Diagnosis("OUT_OF_MEMORY", "killed", "pod", "more"),)},
+            None,
+            "OUT_OF_MEMORY",
+        ),
         (ExitCode.VERDICT_RED, {"verdicts": (UNBROKEN,)}, None, "declared-red-is-green"),
         (ExitCode.VERDICT_RED, {"verdicts": ()}, None, "test-failed"),
         (
             ExitCode.ENVIRONMENT_FAILED,
-            {"diagnoses": ("UNKNOWN: x | y | z",)},
+            {"diagnoses": (Diagnosis("UNKNOWN", "x", "y", "z"),)},
             EnvironmentFailed("x"),
             "EnvironmentFailed",
         ),

@@ -106,4 +106,5 @@ class Verdict:
 
     green = True
     red_expected = False
+    diagnoses = ()
     checks = ()

@@ -233,6 +233,7 @@ def test_a_rival_version_at_the_last_moment_is_never_overwritten(stage: Stage) -
         ({"GIT_BRANCH": "nowhere"}, "git clone failed"),
         ({"DVC_DATA_FILE": "README.md"}, "README.md.dvc is not in the repository"),
         ({"GIT_REPO": "http://127.0.0.1:1/x.git"}, "git clone failed"),
+        ({"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}, "Could not connect to the endpoint URL"),
     ],
 )
 def test_a_pull_that_cannot_work_says_why_in_one_line(stage: Stage, env: dict[str, str], reason: str) -> None:
@@ -248,6 +249,7 @@ def test_an_object_that_is_missing_from_the_remote_fails_the_pull(stage: Stage) 
     done = stage.pod("pull", check=False)
     assert done.code == 1
     assert "dvc pull failed" in done.stderr
+    assert "failed to pull data from the cloud" in done.stderr, "in DVC's own words"
 
 
 def test_tasks_without_a_pull_say_so(stage: Stage) -> None:

@@ -13,7 +13,7 @@ import pytest
 from harness.diagnostics.catalogue import CATALOGUE, UNKNOWN
 from harness.diagnostics.causes import Cause, Sign, said
 from harness.diagnostics.diagnose import diagnose
-from harness.diagnostics.evidence import Evidence, Source
+from harness.diagnostics.evidence import Evidence
 from harness.errors import (
     CommandFailed,
     CommandTimeout,
@@ -67,13 +67,31 @@ ERRORS: list[tuple[str, BaseException]] = [
     ("DAG_IMPORT", WaitFailed(what="DAG 'd'", reason="d.py does not import: SyntaxError: invalid syntax")),
     ("DAG_MISSING", UsageError("Airflow knows no DAG 'dataset_pipelin'")),
     ("DAG_MISSING", WaitFailed(what="DAG 'd' of commit 1f2e",
-        reason="its files were parsed and define dataset_pipeline instead")),
+        reason="d.py: parsed, and define dataset_pipeline instead")),
     (
         "PROVIDER_MISSING",
         EnvironmentFailed(
             "the environment lacks provider apache-airflow-providers-amazon, which d.py imports",
             evidence={"import error": "ModuleNotFoundError: No module named 'airflow.providers.amazon'"},
         ),
+    ),
+    ("HELM_TIMEOUT", WaitTimeout(what="Deployment airflow/airflow-scheduler", seconds=30, last_state="1 of 2 ready")),
+    (
+        "DAG_NOT_PARSED",
+        WaitTimeout(what="DAG 'd' of commit 1f2e", seconds=120, last_state="commit is there, not parsed since"),
+    ),
+    (
+        "DAG_NOT_SYNCED",
+        WaitTimeout(what="DAG 'd' of commit 1f2e", seconds=120, last_state="the DAG processor has 1f2e3d4c5b6a"),
+    ),
+    *(
+        (code, WaitFailed(what="run r of DAG d", reason=f"pod airflow/x-1, container git-sync-init: git-sync: {words}"))
+        for code, words in (
+            ("GITSYNC_AUTH", "it refuses them: fatal: Authentication failed for 'https://x/' (see)"),
+            ("GITSYNC_REF", "the repository has no such branch: fatal: couldn't find remote ref x (see --branch)"),
+            ("GITSYNC_REPO", "the Git server has no such repository: fatal: repository 'x' not found (see)"),
+            ("GITSYNC_TLS", "no trust: fatal: server certificate verification failed. CAfile: none CRLfile: none (x)"),
+        )
     ),
     ("CLUSTER_GONE", EnvironmentFailed("list Pod: the API server at https://127.0.0.1:6443 does not answer: refused")),
     (
@@ -125,6 +143,19 @@ def test_what_ended_the_run_names_the_cause(code: str, error: HarnessError) -> N
 def test_a_container_killed_for_its_memory_is_named(make_pod: Make) -> None:
     killed = make_pod(state={"terminated": {"reason": "OOMKilled", "exitCode": 137}}, phase="Failed")
     assert best(Evidence(pods=[killed])) == "OUT_OF_MEMORY"
+
+
+def test_why_a_migration_ended_is_told_by_its_log_and_that_it_ended_where_there_is_none(make_pod: Make) -> None:
+    ended = make_pod(
+        "m-1", container="run-airflow-migrations", state={"terminated": {"reason": "Error", "exitCode": 1}}
+    )
+    log = {
+        "pod airflow/m-1, container run-airflow-migrations": 'x.OperationalError: (psycopg2.OperationalError) no "y"'
+    }
+    (told, *_) = diagnose(Evidence(pods=[ended], logs=log))
+    assert (told.code, told.what.endswith('no "y"')) == ("MIGRATION_FAILED", True)
+    (silent,) = diagnose(Evidence(pods=[ended]))
+    assert silent.code == "MIGRATION_FAILED"
 
 
 def test_an_evicted_pod_is_named_by_what_the_node_lacked(make_pod: Make) -> None:
@@ -181,6 +212,13 @@ def test_what_ended_the_run_goes_before_what_merely_stands_in_a_log() -> None:
     assert [found.code for found in diagnose(Evidence(error=error, logs=logs))] == ["GIT_AUTH", "S3_BUCKET_MISSING"]
 
 
+def test_the_message_of_an_error_goes_before_what_else_it_carries() -> None:
+    """git-sync's words lead such an error; that another pod has no room for now stands in its evidence."""
+    error = WaitFailed(what="Job airflow/x", reason="pod airflow/p, container git-sync: Authentication failed for it")
+    error.evidence["the pod"] = "pod airflow/x-1: Unschedulable: 0/1 nodes are available: 1 Insufficient cpu."
+    assert [found.code for found in diagnose(Evidence(error=error))] == ["GITSYNC_AUTH", "UNSCHEDULABLE"]
+
+
 def test_evidence_of_an_error_is_placed_where_it_comes_from() -> None:
     error = WaitFailed(what="run r", reason="the run ended 'failed'")
     error.evidence["log of push_data"] = "fatal: Authentication failed for 'https://x/'"
@@ -231,7 +269,9 @@ def test_a_new_cause_is_one_row() -> None:
     mine = Cause(code="COFFEE", what="no coffee", do="make some", signs=(said(r"out of beans"),))
     evidence = Evidence(logs={"kitchen": "OUT OF BEANS"})
     assert diagnose(evidence, catalogue=(*CATALOGUE, mine))[0].code == "COFFEE"
-    assert diagnose(evidence, catalogue=(replace(mine, symptom=True),))[0].source is Source.LOG
+    late = replace(evidence, logs={**evidence.logs, PUSH: "Unable to locate credentials"})
+    shown = [found.code for found in diagnose(late, catalogue=(replace(mine, symptom=True), *CATALOGUE))]
+    assert shown == ["S3_CREDENTIALS", "COFFEE"]
 
 
 def test_a_sign_that_fits_everything_is_refused() -> None:
@@ -242,6 +282,18 @@ def test_a_sign_that_fits_everything_is_refused() -> None:
 def test_long_words_are_shortened() -> None:
     (found, *_) = diagnose(Evidence(logs={PUSH: "Unable to locate credentials " + "x" * 1000}))
     assert len(found.what) < 400
+
+
+def test_of_a_long_line_the_words_that_gave_the_cause_away_are_kept() -> None:
+    line = f"{'before ' * 60}Could not resolve host: git.nowhere{' after' * 60}"
+    (found, *_) = diagnose(Evidence(logs={PUSH: line}))
+    words = found.what.partition(": ")[2]
+    assert "Could not resolve host: git.nowhere" in words
+    assert len(words) == 240
+    assert words.startswith("...")
+    assert words.endswith("...")
+    (at_the_end, *_) = diagnose(Evidence(logs={PUSH: f"{'before ' * 60}Could not resolve host"}))
+    assert at_the_end.what.endswith("Could not resolve host")
 
 
 def test_that_airflow_cannot_ask_a_finished_pod_for_its_log_is_no_cause() -> None:

@@ -21,8 +21,8 @@ from harness.dvc import (
     verdict_schema,
     write_verdict,
 )
-from harness.model import BlockedEgress, StandIn
-from harness.redaction import Redactor
+from harness.model import BlockedEgress, Diagnosis, StandIn
+from harness.redaction import MASK, Redactor
 
 GreenFacts = Callable[..., tuple[Expectation, Evidence]]
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -69,6 +69,20 @@ def test_the_file_follows_its_schema(changes: bool, green_facts: GreenFacts, tmp
         {"pod": "10.244.0.6", "destination": "192.0.2.1", "protocol": "icmp", "port": None, "packets": 1},
     ]
     assert [entry.name for entry in path.parent.iterdir()] == ["verdict.json"]
+
+
+def test_why_tasks_failed_stands_in_the_file_and_follows_the_schema(green_facts: GreenFacts, tmp_path: Path) -> None:
+    expectation, evidence = green_facts()
+    found = Diagnosis("DNS", "a name cannot be resolved: horse-battery", "task pull_data", "see CoreDNS")
+    verdict = replace(judge(expectation, evidence), diagnoses=(found,))
+    redactor = Redactor()
+    redactor.learn("horse-battery")
+    write_verdict(tmp_path / "verdict.json", verdict, FACTS, redactor)
+    document = json.loads((tmp_path / "verdict.json").read_text())
+    jsonschema.validate(document, verdict_schema())
+    (written,) = document["diagnoses"]
+    assert (written["code"], written["where"], written["do"]) == ("DNS", "task pull_data", "see CoreDNS")
+    assert written["what"] == f"a name cannot be resolved: {MASK}"
 
 
 def test_a_red_verdict_follows_the_schema_too(green_facts: GreenFacts, tmp_path: Path) -> None:

@@ -150,6 +150,9 @@ REFUSED = failed("remote: no\nfatal: Authentication failed for 'https://git.exam
         ("fatal: unable to access 'https://g/x.git/': The requested URL returned error: 403", "does not let it read"),
         ("fatal: repository 'https://g/x.git/' not found", "no such repository"),
         ("fatal: couldn't find remote ref data", "no such branch"),
+        ("fatal: unable to access 'https://g/x.git/': server certificate verification failed. CAfile: none", "trust"),
+        ("fatal: unable to access 'https://g/': server verification failed: certificate signer not trusted.", "trust"),
+        ("fatal: unable to access 'https://g/x/': Problem with the SSL CA cert (path? access rights?)", "trust"),
     ],
 )
 def test_what_no_further_round_can_mend_is_a_fault_with_gits_own_words(said: str, fault: str) -> None:
@@ -187,6 +190,23 @@ class RefusedPods:
         if container == "git-sync":
             raise KubeApiError("waiting to start: PodInitializing", status=400)
         return REFUSED
+
+
+def test_a_processor_that_ends_each_time_is_broken_and_one_on_its_way_out_is_not() -> None:
+    class Looping(RefusedPods):
+        leaving = False
+
+        def list(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[dict[str, Any]]:
+            ends = {"name": "dag-processor", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+            metadata = {"name": "dp", "namespace": "airflow", **({"deletionTimestamp": "x"} if self.leaving else {})}
+            return [{"metadata": metadata, "status": {"phase": "Running", "containerStatuses": [ends]}}]
+
+    pods = Looping()
+    broken = ProcessorCheckout(pods, "airflow").broken()
+    assert broken is not None
+    assert broken.startswith("pod airflow/dp, container dag-processor: CrashLoopBackOff")
+    pods.leaving = True
+    assert ProcessorCheckout(pods, "airflow").broken() is None
 
 
 def test_the_fault_names_pod_and_container_also_before_the_processor_runs() -> None:

@@ -192,6 +192,13 @@ def test_a_missing_provider_is_the_environments_fault(clock: Clock) -> None:
     assert text in caught.value.evidence["import error"]
 
 
+def test_a_dag_that_only_an_earlier_commit_defined_is_no_longer_defined(clock: Clock) -> None:
+    airflow = Airflow(clock, dag_at=lambda _at: info(2), others=(info(12, dag_id="yours"),))
+    with pytest.raises(WaitFailed, match="define yours instead"):
+        airflow.wait("m.py")
+    assert clock.seconds < FLIP + 2
+
+
 def test_files_that_define_other_dags_end_the_wait_with_their_ids(clock: Clock) -> None:
     airflow = Airflow(clock, others=(info(12, dag_id="yours"), info(12, dag_id="unrelated", file="u.py")))
     with pytest.raises(DagNotReady, match="define yours instead"):
@@ -231,6 +238,25 @@ def test_a_commit_that_cannot_get_there_ends_the_wait_at_once_with_its_reason(cl
         wait_for_dag(Airflow(clock), "mine", NEW, lambda: Checkout(OLD, None), waiter=Waiter(clock), fault=fault)
     assert clock.seconds < 5
     assert "harness logs airflow" in caught.value.next_step
+
+
+def test_a_processor_that_ends_each_time_ends_the_wait_once_the_commit_is_there(clock: Clock) -> None:
+    airflow = Airflow(clock, dag_at=lambda _at: None)
+
+    def broken() -> str | None:
+        return "pod airflow/dp, container dag-processor: CrashLoopBackOff" if clock.seconds >= 3 else None
+
+    with pytest.raises(WaitFailed, match="dag-processor: CrashLoopBackOff"):
+        wait_for_dag(
+            airflow,
+            "mine",
+            NEW,
+            lambda: Checkout(NEW, clock.now),
+            waiter=Waiter(clock),
+            broken=broken,
+            now=lambda: clock.now,
+        )
+    assert 3 <= clock.seconds < 5
 
 
 def test_once_the_commit_is_there_no_fault_is_asked_for(clock: Clock) -> None:

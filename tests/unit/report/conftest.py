@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from harness.errors import ExitCode
-from harness.model import StandIn
+from harness.model import Diagnosis, StandIn
 from harness.report.model import KeptCluster, Report, RunFacts
 from harness.timeline import Phase
 
@@ -29,6 +29,7 @@ class Check:
 class Verdict:
     checks: tuple[Check, ...]
     red_expected: bool = False
+    diagnoses: tuple[Diagnosis, ...] = ()
 
     @property
     def green(self) -> bool:
@@ -82,7 +83,7 @@ def red_report(report: Report) -> Report:
         code=ExitCode.VERDICT_RED,
         phases=PHASES,
         verdicts=(RED,),
-        diagnoses=("GIT_CONFLICT: a rival pushed first | task push_data | rebase",),
+        diagnoses=(Diagnosis("GIT_CONFLICT", "a rival pushed first", "task push_data", "rebase"),),
     )
 
 

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from harness.errors import ExitCode
+from harness.model import Diagnosis
 from harness.redaction import Redactor
 from harness.report.files import html, write
 from harness.report.junit import properties
@@ -64,6 +65,18 @@ def test_the_timeline_file_holds_the_phases_in_seconds(red_report: Report, redac
     assert document["phases"][1] == {"name": "git", "start": 4.0, "end": 8.0, "outcome": "done", "note": "reused"}
 
 
+def test_the_timeline_has_the_codes_of_what_was_diagnosed(red_report: Report, redactor: Redactor) -> None:
+    write(red_report, redactor=redactor)
+    (found,) = json.loads((red_report.evidence / "timeline.json").read_text())["diagnoses"]
+    assert found == {"code": "GIT_CONFLICT", "what": "a rival pushed first", "where": "task push_data", "do": "rebase"}
+
+
+def test_junit_has_line_and_code_of_each_diagnosis(red_report: Report, redactor: Redactor) -> None:
+    found = dict(properties(red_report, redactor=redactor))
+    assert found["harness.diagnosis"] == "GIT_CONFLICT: a rival pushed first | task push_data | rebase"
+    assert found["harness.diagnosis-code"] == "GIT_CONFLICT"
+
+
 def test_the_page_shows_verdict_timeline_stand_ins_and_environment(red_report: Report, redactor: Redactor) -> None:
     page = Page(html(red_report, redactor=redactor, environment={"helm": "v3.19.5"}))
     words = " ".join(page.words)
@@ -77,7 +90,7 @@ def test_the_page_shows_verdict_timeline_stand_ins_and_environment(red_report: R
         "kind cluster",
         "16 s",
         "helm v3.19.5",
-        *red_report.diagnoses,
+        *map(str, red_report.diagnoses),
     ):
         assert part in words
     assert "b" not in page.tags
@@ -103,7 +116,7 @@ def test_no_file_and_no_property_holds_a_secret(red_report: Report, redactor: Re
     leaky = replace(
         red_report,
         error=SECRET,
-        diagnoses=(f"X | {SECRET} | y",),
+        diagnoses=(Diagnosis("X", SECRET, SECRET, SECRET),),
         kept=kept,
         phases=(Phase("helm", 0, 1, "done", SECRET),),
     )

@@ -88,13 +88,20 @@ def of_test(root: ET.Element, name: str) -> list[tuple[str, str]]:
 JUDGING = """
 from types import SimpleNamespace as Some
 
+from harness.model import Diagnosis
+
+CAUSE = Diagnosis("DNS", "a name cannot be resolved", "task pull_data", "see CoreDNS")
+
 def check(id, passed):
     return Some(id=id, title=id, passed=passed, expected="1", found="2", explanation="", evaluated=True)
 
-GREEN = Some(green=True, red_expected=False, checks=[check("object.present", True)])
-RED = Some(green=False, red_expected=False, checks=[check("object.present", True), check("commit.one", False)])
-DECLARED = Some(green=False, red_expected=True, checks=RED.checks)
-UNBROKEN = Some(green=True, red_expected=True, checks=GREEN.checks)
+GREEN = Some(green=True, red_expected=False, diagnoses=[], checks=[check("object.present", True)])
+RED = Some(
+    green=False, red_expected=False, diagnoses=[CAUSE],
+    checks=[check("object.present", True), check("commit.one", False)],
+)
+DECLARED = Some(green=False, red_expected=True, diagnoses=[], checks=RED.checks)
+UNBROKEN = Some(green=True, red_expected=True, diagnoses=[], checks=GREEN.checks)
 
 def test_first(environment):
     environment.verdicts.append({first})
@@ -146,6 +153,13 @@ def test_each_test_has_its_own_verdict_in_the_junit_file(run: Run) -> None:
         ("harness.verdict", "red"), ("harness.red-expected", "true"), ("harness.failed-check", "commit.one"),
     ]  # fmt: skip
     assert of_test(root, "test_without") == []
+
+
+def test_a_test_whose_runs_task_failed_has_the_cause_in_the_junit_file(run: Run) -> None:
+    _result, root = run(judging(first="RED"))
+    found = dict(of_test(root, "test_first"))
+    assert found["harness.diagnosis-code"] == "DNS"
+    assert found["harness.diagnosis"] == "DNS: a name cannot be resolved | task pull_data | see CoreDNS"
 
 
 def test_no_secret_is_in_the_junit_file(run: Run, pytester: pytest.Pytester) -> None:

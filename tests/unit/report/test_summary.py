@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import ExitCode
-from harness.model import BlockedEgress, StandIn
+from harness.model import BlockedEgress, Diagnosis, StandIn
 from harness.redaction import MASK, Redactor
 from harness.report.console import ReportConsole
 from harness.report.model import KeptCluster, Report, duration
@@ -88,15 +88,18 @@ def test_input_that_was_refused_before_anything_began_is_told_alone(report: Repo
 def test_a_dag_that_is_not_ready_is_not_called_an_environment_that_failed(
     report: Report, phases: tuple[Phase, ...]
 ) -> None:
-    said = ("DAG_IMPORT: the DAG's file does not import | the run | correct it", "DISK_FULL: x | y | z")
+    said = (
+        Diagnosis("DAG_IMPORT", "the DAG's file does not import", "the run", "correct it"),
+        Diagnosis("DISK_FULL", "x", "y", "z"),
+    )
     not_ready = replace(
         report, code=ExitCode.ENVIRONMENT_FAILED, verdicts=(), phases=phases, error="m.py does not import: why",
         diagnoses=said, dag_not_ready=True,
     )  # fmt: skip
     text = shown(not_ready)
     assert last_line(text).startswith("THE DAG IS NOT READY in ")
-    assert not any(line in text for line in said), "one says what the error has said, the other is beside the point"
-    assert all(line in shown(replace(not_ready, dag_not_ready=False)) for line in said)
+    assert not any(str(line) in text for line in said), "the one is the error again, the other beside the point"
+    assert all(str(line) in shown(replace(not_ready, dag_not_ready=False)) for line in said)
 
 
 def test_a_run_that_airflow_calls_failed_has_no_tick(report: Report) -> None:
@@ -286,7 +289,7 @@ def test_every_other_text_is_redacted(red_report: Report) -> None:
     leaky = replace(
         red_report,
         error="clone of correct-horse-battery",
-        diagnoses=("X | correct-horse-battery | y",),
+        diagnoses=(Diagnosis("X", "correct-horse-battery", "x", "y"),),
         evidence=Path("/correct-horse-battery"),
     )
     text = shown(leaky, redactor=redactor)

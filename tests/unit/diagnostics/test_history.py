@@ -1,0 +1,67 @@
+"""On a kept cluster, what only tells of the time before this run is no cause of its failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.diagnostics.diagnose import diagnose
+from harness.diagnostics.evidence import Evidence
+
+Make = Callable[..., dict[str, Any]]
+# The pods and events of conftest.py are of 12:00:00 and 12:00:05.
+LATER = datetime(2026, 1, 31, 13, 0, 0, 400_000, tzinfo=UTC)
+MEANWHILE = datetime(2026, 1, 31, 12, 0, 0, 400_000, tzinfo=UTC)
+KILLED = {"terminated": {"reason": "OOMKilled", "exitCode": 137}}
+AUTH = "fatal: Authentication failed for 'https://git.example/'"
+SYNC = "pod airflow/airflow-dag-processor-1, container git-sync"
+
+
+def code(evidence: Evidence, since: datetime) -> str:
+    return diagnose(evidence.since(since))[0].code
+
+
+def of_a_dag_run(pod: dict[str, Any]) -> dict[str, Any]:
+    pod["metadata"]["labels"] = {"run_id": "r1"}
+    return pod
+
+
+def test_the_pod_of_an_earlier_dag_run_is_history_with_all_that_is_about_it(make_pod: Make, make_event: Make) -> None:
+    pod = of_a_dag_run(make_pod(state=KILLED, phase="Failed"))
+    event = make_event("Failed", 'Error: secret "x" not found', time="2026-01-31T13:00:05Z")
+    evidence = Evidence(pods=[pod], events=[event], logs={"pod airflow/dvc-push-x1, container base": AUTH})
+    assert code(evidence, MEANWHILE) == "OUT_OF_MEMORY", "in whole seconds it was made as the run began"
+    assert code(evidence, LATER) == "UNKNOWN"
+
+
+def test_a_component_that_does_not_work_may_have_said_why_long_ago(make_pod: Make) -> None:
+    looping = make_pod(
+        "airflow-dag-processor-1", container="git-sync", state={"waiting": {"reason": "CrashLoopBackOff"}}
+    )
+    evidence = Evidence(pods=[looping], logs={SYNC: f"2026-01-31T12:00:00Z {AUTH}\n"})
+    assert code(evidence, LATER) == "GITSYNC_AUTH"
+
+
+def test_of_a_component_that_works_only_what_it_said_since_counts(make_pod: Make) -> None:
+    well = make_pod("airflow-dag-processor-1", container="git-sync", phase="Running")
+    log = f"2026-01-31T12:00:00.123456789Z {AUTH}\n  and more of it\n2026-01-31T13:00:01.5Z all is well\n"
+    assert code(Evidence(pods=[well], logs={SYNC: log}), LATER) == "UNKNOWN"
+    assert code(Evidence(pods=[well], logs={SYNC: log}), MEANWHILE) == "GITSYNC_AUTH"
+    assert code(Evidence(pods=[well], logs={SYNC: AUTH}), LATER) == "GITSYNC_AUTH", "a line without a time may be new"
+
+
+def test_what_kubernetes_own_parts_complain_of_counts_only_where_they_do_not_work(make_pod: Make) -> None:
+    """Seen: the API server could not call the adapter's webhook through a proxy, then did without it."""
+    said = {"pod kube-system/kube-apiserver, container kube-apiserver": "tls: x509: certificate is valid for another"}
+    works = make_pod("kube-apiserver", namespace="kube-system", phase="Running")
+    ends = make_pod("kube-apiserver", namespace="kube-system", state={"waiting": {"reason": "CrashLoopBackOff"}})
+    assert code(Evidence(pods=[works], logs=said), MEANWHILE) == "UNKNOWN"
+    assert code(Evidence(pods=[ends], logs=said), MEANWHILE) == "TLS"
+
+
+def test_an_event_of_before_counts_only_for_a_pod_that_does_not_work(make_pod: Make, make_event: Make) -> None:
+    event = make_event("FailedScheduling", "0/1 nodes are available: 1 Insufficient cpu.")
+    assert code(Evidence(events=[event]), LATER) == "UNKNOWN"
+    assert code(Evidence(events=[event]), MEANWHILE) == "UNSCHEDULABLE"
+    assert code(Evidence(events=[event], pods=[make_pod(state={"waiting": {}})]), LATER) == "UNSCHEDULABLE"
