@@ -10,6 +10,8 @@ from typing import Final
 from harness.diagnostics.evidence import Observation, Source
 
 _MOST_CHARACTERS: Final = 240
+# The kubelet's, before each line of a log.
+_STAMP: Final = re.compile(r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ")
 # Of them so many behind the words that gave a cause away.
 _AFTER: Final = 60
 
@@ -95,7 +97,7 @@ def reason(*names: str, text: str = "", where: str = "") -> Sign:
 
 def _shortened(text: str, words: str = "") -> str:
     """The text as one line; of a long one as much as a reader wants, the words that gave a cause away among it."""
-    line, words = " ".join(text.split()), " ".join(words.split())
+    line, words = " ".join(_STAMP.sub("", text).split()), " ".join(words.split())
     if len(line) <= _MOST_CHARACTERS:
         return line
     wanted = min(line.rfind(words) + len(words) + _AFTER, len(line))

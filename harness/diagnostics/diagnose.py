@@ -16,9 +16,9 @@ __all__ = ["Diagnosis", "diagnose"]
 def diagnose(evidence: Evidence, *, catalogue: Sequence[Cause] = CATALOGUE) -> tuple[Diagnosis, ...]:
     """The causes that the evidence shows, the likeliest first, each code once; never empty.
 
-    A cause goes before what usually only follows from one; then what was seen closest to what ended the run (the
-    error's own message, what else it carries, states, events, logs), then the order of the catalogue. Not redacted:
-    whoever shows it does that.
+    A cause goes before what usually only follows from one, unless it only stands in the log of what works; then what
+    was seen closest to what ended the run (the error's own message, what else it carries, states, events, logs), then
+    the order of the catalogue. Not redacted: whoever shows it does that.
     """
     ranked: list[tuple[tuple[bool, Source, bool, int], Diagnosis, str]] = []
     seen = list(evidence.observations())
@@ -30,7 +30,8 @@ def diagnose(evidence: Evidence, *, catalogue: Sequence[Cause] = CATALOGUE) -> t
             further = seen_at.source is Source.ERROR and seen_at is not seen[0]
             what = f"{cause.what}: {words}" if words else cause.what
             diagnosis = Diagnosis(cause.code, what, seen_at.where, cause.do)
-            ranked.append(((cause.symptom, seen_at.source, further, place), diagnosis, words))
+            late = cause.symptom or seen_at.source is Source.ASIDE
+            ranked.append(((late, seen_at.source, further, place), diagnosis, words))
     found: dict[str, Diagnosis] = {}
     told: set[tuple[str, str]] = set()
     for _rank, diagnosis, words in sorted(ranked, key=lambda one: one[0]):

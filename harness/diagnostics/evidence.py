@@ -27,12 +27,16 @@ _HARMLESS: Final = re.compile(r"^.*could not read served logs.*$", re.IGNORECASE
 
 
 class Source(IntEnum):
-    """Where an observation comes from; the smaller, the closer to what ended the run."""
+    """Where an observation comes from; the smaller, the closer to what ended the run.
+
+    `ASIDE` is the log of a pod that works: it may know something, and mostly complains of something else.
+    """
 
     ERROR = 0
     STATE = 1
     EVENT = 2
     LOG = 3
+    ASIDE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,8 @@ class Evidence:
         for event in self.events:
             yield from _of_event(event, well)
         for where, text in self.logs.items():
-            yield Observation(Source.LOG, where, "", _HARMLESS.sub("", text[-_LOG_TAIL:]))
+            source = Source.ASIDE if _pod_of(where) in well else Source.LOG
+            yield Observation(source, where, "", _HARMLESS.sub("", text[-_LOG_TAIL:]))
 
 
 def tree(error: BaseException) -> Iterator[BaseException]:

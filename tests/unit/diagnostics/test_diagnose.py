@@ -284,6 +284,11 @@ def test_long_words_are_shortened() -> None:
     assert len(found.what) < 400
 
 
+def test_the_time_that_the_kubelet_puts_before_a_line_is_left_out() -> None:
+    (found, *_) = diagnose(Evidence(logs={PUSH: "2026-11-21T11:36:25.841610872Z Unable to locate credentials"}))
+    assert found.what.endswith(": Unable to locate credentials")
+
+
 def test_of_a_long_line_the_words_that_gave_the_cause_away_are_kept() -> None:
     line = f"{'before ' * 60}Could not resolve host: git.nowhere{' after' * 60}"
     (found, *_) = diagnose(Evidence(logs={PUSH: line}))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from harness.diagnostics.diagnose import diagnose
 from harness.diagnostics.evidence import Evidence
+from harness.errors import WaitTimeout
 
 Make = Callable[..., dict[str, Any]]
 # The pods and events of conftest.py are of 12:00:00 and 12:00:05.
@@ -58,6 +60,16 @@ def test_what_kubernetes_own_parts_complain_of_counts_only_where_they_do_not_wor
     ends = make_pod("kube-apiserver", namespace="kube-system", state={"waiting": {"reason": "CrashLoopBackOff"}})
     assert code(Evidence(pods=[works], logs=said), MEANWHILE) == "UNKNOWN"
     assert code(Evidence(pods=[ends], logs=said), MEANWHILE) == "TLS"
+
+
+def test_what_stands_in_the_log_of_a_part_that_works_does_not_hide_what_ended_the_run(make_pod: Make) -> None:
+    """Seen: the API server cannot ask a pod that is gone for its log, and says that its name cannot be resolved."""
+    logs = {"pod airflow/api-1, container api-server": "socket.gaierror: [Errno -2] Name or service not known"}
+    late = WaitTimeout(what="DAG 'd' of commit 1f2e", seconds=30, last_state="commit is there, not parsed since")
+    works = Evidence(error=late, pods=[make_pod("api-1", phase="Running")], logs=logs)
+    assert [found.code for found in diagnose(works)] == ["DAG_NOT_PARSED", "DNS"]
+    ends = replace(works, pods=[make_pod("api-1", state={"waiting": {"reason": "CrashLoopBackOff"}})])
+    assert [found.code for found in diagnose(ends)] == ["DNS", "DAG_NOT_PARSED", "CRASH_LOOP"]
 
 
 def test_an_event_of_before_counts_only_for_a_pod_that_does_not_work(make_pod: Make, make_event: Make) -> None:
