@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from localstack_client.session import Session as LocalStackSession
+from localstack_client.config import get_service_endpoints
 
 from harness.errors import EnvironmentFailed, GuardError
 from harness.model import S3Service
@@ -27,10 +29,23 @@ _PROBE_KEY = "harness-probe/"
 _LOCALSTACK = "LocalStack"
 
 
+def _own_session() -> boto3.Session:
+    """A session that reads none of this machine's AWS settings: they are of an account that is not ours.
+
+    Neither boto3's default session nor localstack-client's will do: both fail on an AWS_PROFILE that is not there.
+    """
+    core = botocore.session.Session()
+    # Set below the session's own variables, of which one that is None gives way to the environment (botocore 1.43).
+    settings = core.get_component("config_store")
+    for name, value in (("profile", None), ("config_file", os.devnull), ("credentials_file", os.devnull)):
+        settings.set_config_variable(name, value)
+    return boto3.Session(botocore_session=core)
+
+
 def connect(service: S3Service) -> S3Client:
     """A client for the store, with short timeouts and few retries: the harness waits by its own rules.
 
-    The endpoint is given, never taken from the environment; localstack-client supplies what LocalStack needs.
+    Endpoint and keys are given, never taken from the environment; where LocalStack has its S3, localstack-client says.
     """
     config = Config(
         connect_timeout=5,
@@ -39,21 +54,22 @@ def connect(service: S3Service) -> S3Client:
         s3={"addressing_style": "path"} if service.outside else {},
     )
     if service.outside is None:
-        return cast("S3Client", boto3.client("s3", region_name=service.region, config=config))
-    secret = service.secret_key.get_secret_value() if service.secret_key else ""
-    keys: dict[str, Any] = {
-        "aws_access_key_id": service.access_key,
-        "aws_secret_access_key": secret,
-        "region_name": service.region,
-    }
-    if not service.backend.startswith(_LOCALSTACK):
-        return cast("S3Client", boto3.client("s3", endpoint_url=service.outside, config=config, **keys))
-    host = urlsplit(service.outside).netloc
+        return cast("S3Client", boto3.Session().client("s3", region_name=service.region, config=config))
+    endpoint = service.outside
+    if service.backend.startswith(_LOCALSTACK):
+        endpoint = str(get_service_endpoints(urlsplit(service.outside).netloc)["s3"])
     client = cast(
         "S3Client",
-        LocalStackSession(localstack_host=host, aws_session_token=None, **keys).client("s3", config=config),
+        _own_session().client(
+            "s3",
+            endpoint_url=endpoint,
+            aws_access_key_id=service.access_key,
+            aws_secret_access_key=service.secret_key.get_secret_value() if service.secret_key else "",
+            region_name=service.region,
+            config=config,
+        ),
     )
-    if urlsplit(client.meta.endpoint_url).netloc != host:
+    if urlsplit(client.meta.endpoint_url).netloc != urlsplit(service.outside).netloc:
         # localstack-client 2.12 lets AWS_ENDPOINT_URL of the environment win over what it is given.
         raise GuardError(
             f"localstack-client would talk to {client.meta.endpoint_url} instead of {service.outside}",

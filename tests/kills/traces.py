@@ -17,7 +17,8 @@ from harness.supply.remains import mounts_below, rooted_below
 
 _PROC = Path("/proc")
 _COUNTERS = re.compile(r" \[\d+:\d+\]$")
-_WIDTH = 140
+# Of a command line: with the folders that it names, which tell whose it is.
+_WIDTH = 1000
 # Made while the harness's own engine runs or once for all, and the same after every run.
 _STANDING = frozenset({"usual-times.json"})
 

@@ -121,7 +121,7 @@ def test_the_traps_catch_whoever_goes_by_the_environment(trap: Trap) -> None:
     trap.reset()
 
     with pytest.raises(botocore.exceptions.CredentialRetrievalError):
-        boto3.client("s3").list_buckets()
+        boto3.Session().client("s3").list_buckets()
     assert (trap.folder / "ran").exists()
 
 
@@ -140,6 +140,16 @@ def test_the_store_is_asked_at_its_own_address_with_its_own_keys(trap: Trap, bac
         s3.connect(store(backend)).list_buckets()
 
     assert "127.0.0.1:9" in str(caught.value)
+    assert not trap.sprung
+
+
+@pytest.mark.parametrize("backend", ["LocalStack 4.14.0", "ministack 1.5.33"])
+def test_a_profile_that_is_not_there_is_nothing_to_the_store_of_a_run(
+    trap: Trap, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobodys")
+    with pytest.raises(botocore.exceptions.EndpointConnectionError):
+        s3.connect(store(backend)).list_buckets()
     assert not trap.sprung
 
 
