@@ -261,10 +261,14 @@ class BlockedEgress:
     packets: int
     pod: str = ""
 
+    @property
+    def target(self) -> str:
+        """Where to, such as "192.0.2.1:443"; the address alone where the protocol has no ports."""
+        return self.destination if self.port is None else f"{self.destination}:{self.port}"
+
     def __str__(self) -> str:
         """Such as "airflow/dvc-pull-1 to 192.0.2.1:443 (tcp)"."""
-        port = "" if self.port is None else f":{self.port}"
-        return f"{self.pod or self.source} to {self.destination}{port} ({self.protocol})"
+        return f"{self.pod or self.source} to {self.target} ({self.protocol})"
 
 
 @dataclass(frozen=True, slots=True)

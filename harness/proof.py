@@ -130,10 +130,10 @@ class Prover:
             run = replace(run, pods=egress.with_blocked(run.pods, namespace=AIRFLOW_NAMESPACE, blocked=blocked))
             with environment.timeline.phase("verdict"):
                 evidence = gatherer.evidence(before, outcome=run.outcome, pods=run.pods.values())
-                verdict = replace(dvc.judge(expectation, evidence), red_expected=expect_red)
+                judged = dvc.judge(expectation, evidence)
                 api, kube = self._ready.api, self._ready.kube
-                found = causes(verdict, run, follower, kube=kube, api=api, blocked=blocked)
-                verdict = replace(verdict, diagnoses=found)
+                found = causes(judged, run, follower, kube=kube, api=api, blocked=blocked)
+                verdict = replace(judged, red_expected=expect_red, diagnoses=found)
         self._seeded = seeded
         environment.verdicts.append(verdict)
         environment.added = differences(run.pods.values(), known=environment.added)

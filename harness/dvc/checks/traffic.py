@@ -39,9 +39,8 @@ def _none_outside(case: Case) -> Finding:
 
 
 def _told(pod: PodEvidence, entry: BlockedEgress) -> str:
-    port = "" if entry.port is None else f":{entry.port}"
     whose = f"task {pod.task_id}" if pod.role == "task" else f"the executor of task {pod.task_id}"
-    return f"{whose} called {entry.destination}{port} ({entry.protocol}, pod {pod.name})"
+    return f"{whose} called {entry.target} ({entry.protocol}, pod {pod.name})"
 
 
 TRAFFIC_RULES: Final = (Rule("traffic.none-outside", "the run called nobody outside the cluster", _none_outside),)
