@@ -135,6 +135,7 @@ def provision(
             engine=engine,
             builder=builder,
             runner=making,
+            cleanup=runner,
             timeline=timeline,
             cache_dir=settings.cache_dir,
             versions=versions(),

@@ -50,7 +50,8 @@ class RegistrySupply:
     Attributes:
         engine: Where images are pulled to, built and kept.
         builder: Builds images.
-        runner: Runs programs.
+        runner: Runs programs, in `scope`.
+        cleanup: Runs the programs that put in order what was given up; not in `scope`.
         timeline: Told of each step.
         cache_dir: Digests on record, programs and their downloads.
         versions: Names in the cluster.
@@ -67,6 +68,7 @@ class RegistrySupply:
     engine: Engine
     builder: ImageBuilder
     runner: Runner
+    cleanup: Runner
     timeline: Timeline
     cache_dir: Path
     versions: Versions
@@ -100,7 +102,7 @@ class RegistrySupply:
         puller = Puller(engine=self.engine, runner=self.runner, status=self.status, clock=self.clock)
         images = RegistryImages(
             engine=self.engine,
-            runner=self.runner,
+            runner=self.cleanup,
             puller=puller,
             cache_dir=self.cache_dir,
             mirrors=checked_mirrors(self.mirrors),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -106,7 +107,7 @@ class RegistryImages:
 
     Attributes:
         engine: The engine.
-        runner: Runs docker.
+        runner: Runs docker. Outside of the scope that pulls are given up with: what they leave is to be put in order.
         puller: Pulls.
         cache_dir: Where digests are recorded.
         mirrors: Registry host to mirror.
@@ -138,11 +139,12 @@ class RegistryImages:
         if there is not None and wanted.digest is not None and wanted.digest in there.digests:
             return PulledImage(name, wanted, there.id, pulled=False, published=published)
         source = wanted.mirrored(self.mirrors)
-        self.puller.pull(source, wanted=wanted)
-        checked = self._checked(source, wanted)
-        if not published and recorded is None:
-            Ledger(self.cache_dir / DIGESTS_FILE).write(**{str(reference): str(checked.reference.digest)})
-        self._name(source, checked.id, name, before=there)
+        with self._whole_or_gone(source):
+            self.puller.pull(source, wanted=wanted)
+            checked = self._checked(source, wanted)
+            if not published and recorded is None:
+                Ledger(self.cache_dir / DIGESTS_FILE).write(**{str(reference): str(checked.reference.digest)})
+            self._name(source, checked.id, name, before=there)
         retries = self.puller.retries.get(str(source), 0)
         return replace(checked, name=name, published=published, retries=retries)
 
@@ -161,6 +163,21 @@ class RegistryImages:
             self._docker("image", "tag", source, name)
         except CommandFailed as error:
             raise SupplyError(f"{source} could not be named {name}", evidence=error.evidence) from error
+
+    @contextmanager
+    def _whole_or_gone(self, source: Reference) -> Iterator[None]:
+        """Let what fails in here leave no image that was not there before.
+
+        A pull that is given up may have ended in the engine at that very moment: its image would be there for good,
+        under its digest alone, and nobody would ever look for it.
+        """
+        before = self.inspect(source.to_pull)
+        try:
+            yield
+        except BaseException:
+            if before is None and self.inspect(source.to_pull) is not None:
+                self._docker("image", "rm", source.to_pull, check=False)
+            raise
 
     def _checked(self, source: Reference, wanted: Reference) -> PulledImage:
         """What was pulled, if it is what was wanted."""

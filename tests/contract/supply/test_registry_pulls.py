@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.errors import CommandCancelled
 from harness.model import Engine
-from harness.process import SubprocessRunner
+from harness.process import Completed, SubprocessRunner
 from harness.supply.pins import Reference
 from harness.supply.pulling import Puller, PullFailed, Trouble
 from harness.supply.registry_images import DIGESTS_FILE, RegistryImages
@@ -70,6 +72,39 @@ def test_a_name_that_now_means_another_image_is_pulled_and_the_change_is_told(
     engineer.make(name)
     assert images.ensure(reference(registry.host, pushed), name=name).pulled
     assert any(f"{name} in the engine now names" in line for line in said)
+
+
+class GivenUpAtTheEnd(SubprocessRunner):
+    """Its programs are given up at the very moment at which they have done their work."""
+
+    def run(self, argv: Sequence[str | Path], **options: Any) -> Completed:
+        super().run(argv, **options)
+        raise CommandCancelled(argv=tuple(map(str, argv)))
+
+
+def test_a_pull_that_is_given_up_when_the_engine_has_just_finished_leaves_no_image(
+    images: RegistryImages, runner: SubprocessRunner, engineer: Engineer, registry: Registry
+) -> None:
+    pushed = engineer.push(registry.host)
+    name = name_for(engineer, registry.host, pushed)
+    images.puller.runner = GivenUpAtTheEnd(env=runner.env)
+    with pytest.raises(CommandCancelled):
+        images.ensure(reference(registry.host, pushed), name=name)
+    assert not engineer.has(reference(registry.host, pushed).to_pull)
+    images.puller.runner = runner
+    assert images.ensure(reference(registry.host, pushed), name=name).pulled
+
+
+def test_a_pull_that_is_given_up_keeps_what_somebody_had_pulled_before(
+    images: RegistryImages, runner: SubprocessRunner, engineer: Engineer, registry: Registry
+) -> None:
+    pushed = engineer.push(registry.host)
+    name = name_for(engineer, registry.host, pushed)
+    engineer.docker("pull", reference(registry.host, pushed).to_pull)
+    images.puller.runner = GivenUpAtTheEnd(env=runner.env)
+    with pytest.raises(CommandCancelled):
+        images.ensure(reference(registry.host, pushed), name=name)
+    assert engineer.has(reference(registry.host, pushed).to_pull)
 
 
 def test_a_digest_that_the_registry_does_not_have_is_refused(

@@ -96,6 +96,7 @@ def supply_from(builder: TinyBuilder, registry: Registry, mirror: str, tmp_path:
         engine=engineer.engine,
         builder=builder,
         runner=engineer.runner.within(scope),
+        cleanup=engineer.runner,
         timeline=Timeline(),
         cache_dir=tmp_path / "cache",
         versions=replace(versions(), images=names, debian_base=token),

@@ -37,6 +37,7 @@ def supply(tmp_path: Path, answer: Callable[[httpx.Request], httpx.Response]) ->
         engine=Engine(Path("docker"), "", ours=False, version="1"),
         builder=builder,
         runner=SubprocessRunner(),
+        cleanup=SubprocessRunner(),
         timeline=Timeline(),
         cache_dir=tmp_path / "cache",
         versions=versions(),
