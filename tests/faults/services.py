@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Literal
 
@@ -17,7 +18,8 @@ import yaml
 from jinja2 import Environment as Templates
 from jinja2 import FileSystemLoader, StrictUndefined
 
-from harness.names import GIT_REPOSITORY, SERVICES_NAMESPACE
+from harness.kubeclient import KubeApiError
+from harness.names import AIRFLOW_NAMESPACE, GIT_REPOSITORY, SERVICES_NAMESPACE
 from harness.services import s3
 from harness.services.git import USERNAME
 
@@ -272,6 +274,7 @@ def node_restarted(scene: Scene) -> Iterator[None]:
     }
     stage.node.docker("restart")
     yield
+    stage.wait("the API server to know again who may do what", partial(_authorised, stage), ready=bool)
     for part in parts:
         stage.wait(
             f"{part[2]} to be started again",
@@ -282,6 +285,17 @@ def node_restarted(scene: Scene) -> Iterator[None]:
     s3.prove(service, waiter=stage.waiter)
     for key, body in store.items():
         s3.connect(service).put_object(Bucket=service.bucket, Key=key, Body=body)
+
+
+def _authorised(stage: Stage) -> bool:
+    """An API server that has just started refuses everybody until it has read its roles."""
+    try:
+        stage.ready.kube.list("Pod", AIRFLOW_NAMESPACE)
+    except KubeApiError as error:
+        if error.status == HTTPStatus.FORBIDDEN:
+            return False
+        raise
+    return True
 
 
 def _restarts(stage: Stage, part: Part) -> int:

@@ -146,24 +146,6 @@ _ROWS: Final = (
         whole=Whole.HELD,
         tries=None,
     ),
-    # The machine.
-    Fault(
-        name="node-paused",
-        group="node",
-        gate="push.after-dvc-push",
-        breaks=broken.node_paused,
-        whole=Whole.HELD,
-        opens_first=False,
-        tries=None,
-    ),
-    Fault(
-        name="node-restarted",
-        group="node",
-        gate="push.after-dvc-push",
-        breaks=services.node_restarted,
-        opens_first=False,
-        tries=2,
-    ),
     # The object store.
     Fault(
         name="s3-503",
@@ -297,6 +279,24 @@ _ROWS: Final = (
         ends="failed",
         tries=2,
         says=("another run versioned",),
+    ),
+    # The machine; last, because all the others stand on it.
+    Fault(
+        name="node-paused",
+        group="node",
+        gate="push.after-dvc-push",
+        breaks=broken.node_paused,
+        whole=Whole.HELD,
+        opens_first=False,
+        tries=None,
+    ),
+    Fault(
+        name="node-restarted",
+        group="node",
+        gate="push.after-dvc-push",
+        breaks=services.node_restarted,
+        opens_first=False,
+        tries=2,
     ),
 )
 FAULTS: Final[dict[str, Fault]] = {row.name: row for row in _ROWS}

@@ -32,7 +32,7 @@ FINE = Played(FAULT, "success", 2, ("dvc-pipeline push: dvc push failed (exit co
 
 def test_there_are_faults_of_every_kind_that_was_asked_for() -> None:
     assert len(FAULTS) >= 18
-    assert GROUPS == ("pods", "airflow", "node", "s3", "git", "volume")
+    assert GROUPS == ("pods", "airflow", "s3", "git", "volume", "node")
 
 
 def test_every_group_ends_in_a_clean_run() -> None:
