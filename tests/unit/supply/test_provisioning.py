@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,9 @@ class FakeEngine(Protocol):
 
     def said(self, name: str) -> list[str]: ...
 
+
+# Seconds: more than a busy machine needs, less than what is ended here would take (fake_docker.sh).
+_AT_ONCE = 30
 
 # A run that only provisions, in a process of its own, as the front doors do it: SIGTERM counts as Ctrl-C.
 _RUN = """
@@ -109,10 +111,8 @@ def test_an_interrupt_ends_all_builds_within_seconds(
         (fake_engine.folder / f"slow-{name}").touch()
     with started(tmp_path, fake_engine) as run:
         pids = building(fake_engine, names)
-        began = time.monotonic()
         run.send_signal(number)
-        said = run.communicate(timeout=30)[0]
-    assert time.monotonic() - began < 5
+        said = run.communicate(timeout=_AT_ONCE)[0]
     assert "interrupted\nscratch: []\n" in said
     assert [pid for pid in pids if running(pid)] == []
 
@@ -123,10 +123,8 @@ def test_a_failed_build_ends_the_others_and_is_the_one_that_is_told_of(tmp_path:
     (fake_engine.folder / "fail-localstack").write_text("wait")
     with started(tmp_path, fake_engine) as run:
         pids = building(fake_engine, ("go-tools", "airflow"))
-        began = time.monotonic()
         (fake_engine.folder / "fail-localstack").write_text("now")
-        said = run.communicate(timeout=30)[0]
-    assert time.monotonic() - began < 5
+        said = run.communicate(timeout=_AT_ONCE)[0]
     assert "error: the image localstack could not be built" in said
     assert "no space left on device" in said
     assert [pid for pid in pids if running(pid)] == []
@@ -138,11 +136,9 @@ def test_an_interrupt_while_the_node_image_is_filled_removes_its_container(
     (fake_engine.folder / "slow-run").touch()
     with started(tmp_path, fake_engine) as run:
         Waiter().until("the container", (fake_engine.folder / "running").exists, ready=bool, timeout=60)
-        began = time.monotonic()
         run.send_signal(signal.SIGINT)
-        said = run.communicate(timeout=30)[0]
+        said = run.communicate(timeout=_AT_ONCE)[0]
     assert "interrupted" in said
-    assert time.monotonic() - began < 5
     journal = [json.loads(line) for line in (tmp_path / "run-1" / "journal.jsonl").read_text().splitlines()]
     assert [(line["op"], line.get("name")) for line in journal] == [
         ("create", "airflow-dvc-harness-preload-run-1"),
