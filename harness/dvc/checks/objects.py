@@ -153,8 +153,8 @@ def _filled(case: Case) -> Finding:
     tracked = case.expectation.tracked_file
     # What was empty before may stay so; which data is new is another check's question.
     good = bool(now) or not old
-    why = f"the new version of {tracked} is empty, where the one before it had {old} bytes."
-    return Finding(good, "data of at least one byte", f"{now} bytes", "" if good else why)
+    why = f"the new version of {tracked} is empty, where the one before it had {counted(old, 'byte')}."
+    return Finding(good, "data of at least one byte", counted(now, "byte"), "" if good else why)
 
 
 def _total(reading: Reading, digests: Mapping[Address, Digest]) -> int:

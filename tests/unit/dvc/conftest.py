@@ -145,8 +145,10 @@ class Folder:
 
     PATH = "datasets/all"
 
-    def __init__(self, members: Mapping[str, bytes], *, stated: str = "") -> None:
-        files = [{"md5": digest_of(data).md5, "relpath": name} for name, data in members.items()]
+    def __init__(
+        self, members: Mapping[str, bytes], *, stated: str = "", more: Mapping[str, object] | None = None
+    ) -> None:
+        files = [{"md5": digest_of(data).md5, "relpath": name, **(more or {})} for name, data in members.items()]
         manifest = json.dumps(files).encode()
         self.md5 = digest_of(manifest).md5
         self.address = Address(BUCKET, f"{PREFIX}/files/md5/{self.md5[:2]}/{self.md5[2:]}.dir")

@@ -32,6 +32,7 @@ def states(run: str = "success", **tasks: str) -> Any:
 
 
 GONE = {"gone": True}
+POD = next(pod for pod in given()[1].pods if pod.role == "task")
 NOT_RAN = "the code under test is not the code that ran: "
 SKIPPING = {"final_states": frozenset({"success", "skipped"})}
 CODE: dict[str, tuple[Facts, Told]] = {
@@ -126,6 +127,33 @@ SUCCEEDED: dict[str, tuple[Facts, Told]] = {
         (False, ALL_SUCCEED, "run failed; modify_data: success, pull_data: failed, push_data: success",
          (f"{FAILED}the DAG run r1 ended as failed; "
           "task pull_data is failed (the last line of pod pull_data-task: no such bucket).")),
+    ),
+    "of two tries, the last one's pod could not start": (
+        given(outcome=states("failed", pull_data="failed"),
+              pods=(*pods("task", {"phase": "Failed", "reason": "first"}),
+                    replace(POD, phase="Failed", reason="second"))),
+        (False, ALL_SUCCEED, "run failed; modify_data: success, pull_data: failed, push_data: success",
+         f"{FAILED}the DAG run r1 ended as failed; task pull_data is failed (second)."),
+    ),
+    "of two tries, the last one's pod said why": (
+        given(outcome=states("failed", pull_data="failed"),
+              pods=(*pods("task", {"phase": "Failed", "last_words": "first"}),
+                    replace(POD, name="again", phase="Failed", last_words="second"))),
+        (False, ALL_SUCCEED, "run failed; modify_data: success, pull_data: failed, push_data: success",
+         (f"{FAILED}the DAG run r1 ended as failed; "
+          "task pull_data is failed (the last line of pod again: second).")),
+    ),
+    "its pod succeeded, and what it said is no reason": (
+        given(outcome=states("failed", pull_data="failed"), pods=pods("task", {"last_words": "done"})),
+        (False, ALL_SUCCEED, "run failed; modify_data: success, pull_data: failed, push_data: success",
+         f"{FAILED}the DAG run r1 ended as failed; task pull_data is failed."),
+    ),
+    "its executor's pod and other tasks' pods tell nothing": (
+        given(outcome=states("failed", pull_data="failed"),
+              pods=(replace(POD, role="executor", phase="Failed", reason="evicted"),
+                    replace(POD, task_id="push_data", phase="Failed", reason="evicted"), *pods("task", GONE))),
+        (False, ALL_SUCCEED, "run failed; modify_data: success, pull_data: failed, push_data: success",
+         f"{FAILED}the DAG run r1 ended as failed; task pull_data is failed."),
     ),
     "no tasks": (
         given(outcome=states(pull_data="gone", modify_data="gone", push_data="gone")),

@@ -287,6 +287,33 @@ PREVIOUS: dict[str, tuple[Facts, Told]] = {
         (False, "1 object of before, unchanged", "0 there", f"the object at s3://bucket/{CLOUD_KEY} is gone."),
     ),
 }  # fmt: skip
+EMPTY = address_of(b"", legacy=False)
+SOME = "data of at least one byte"
+NOT_EMPTY: dict[str, tuple[Facts, Told]] = {
+    "it is not": (given(), (True, SOME, "21 bytes", "")),
+    "one byte": (
+        given(pointers={POINTER: pointer_of(b"1", legacy=False)},
+              listing={OLD.key: 15, address_of(b"1", legacy=False).key: 1},
+              digests={OLD: DIGESTS[OLD], address_of(b"1", legacy=False): digest_of(b"1")}),
+        (True, SOME, "1 byte", ""),
+    ),
+    "it became so": (
+        given(pointers={POINTER: pointer_of(b"", legacy=False)}, listing={OLD.key: 15, EMPTY.key: 0},
+              digests={OLD: DIGESTS[OLD], EMPTY: digest_of(b"")}),
+        (False, SOME, "0 bytes", f"the new version of {TRACKED} is empty, where the one before it had 15 bytes."),
+    ),
+    "it was so before": (
+        given(before={"pointer": pointer_of(b"", legacy=False), "digests": {EMPTY: digest_of(b"")}},
+              pointers={POINTER: pointer_of(b"", legacy=False)}, listing={EMPTY.key: 0},
+              digests={EMPTY: digest_of(b"")}),
+        (True, SOME, "0 bytes", ""),
+    ),
+    "a folder's list is not its data": (
+        folder_facts(TWO, Folder({"1.csv": b"", "2.csv": b""})),
+        (False, SOME, "0 bytes", "the new version of datasets/all is empty, where the one before it had 36 bytes."),
+    ),
+    "a folder's files count together": (folder_facts(ONE, TWO), (True, SOME, "36 bytes", "")),
+}  # fmt: skip
 STRAYS: dict[str, tuple[Facts, Told]] = {
     "none": (given(), (True, "no new object but those named", "1 new, all named", "")),
     "two": (
@@ -306,6 +333,7 @@ STRAYS: dict[str, tuple[Facts, Told]] = {
         "object.present": PRESENT,
         "object.bytes": BYTES,
         "pointer.size": SIZE,
+        "object.not-empty": NOT_EMPTY,
         "object.previous-kept": PREVIOUS,
         "object.no-strays": STRAYS,
     }

@@ -16,6 +16,7 @@ from .conftest import (
     Facts,
     Folder,
     Told,
+    address_of,
     digest_of,
     folder_facts,
     given,
@@ -31,6 +32,8 @@ STALE: dict[str, Any] = {"pointers": {POINTER: pointer_of(OLD_BYTES, legacy=Fals
 BROKEN = {"pointer": b"outs: ["}
 NOT_YAML = "it is not YAML (expected the node content, but found '<stream end>', line 1)"
 TWO_OUTS = pointer_of(NEW_BYTES, legacy=False) + f"- md5: {OLD}\n  path: b.csv\n".encode()
+# The same file, but its entry says more.
+REWRITTEN = Folder({"one.csv": OLD_BYTES}, more={"isexec": False})
 ONE, TWO = Folder({"one.csv": OLD_BYTES}), Folder({"one.csv": OLD_BYTES, "two.csv": NEW_BYTES})
 
 
@@ -40,6 +43,30 @@ def listed(*names: str) -> bytes:
     return f"outs:\n- hash: md5\n  path: penguins.csv\n  files:\n{files}".encode()
 
 
+def outs(*paths: str) -> bytes:
+    """A pointer with one output of the old data at each path; at `x.dir`, a folder x."""
+    entries = "".join(
+        f"- md5: {OLD}{'.dir' if path.endswith('.dir') else ''}\n  size: 15\n  hash: md5\n"
+        f"  path: {path.removesuffix('.dir')}\n"
+        for path in paths
+    )
+    return f"outs:\n{entries}".encode()
+
+
+def bound(data: bytes, remote: str) -> bytes:
+    """A pointer whose output is bound to a remote."""
+    return pointer_of(data, legacy=False) + f"  remote: {remote}\n".encode()
+
+
+def in_cloud(*remotes: str) -> bytes:
+    """A pointer to a folder whose members have versions on these remotes, one each."""
+    files = "".join(
+        f"  - relpath: {name}\n    md5: {OLD}\n    cloud: {{{name}: {{version_id: v}}}}\n" for name in remotes
+    )
+    return f"outs:\n- hash: md5\n  path: penguins.csv\n  files:\n{files}".encode()
+
+
+SIDES = CONFIG + b"".join(f"['remote \"{name}\"']\n    url = s3://{BUCKET}/{name}\n".encode() for name in ("a", "b"))
 WELLFORMED: dict[str, tuple[Facts, Told]] = {
     "it is": (given(), (True, f"{POINTER} names {TRACKED}", f"md5 {NEWER}", "")),
     "two outputs, one legacy": (
@@ -102,6 +129,58 @@ NEW_DATA: dict[str, tuple[Facts, Told]] = {
          "the data was not changed, or dvc add did not happen.")),
     ),
 }  # fmt: skip
+NEW_DATA |= {
+    "the same bytes under another hash": (
+        given(before={"pointer": pointer_of(OLD_BYTES, legacy=True),
+                      "digests": {address_of(OLD_BYTES, legacy=True): digest_of(OLD_BYTES)}},
+              pointers={POINTER: pointer_of(OLD_BYTES, legacy=False)},
+              digests={address_of(OLD_BYTES, legacy=False): digest_of(OLD_BYTES)}),
+        (False, f"other data than md5 {OLD_LEGACY} (legacy)", "the same data",
+         (f"the pointer went from md5 {OLD_LEGACY} (legacy) to md5 {OLD}, but the data is byte for byte "
+          "what it was: only the way in which it is hashed has changed.")),
+    ),
+    "under another hash, the old bytes not known": (
+        given(before={"pointer": pointer_of(OLD_BYTES, legacy=True), "digests": {}},
+              pointers={POINTER: pointer_of(OLD_BYTES, legacy=False)},
+              digests={address_of(OLD_BYTES, legacy=False): digest_of(OLD_BYTES)}),
+        (True, f"other than md5 {OLD_LEGACY} (legacy)", f"md5 {OLD}", ""),
+    ),
+    "under another hash, the new bytes not known": (
+        given(before={"pointer": pointer_of(OLD_BYTES, legacy=True),
+                      "digests": {address_of(OLD_BYTES, legacy=True): digest_of(OLD_BYTES)}},
+              pointers={POINTER: pointer_of(OLD_BYTES, legacy=False)}, digests={}),
+        (True, f"other than md5 {OLD_LEGACY} (legacy)", f"md5 {OLD}", ""),
+    ),
+    "a folder with the same files under other names": (
+        folder_facts(ONE, Folder({"1.csv": OLD_BYTES})),
+        (True, f"other than md5 {ONE.md5}.dir", f"md5 {Folder({'1.csv': OLD_BYTES}).md5}.dir", ""),
+    ),
+    "a folder whose list is written in another way": (
+        folder_facts(ONE, REWRITTEN),
+        (False, f"other data than md5 {ONE.md5}.dir", "the same data",
+         (f"the pointer went from md5 {ONE.md5}.dir to md5 {REWRITTEN.md5}.dir, but the data is byte for byte "
+          "what it was: only the way in which it is hashed has changed.")),
+    ),
+}  # fmt: skip
+SAME_OUTPUTS: dict[str, tuple[Facts, Told]] = {
+    "the first version": (
+        given(before={"pointer": None}, pointers={POINTER: TWO_OUTS}),
+        (True, "a first version", f"file {TRACKED}, file datasets/b.csv", ""),
+    ),
+    "it does": (given(), (True, f"file {TRACKED}", f"file {TRACKED}", "")),
+    "all of several, in another order": (
+        given(before={"pointer": outs("penguins.csv", "b.csv")}, pointers={POINTER: outs("b.csv", "penguins.csv")}),
+        (True, f"file datasets/b.csv, file {TRACKED}", f"file datasets/b.csv, file {TRACKED}", ""),
+    ),
+    "one more, one less, one a folder now": (
+        given(before={"pointer": outs("penguins.csv", "b.csv", "c")},
+              pointers={POINTER: outs("penguins.csv", "c.dir", "d.csv")}),
+        (False, f"file datasets/b.csv, file datasets/c, file {TRACKED}",
+         f"folder datasets/c, file datasets/d.csv, file {TRACKED}",
+         (f"the pointer at {B} does not track what it tracked: file datasets/c became folder datasets/c; "
+          "it names datasets/d.csv too; it no longer names datasets/b.csv.")),
+    ),
+}  # fmt: skip
 UNCHANGED: dict[str, tuple[Facts, Told]] = {
     "it is": (given(changes=False), (True, f"md5 {OLD}", f"md5 {OLD}", "")),
     "it changed": (
@@ -152,11 +231,35 @@ REMOTE: dict[str, tuple[Facts, Told]] = {
     ),
 }  # fmt: skip
 
+REMOTE |= {
+    "the data is bound to it by name": (
+        given(pointers={POINTER: bound(NEW_BYTES, "store")}), (True, URL, URL, ""),
+    ),
+    "the data is bound to another": (
+        given(config=SIDES, pointers={POINTER: bound(NEW_BYTES, "a")}),
+        (False, URL, "a", f"the pointer at {B} binds its data to remote a, not to the default one ({URL})."),
+    ),
+    "the data was bound to it before": (
+        given(config=SIDES, before={"pointer": bound(OLD_BYTES, "a")}, pointers={POINTER: bound(NEW_BYTES, "a")}),
+        (True, URL, URL, ""),
+    ),
+    "the data's members have versions on two others": (
+        given(config=SIDES, pointers={POINTER: in_cloud("b", "a")}),
+        (False, URL, "a, b", f"the pointer at {B} binds its data to remote a, b, not to the default one ({URL})."),
+    ),
+    "the data has a version on another": (
+        given(config=SIDES,
+              pointers={POINTER: pointer_of(NEW_BYTES, legacy=False) + b"  cloud: {a: {version_id: v}}\n"}),
+        (False, URL, "a", f"the pointer at {B} binds its data to remote a, not to the default one ({URL})."),
+    ),
+}  # fmt: skip
+
 
 @told_of(
     {
         "pointer.wellformed": WELLFORMED,
         "pointer.new": NEW_DATA,
+        "pointer.same-outputs": SAME_OUTPUTS,
         "pointer.unchanged": UNCHANGED,
         "pointer.at-tip": AT_TIP,
         "remote.expected": REMOTE,
