@@ -69,7 +69,10 @@ class Remover:
         """Remove what a journal names; the same errors as `cluster`."""
         host = entry.detail.get("host")
         if entry.kind == "cluster":
-            self.cluster(Path(entry.detail["folder"]), host)
+            folder = _folder(entry)
+            if folder is None:
+                raise CleanupFailed(f"the journal names the cluster {entry.name} without its folder")
+            self.cluster(folder, host)
         elif entry.kind == "container":
             self.container(entry.name, host)
         else:
@@ -230,7 +233,17 @@ def _clusters(state_dir: Path) -> frozenset[str]:
 
 
 def _left_behind(journal: Journal) -> list[Entry]:
-    return [entry for entry in journal.open() if entry.kind != "cluster" or not is_kept(Path(entry.detail["folder"]))]
+    def kept(entry: Entry) -> bool:
+        folder = _folder(entry)
+        return entry.kind == "cluster" and folder is not None and is_kept(folder)
+
+    return [entry for entry in journal.open() if not kept(entry)]
+
+
+def _folder(entry: Entry) -> Path | None:
+    """Of a cluster; None where the journal is damaged."""
+    folder = entry.detail.get("folder")
+    return Path(folder) if folder else None
 
 
 def is_kept(folder: Path) -> bool:

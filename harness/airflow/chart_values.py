@@ -145,6 +145,10 @@ def read_values(path: Path) -> ValuesFile:
         raise ValuesError(
             f"{path} is not YAML that Helm takes", evidence={"parser": said}, next_step=_MEND.format(path)
         ) from error
+    except RecursionError as error:
+        raise ValuesError(
+            f"{path} is nested too deeply, or an alias in it stands for what holds it", next_step=_MEND.format(path)
+        ) from error
     if values is None:
         return ValuesFile(path, {}, {})
     if not isinstance(values, dict):

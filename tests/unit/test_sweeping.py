@@ -159,6 +159,16 @@ def test_an_engine_that_does_not_answer_is_told_of_once_and_the_journal_stays(st
     assert [folder.name for folder in (state.folder / "runs").iterdir()] == ["one"]
 
 
+def test_a_journal_that_names_a_cluster_without_its_folder_stays_and_the_rest_is_swept(state: State) -> None:
+    state.journal("one").record("cluster", "lost", host=OWN)
+    state.cluster("ours", run="two")
+    with pytest.raises(CleanupFailed, match="could not be removed") as caught:
+        state.sweep(Engines({OWN: True}))
+    assert "the journal names the cluster lost without its folder" in str(caught.value)
+    assert state.docker.removed == [(OWN, "ours-node")]
+    assert [folder.name for folder in (state.folder / "runs").iterdir()] == ["one"]
+
+
 def test_of_an_engine_of_ours_whose_data_are_gone_only_the_folder_is_left_to_remove(state: State) -> None:
     folder = state.cluster("ours", run="one")
     assert state.sweep(Engines({OWN: None})) == 1

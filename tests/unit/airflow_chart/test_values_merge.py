@@ -84,6 +84,8 @@ def test_keys_are_text_as_in_helm(tmp_path: Path) -> None:
     [
         ("a: 1\na: 2\n", "stands twice, in lines 1 and 2"),
         ("a: [1\n", "is not YAML"),
+        ("a: &a\n  b: *a\n", "an alias in it stands for what holds it"),
+        ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
         ("- a\n", "holds a list at the top"),
         ("{a: 1}: b\n", "is not YAML"),
     ],
