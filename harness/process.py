@@ -240,8 +240,9 @@ class SubprocessRunner:
         except OSError as error:
             raise UsageError(f"cannot run {command[0]}: {error.strerror}") from error
         try:
-            if not self.scope.enter(process):
-                self._refuse_cancelled(command, 0.0)  # between the question above and its start
+            if not self.scope.enter(process):  # cancelled between the question above and its start
+                stop_groups([process], grace=_GRACE_SECONDS)  # also where its leader has ended and left children
+                self._refuse_cancelled(command, 0.0)
             yield process
         finally:
             # Reached with a live process only on an exception, such as the interrupt of a test run.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -318,6 +319,25 @@ def test_a_program_that_ends_well_when_it_is_cancelled_still_counts_as_cancelled
     ready = tmp_path / "ready"
     polite = f"trap 'exit 0' TERM; touch {ready}; while :; do sleep 0.05; done"
     assert cancelled_while(runner, Scope(), [["sh", "-c", polite]], [ready]) < _AT_ONCE
+
+
+class CancelledTooLate(Scope):
+    """It is cancelled when the program that starts in it has already ended."""
+
+    def enter(self, process: subprocess.Popen[bytes]) -> bool:
+        process.wait()
+        self.cancel()
+        return False
+
+
+def test_what_a_program_left_running_ends_too_when_it_is_cancelled_as_it_starts(
+    runner: SubprocessRunner, tmp_path: Path
+) -> None:
+    pid = tmp_path / "child"
+    leaves = f"sh -c 'echo $$ > {pid}; exec sleep 60' & while [ ! -s {pid} ]; do sleep 0.05; done"
+    with pytest.raises(CommandCancelled):
+        runner.within(CancelledTooLate()).run(["sh", "-c", leaves])
+    assert_gone(pid)
 
 
 def test_both_ends_of_a_pipe_are_cancelled(runner: SubprocessRunner, tmp_path: Path) -> None:
