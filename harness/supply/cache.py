@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
+
 from harness.errors import CommandFailed, EnvironmentFailed, UsageError
 from harness.model import Engine
 from harness.names import LABEL_OWNER, OWNER
@@ -33,6 +35,10 @@ FOLDERS = ("tools", "downloads", "helm")
 _DOCKER_SECONDS = 300
 _UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZE = re.compile(r"([0-9.]+)\s*([kKMGT]?B)")
+
+# dockerd's words (moby 20.10, daemon/disk_usage.go) for a question beside another's.
+_MEASURING = "a disk usage operation is already running"
+_MEASURING_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,7 @@ class Cache:
         Raises:
             CommandFailed: The engine does not answer.
         """
-        data = json.loads(self._docker("system", "df", "--verbose", "--format", "{{json .}}"))
+        data = json.loads(self._df("--verbose"))
         rows = data.get("Images") or []
         images = self._ours(rows)
         ids = {image.id for image in images}
@@ -276,12 +282,22 @@ class Cache:
         return removed
 
     def _totals(self) -> dict[str, int]:
-        lines = self._docker("system", "df", "--format", "{{json .}}").splitlines()
+        lines = self._df().splitlines()
         rows = [json.loads(line) for line in lines if line.strip()]
         return {row["Type"]: _bytes(row["Size"]) for row in rows}
 
     def _folders(self) -> dict[str, int]:
         return {name: _disk(self.cache_dir / name) for name in FOLDERS}
+
+    def _df(self, *options: str) -> str:
+        """What the engine holds. It measures for one who asks at a time, and refuses all others meanwhile."""
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: _MEASURING in str(error)),
+            stop=stop_after_delay(_MEASURING_SECONDS),
+            wait=wait_fixed(0.5),
+            reraise=True,
+        )
+        return retrying(self._docker, "system", "df", *options, "--format", "{{json .}}")
 
     def _docker(self, *arguments: str, check: bool = True) -> str:
         command: list[str | Path] = [self.engine.docker, *arguments]

@@ -40,9 +40,14 @@ class Docker(FakeRunner):
     images: dict[str, Image]
     build: int = 500
     pruned: list[tuple[str, ...]] = field(default_factory=list)
+    busy: int = 0
 
     def answer(self, call: Call) -> str:
         words = tuple(call.argv[1:])
+        if words[:2] == ("system", "df") and self.busy:
+            self.busy -= 1
+            said = "Error response from daemon: a disk usage operation is already running"
+            raise CommandFailed(argv=call.argv, code=1, stdout="", stderr=said)
         if words[:3] == ("system", "df", "--verbose"):
             return json.dumps({"Images": [row for key, image in self.images.items() for row in _rows(key, image)]})
         if words[:2] == ("system", "df"):
@@ -86,6 +91,12 @@ def _rows(key: str, image: Image) -> list[dict[str, str]]:
 def cache(docker: Docker, folder: Path, *, ours: bool = True, day: int = 1) -> Cache:
     engine = Engine(docker=Path("docker"), host="", ours=ours, version="20.10")
     return Cache(engine, docker, folder, now=lambda: datetime(2026, 2, day, tzinfo=UTC))
+
+
+def test_an_engine_that_measures_for_another_run_is_asked_again(tmp_path: Path) -> None:
+    docker = Docker({"a": Image(["airflow-dvc-harness/a:1"])}, build=0, busy=2)
+    assert [image.names for image in cache(docker, tmp_path).usage().images] == [("airflow-dvc-harness/a:1",)]
+    assert docker.busy == 0
 
 
 def test_the_least_recently_used_image_goes_first_and_no_more_than_needed(tmp_path: Path) -> None:
