@@ -98,7 +98,8 @@ def harness_session(
     """The whole environment, up; taken down at the end of the session."""
     _refuse_options_of_pytest_kind(pytestconfig)
     from harness.report.console import ReportConsole  # noqa: PLC0415 - a test run without a cluster loads none of this
-    from harness.session import Session, interrupted_once  # noqa: PLC0415 - likewise
+    from harness.session import Session  # noqa: PLC0415 - likewise
+    from harness.signals import interrupted_once  # noqa: PLC0415 - likewise
 
     stderr = pytestconfig.pluginmanager.get_plugin(_STDERR)
     if not isinstance(stderr, _Stderr):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from pydantic import SecretStr
@@ -27,10 +24,8 @@ from harness.report.model import KeptCluster, Report, Resources, RunFacts
 from harness.report.protocols import VerdictResult, as_declared
 from harness.report.summary import Summary
 from harness.settings import Settings
+from harness.signals import interrupted_once, undisturbed
 from harness.timeline import Timeline
-
-_ENDING = (signal.SIGINT, signal.SIGTERM)
-_FIRST_DOWN = "taking everything down first; kill -9 leaves the rest to `harness sweep`"
 
 
 class Session:
@@ -266,52 +261,6 @@ def _carry_out(
         finally:
             session.down()  # an interrupt may come between any two lines
     return session
-
-
-@contextmanager
-def interrupted_once(console: Console) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM end the block, and no further one break off what follows from it.
-
-    Only in the main thread. SIGINT stays ignored where it was, as in a shell's background job.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came = False
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        nonlocal came
-        if came:
-            console.print(_FIRST_DOWN, highlight=False)
-            return
-        came = True
-        raise KeyboardInterrupt
-
-    numbers = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def undisturbed(console: Console) -> Iterator[None]:
-    """Let a second Ctrl-C not break off the clean-up that the first one asked for; only in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def note(_number: int, _frame: FrameType | None) -> None:
-        console.print(_FIRST_DOWN, highlight=False)
-
-    before = {number: signal.signal(number, note) for number in _ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def told(error: BaseException | None) -> str:

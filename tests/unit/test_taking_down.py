@@ -55,20 +55,6 @@ def test_a_run_whose_making_is_interrupted_leaves_no_folder(
     assert list((settings.state_dir / "runs").iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_only_the_first_signal_interrupts(number: signal.Signals) -> None:
-    said = io.StringIO()
-    unwound = False
-    with session.interrupted_once(Console(file=said)):
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
-        unwound = True
-    assert unwound
-    assert said.getvalue().count("taking everything down first") == 2
-
-
 def test_a_session_that_is_interrupted_twice_is_taken_down_all_the_same(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,8 +40,8 @@ from harness.journal import Journal
 from harness.model import Engine
 from harness.process import SubprocessRunner
 from rich.console import Console
-from harness.session import interrupted_once
 from harness.settings import Settings
+from harness.signals import interrupted_once
 from harness.supply import provision as module
 from harness.supply.host import HostConfiguration
 from harness.timeline import Timeline
