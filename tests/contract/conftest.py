@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import platformdirs
@@ -11,6 +11,9 @@ import pytest
 
 from harness.process import which
 from harness.settings import APP
+from tests.mutations.local import local_site
+from tests.mutations.recording import Recorded, record
+from tests.mutations.site import Site
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +32,16 @@ def _cached(name: str) -> Iterator[Path]:
     cache = Path(os.environ.get("HARNESS_CACHE_DIR") or platformdirs.user_cache_path(APP))
     for pattern in (f"tools/{name}", f"tools/*/{name}", f"bin/{name}", f"bin/*/{name}"):
         yield from sorted(path for path in cache.glob(pattern) if path.is_file() and os.access(path, os.X_OK))
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A Git server and an S3 server without a cluster."""
+    with local_site(tmp_path_factory.mktemp("site")) as local:
+        yield local
+
+
+@pytest.fixture(scope="session")
+def recorded(site: Site) -> Mapping[str, Recorded]:
+    """What dvc recorded on that site."""
+    return record(site, "contract")
