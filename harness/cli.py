@@ -112,7 +112,7 @@ def run(
     """Bring an environment up, run the DAG once, judge it, take everything down."""
     settings = settings_from(given)
     console = ReportConsole()
-    return series.repeat(repeat, lambda: session.run_once(settings, console), console)
+    return series.repeat(repeat, lambda judged: session.run_once(settings, console, judged=judged), console)
 
 
 @app.command("rerun")

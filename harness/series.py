@@ -5,12 +5,16 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console
 
 from harness.errors import ExitCode, UsageError
+from harness.report.protocols import CheckResult, VerdictResult
+
+Judged = Callable[[VerdictResult], object]
+_TWO = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +24,17 @@ class Lap:
     Attributes:
         code: How it ended.
         seconds: Its wall-clock time, clean-up and report included.
+        checks: How each check of its verdict ended, by its id; empty without a verdict.
     """
 
     code: ExitCode
     seconds: float
+    checks: Mapping[str, str] = field(default_factory=dict)
 
 
 def repeat(
     times: int,
-    run: Callable[[], ExitCode],
+    run: Callable[[Judged], ExitCode],
     console: Console,
     *,
     clock: Callable[[], float] = time.monotonic,
@@ -41,7 +47,7 @@ def repeat(
 
     Args:
         times: How many runs.
-        run: One whole run, from its first phase to its report.
+        run: One whole run, from its first phase to its report; tells its verdict.
         console: Where the series is reported.
         clock: Seconds, monotonic.
 
@@ -55,8 +61,10 @@ def repeat(
         if times > 1:
             console.rule(f"run {number} of {times}")
         started = clock()
-        code = run()
-        laps.append(Lap(code, clock() - started))
+        verdicts: list[VerdictResult] = []
+        code = run(verdicts.append)
+        checks = {check.id: _outcome(check) for verdict in verdicts for check in verdict.checks}
+        laps.append(Lap(code, clock() - started, checks))
         if code in {ExitCode.INTERRUPTED, ExitCode.USAGE}:
             break
     if times > 1:
@@ -67,7 +75,10 @@ def repeat(
 
 
 def summary(laps: Sequence[Lap], times: int) -> list[str]:
-    """What the reader is told of a series: each run, how they ended, and how the green ones' seconds spread."""
+    """What the reader is told of a series.
+
+    Each run; how they ended; how the green ones' seconds spread; and whether every check ended alike in all of them.
+    """
     count = Counter(lap.code for lap in laps)
     ended = ", ".join(f"{number} {_word(code)}" for code, number in sorted(count.items()))
     lines = [f"{number:>3}  {lap.seconds:6.1f} s  {_word(lap.code)}" for number, lap in enumerate(laps, 1)]
@@ -77,7 +88,27 @@ def summary(laps: Sequence[Lap], times: int) -> list[str]:
     if green:
         spread = f"min {min(green):.1f} s, median {statistics.median(green):.1f} s, max {max(green):.1f} s"
         lines.append(spread + ("" if len(green) == len(laps) else f" (of the {len(green)} green)"))
-    return lines
+    return lines + _agreement(laps)
+
+
+def _agreement(laps: Sequence[Lap]) -> list[str]:
+    """Whether the same input had the same verdict, check by check; nothing where there are no two verdicts."""
+    judged = [(number, lap.checks) for number, lap in enumerate(laps, 1) if lap.checks]
+    if len(judged) < _TWO:
+        return []
+    differing = []
+    for check in dict.fromkeys(check for _, checks in judged for check in checks):
+        runs: dict[str, list[str]] = {}
+        for number, checks in judged:
+            runs.setdefault(checks.get(check, "missing"), []).append(str(number))
+        if len(runs) > 1:
+            ended = "; ".join(f"{outcome} in {', '.join(numbers)}" for outcome, numbers in runs.items())
+            differing.append(f"{check} did not end alike: {ended}")
+    return differing or [f"{len(judged)} verdicts, all {len(judged[0][1])} checks of each ended alike"]
+
+
+def _outcome(check: CheckResult) -> str:
+    return "passed" if check.passed else "failed" if check.evaluated else "not asked"
 
 
 def _word(code: ExitCode) -> str:

@@ -211,7 +211,12 @@ Recorded = Callable[[Mapping[str, Any]], object]
 
 
 def run_once(
-    settings: Settings, console: Console, *, rerun_of: str = "", recorded: Recorded = lambda _document: None
+    settings: Settings,
+    console: Console,
+    *,
+    rerun_of: str = "",
+    recorded: Recorded = lambda _document: None,
+    judged: Callable[[VerdictResult], object] = lambda _verdict: None,
 ) -> ExitCode:
     """Up, one proven run, down, report.
 
@@ -220,6 +225,7 @@ def run_once(
         console: Where it is shown.
         rerun_of: Id of the recorded run that it repeats.
         recorded: Told what stands in `repro.json`, before the report.
+        judged: Told the verdict, if it came to one, behind the report.
     """
 
     def work(environment: Environment) -> None:
@@ -227,7 +233,10 @@ def run_once(
         Prover(environment).prove()
 
     done = _carry_out(settings, console, work, verb="run", rerun_of=rerun_of)
-    return done.conclude(console, recorded=recorded)
+    code = done.conclude(console, recorded=recorded)
+    for verdict in done.verdicts:
+        judged(verdict)
+    return code
 
 
 def bring_up(

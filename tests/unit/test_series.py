@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from harness.errors import ExitCode, UsageError
-from harness.series import Lap, repeat, summary
+from harness.series import Judged, Lap, repeat, summary
 
 
 def _series(*codes: ExitCode, times: int | None = None) -> tuple[ExitCode, str, int]:
@@ -19,7 +20,7 @@ def _series(*codes: ExitCode, times: int | None = None) -> tuple[ExitCode, str, 
     console = Console(file=output, width=100)
     done: list[ExitCode] = []
 
-    def run() -> ExitCode:
+    def run(_judged: Judged) -> ExitCode:
         done.append(next(waiting))
         return done[-1]
 
@@ -63,10 +64,46 @@ def test_the_median_of_uneven_times_is_no_mean() -> None:
 @pytest.mark.parametrize("times", [0, -1])
 def test_a_series_of_no_runs_is_a_usage_error(times: int) -> None:
     with pytest.raises(UsageError, match="asks for no run"):
-        repeat(times, lambda: ExitCode.GREEN, Console(file=io.StringIO()))
+        repeat(times, lambda _judged: ExitCode.GREEN, Console(file=io.StringIO()))
 
 
 def test_the_spread_is_that_of_the_green_runs() -> None:
     laps = [Lap(ExitCode.GREEN, 40.0), Lap(ExitCode.GREEN, 44.0), Lap(ExitCode.INTERRUPTED, 3.0)]
     assert summary(laps, 5)[-1] == "min 40.0 s, median 42.0 s, max 44.0 s (of the 2 green)"
     assert summary(laps[2:], 5)[-1] == "1 of 5 runs: 1 interrupted"
+
+
+def _lap(**checks: str) -> Lap:
+    return Lap(ExitCode.GREEN, 40.0, checks)
+
+
+def test_verdicts_that_agree_check_by_check_are_told_in_one_line() -> None:
+    laps = [_lap(a="passed", b="failed"), Lap(ExitCode.INTERRUPTED, 3.0), _lap(a="passed", b="failed")]
+    assert summary(laps, 3)[-1] == "2 verdicts, all 2 checks of each ended alike"
+
+
+def test_a_check_that_ended_otherwise_in_one_run_is_named_with_the_runs() -> None:
+    laps = [_lap(a="passed", b="passed"), _lap(a="passed", b="failed"), _lap(a="passed", b="passed"), _lap(a="passed")]
+    told = [line for line in summary(laps, 4) if "alike" in line]
+    assert told == ["b did not end alike: passed in 1, 3; failed in 2; missing in 4"]
+
+
+def test_the_checks_of_a_lap_are_those_of_its_verdict() -> None:
+    verdict = SimpleNamespace(
+        checks=[
+            SimpleNamespace(id="commit.one", passed=True, evaluated=True),
+            SimpleNamespace(id="object.present", passed=False, evaluated=True),
+            SimpleNamespace(id="object.bytes", passed=False, evaluated=False),
+        ]
+    )
+    passed = iter([False, True])
+    output = io.StringIO()
+
+    def run(judged: Judged) -> ExitCode:
+        verdict.checks[1].passed = next(passed)
+        judged(verdict)  # type: ignore[arg-type]
+        return ExitCode.VERDICT_RED
+
+    repeat(2, run, Console(file=output, width=200))
+    assert "object.present did not end alike: failed in 1; passed in 2" in output.getvalue()
+    assert "object.bytes" not in output.getvalue()
