@@ -101,7 +101,7 @@ def test_the_checks_of_a_lap_are_those_of_its_verdict() -> None:
 
     def run(judged: Judged) -> ExitCode:
         verdict.checks[1].passed = next(passed)
-        judged(verdict)  # type: ignore[arg-type]
+        judged(verdict)
         return ExitCode.VERDICT_RED
 
     repeat(2, run, Console(file=output, width=200))
