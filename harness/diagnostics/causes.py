@@ -1,4 +1,4 @@
-"""How a cause of failure is described. The causes themselves are in `catalogue.py`."""
+"""How a cause of failure is described. The causes themselves are in `catalogue/`."""
 
 from __future__ import annotations
 
