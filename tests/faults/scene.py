@@ -158,7 +158,7 @@ class Scene:
     follower: PodFollower
     company: list[str] = field(default_factory=list)
     rival_rows: int = 0
-    held: float = 10.0
+    held: float = 8.0
 
     @property
     def run_id(self) -> str:

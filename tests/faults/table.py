@@ -55,7 +55,7 @@ class Fault:
     tries: int | None = 1
     says: tuple[str, ...] = ()
     around: Callable[[Stage], AbstractContextManager[None]] | None = None
-    held: float = 10.0
+    held: float = 8.0
 
 
 _ROWS: Final = (

@@ -10,18 +10,24 @@ PROGRAMS = Path(__file__).parent / "programs"
 BESIDE = "_beside"
 _FILE = "dataset_pipeline.py"
 _ID = '    "dataset_pipeline",\n'
+# How long a failed try is waited for says nothing of what it leaves, and twenty rows would wait.
+_DELAY, _AT_ONCE = '"retry_delay": timedelta(seconds=10)', '"retry_delay": timedelta(seconds=1)'
 
 
 def write_gated(dags: Path, into: Path) -> Path:
     """A DAG folder for runs that something happens to.
 
     Raises:
-        ValueError: The DAG no longer says in the expected words what its pods run, or what it is called.
+        ValueError: The DAG no longer says in the expected words what its pods run, what it is called, or when it
+            tries again.
     """
     write_variant(dags, (PROGRAMS / "gated.py").read_text(encoding="utf-8"), into)
     text = (into / _FILE).read_text(encoding="utf-8")
-    if text.count(_ID) != 1:
-        raise ValueError(f"{_FILE} holds its id {text.count(_ID)} times on a line of its own")
+    for once in (_ID, _DELAY):
+        if text.count(once) != 1:
+            raise ValueError(f"{_FILE} holds {text.count(once)} times where 1 is expected: {once.strip()}")
+    text = text.replace(_DELAY, _AT_ONCE)
+    (into / _FILE).write_text(text, encoding="utf-8")
     beside = text.replace(_ID, _ID.replace('",', f'{BESIDE}",'))
     (into / f"dataset_pipeline{BESIDE}.py").write_text(beside, encoding="utf-8")
     return into

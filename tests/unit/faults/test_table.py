@@ -75,6 +75,7 @@ def test_the_variant_has_the_pipeline_twice_and_is_otherwise_the_one_under_test(
         "dataset_pipeline.py": ("dataset_pipeline",),
         "dataset_pipeline_beside.py": ("dataset_pipeline_beside",),
     }
+    assert all("timedelta(seconds=1)," in file.read_text() for file in variant.glob("dataset_pipeline*.py"))
 
 
 def test_a_pod_waits_at_a_closed_gate_and_goes_on_when_it_opens(tmp_path: Path) -> None:
