@@ -20,6 +20,7 @@ from harness.supply.inuse import IN_USE_FOLDER, live_runs
 from harness.supply.locks import LOCKS_FOLDER, remove_idle
 from harness.targets.dangling import dangling
 from harness.targets.namelock import name_held, remove_idle_locks
+from harness.targets.ownership import Standing, runs_of
 from harness.targets.removal import remove_cluster, remove_container
 
 # Of the command line of a program that is ended, for the reader.
@@ -40,12 +41,16 @@ class Remover:
     _found: dict[str | None, Engine | None] = field(default_factory=dict)
     _missing: dict[str | None, HarnessError] = field(default_factory=dict)
 
-    def cluster(self, folder: Path, host: str | None) -> None:
-        """Remove a cluster with all that belongs to it.
+    def cluster(self, folder: Path, host: str | None, *, run: str = "") -> Standing:
+        """Remove a cluster with all that belongs to it, if a run of this state folder has made it.
 
         Args:
             folder: Of the cluster; its name is the cluster's.
             host: The engine it was made in, as `Engine.host`; None if that is not known.
+            run: A run that was about to make it; besides the one that the folder names.
+
+        Returns:
+            What there was: removed, and of others, left.
 
         Raises:
             GuardError: A run uses it.
@@ -55,9 +60,11 @@ class Remover:
         with name_held(folder):
             engine = self._engine(host)
             if engine is not None:
-                remove_cluster(folder.name, folder=folder, engine=engine, runner=self.runner)
-            elif folder.is_dir():
+                runs = runs_of(folder) | ({run} if run else set())
+                return remove_cluster(folder.name, runs=runs, folder=folder, engine=engine, runner=self.runner)
+            if folder.is_dir():
                 shutil.rmtree(folder)  # its engine is gone with everything in it
+            return Standing()
 
     def container(self, name: str, host: str | None) -> None:
         """Remove one container; the same errors as `cluster`."""
@@ -65,18 +72,18 @@ class Remover:
         if engine is not None:
             remove_container(name, engine=engine, runner=self.runner)
 
-    def entry(self, entry: Entry) -> None:
-        """Remove what a journal names; the same errors as `cluster`."""
+    def entry(self, entry: Entry, *, run: str) -> Standing:
+        """Remove what the journal of a run names; the same as `cluster`."""
         host = entry.detail.get("host")
         if entry.kind == "cluster":
             folder = _folder(entry)
             if folder is None:
                 raise CleanupFailed(f"the journal names the cluster {entry.name} without its folder")
-            self.cluster(folder, host)
-        elif entry.kind == "container":
+            return self.cluster(folder, host, run=run)
+        if entry.kind == "container":
             self.container(entry.name, host)
-        else:
-            raise CleanupFailed(f"this version does not know how to remove a {entry.kind}")
+            return Standing()
+        raise CleanupFailed(f"this version does not know how to remove a {entry.kind}")
 
     def _engine(self, host: str | None) -> Engine | None:
         if host in self._missing:
@@ -185,7 +192,7 @@ class _Sweeper:
             return
         for entry in entries:
             try:
-                remover.entry(entry)
+                there = remover.entry(entry, run=folder.name)
             except GuardError as error:
                 self.busy.add(folder)
                 self.say(f"left {entry.kind} {entry.name}: {error.message}")
@@ -193,9 +200,12 @@ class _Sweeper:
                 self._failed(folder, f"{entry.kind} {entry.name}", error)
             else:
                 journal.removed(entry)
-                self.swept += 1
-                self.told.add(folder)
-                self.say(f"removed {entry.kind} {entry.name}")
+                for what in there.foreign.values():
+                    self.say(f"left {what}: no run here has made it")
+                if there.nodes or there.networks or not there.foreign:
+                    self.swept += 1
+                    self.told.add(folder)
+                    self.say(f"removed {entry.kind} {entry.name}")
 
     def folder(self, folder: Path) -> None:
         """Remove the folder of a run, if nothing of that run is left."""

@@ -264,7 +264,9 @@ def down(settings: Settings, console: Console) -> ExitCode:
     _say(console, f"removing {cluster.name}, {cluster.origin}")
     runner = SubprocessRunner()
     with sweeping.removing(_engines(settings, runner, console), runner, clusters=folder.parent) as remover:
-        remover.cluster(folder, sweeping.host_of(folder))
+        there = remover.cluster(folder, sweeping.host_of(folder))
+    for what in there.foreign.values():
+        _say(console, f"left {what}: no run here has made it")
     _say(console, f"removed {cluster.name}")
     return ExitCode.GREEN
 

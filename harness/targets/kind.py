@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.allowlist import Allowed
-from harness.errors import CleanupFailed, CommandFailed, EnvironmentFailed, GuardError, HarnessError
+from harness.errors import CommandFailed, EnvironmentFailed, GuardError, HarnessError
 from harness.journal import Entry, Journal, expires_at
 from harness.model import BlockedEgress, Cluster, Toolchain
 from harness.names import LABEL_EXPIRES, LABEL_OWNER, LABEL_RUN, NODE_PORTS, OWNER
@@ -28,9 +26,9 @@ from harness.targets.inotify import raise_limits
 from harness.targets.kind_cluster import RunnerKindCluster
 from harness.targets.namelock import NameLock
 from harness.targets.node_images import NodeImages
-from harness.targets.ownership import refuse_foreign
+from harness.targets.ownership import refuse_foreign, runs_of
 from harness.targets.ports import reserved_ports
-from harness.targets.removal import remove_network
+from harness.targets.removal import remove_cluster, remove_nodes
 from harness.versions import versions
 
 PORT_TAKEN = re.compile(r"address already in use|port is already allocated")
@@ -131,7 +129,7 @@ class KindTarget:
             self._status(f"raised inotify limits: {raised}")
         self._lock()
         try:
-            refuse_foreign(self.name, folder=self._folder, engine=self._toolchain.engine, runner=self._runner)
+            self._refuse_foreign()
         except GuardError:
             self.release()  # then `down`, too, knows that this is not ours
             raise
@@ -142,26 +140,13 @@ class KindTarget:
         return up
 
     def down(self) -> None:
-        """Remove the cluster, its network and its folder; does nothing for a cluster that this run never had."""
+        """Remove the cluster, its network and its folder; does nothing for a cluster that this run never had.
+
+        What has that name by now and was made by somebody else stays.
+        """
         if self._held is None:
             return  # this run never had the cluster: it is somebody else's
-        cluster = self._seam()
-        if not (self._folder / "cluster.json").exists() and cluster.exists():
-            raise GuardError(f"the cluster {self.name} was not made by the harness, so it is not removed")
-        problems: list[str] = []
-        for action in (cluster.delete, self._remove_network):
-            try:
-                action()
-            except HarnessError as error:
-                problems.append(str(error))
-        if problems:
-            raise CleanupFailed(
-                f"the cluster {self.name} could not be removed whole",
-                evidence={str(number): problem for number, problem in enumerate(problems, start=1)},
-                next_step="harness sweep",
-            )
-        if self._folder.exists():
-            shutil.rmtree(self._folder)
+        self._remove()
         for entry in self._entries:
             self._journal.removed(entry)
         self._entries.clear()
@@ -169,9 +154,12 @@ class KindTarget:
     def _create(self, cluster: RunnerKindCluster) -> Cluster:
         host = self._toolchain.engine.host
         self._entries.append(self._journal.record("cluster", self.name, host=host, folder=str(self._folder)))
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Before anything is created: a cluster whose making was broken off is known as ours, and is not reused or kept.
+        # Before anything is removed or created: what is broken off from here on is neither reused nor kept.
         self._mark.unlink(missing_ok=True)
+        # The kept cluster that does not fit, or what a run of ours left that was killed; else there is nothing.
+        self._remove()
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # From here on the cluster is known as ours.
         made = {"run": self._run_id, "host": host, "made_from": str(Path.cwd())}
         (self._folder / "cluster.json").write_text(json.dumps(made))
         try:
@@ -223,7 +211,7 @@ class KindTarget:
                     error.next_step = "`harness doctor` checks what a node needs of this machine"
                     raise
                 self._status("a port was taken in the meantime: trying others")
-                cluster.delete()
+                remove_nodes(self.name, runs=self._runs, engine=self._toolchain.engine, runner=self._runner)
                 attempt += 1
             else:
                 return ports
@@ -241,42 +229,32 @@ class KindTarget:
         )
 
     def _reuse(self, cluster: RunnerKindCluster) -> Cluster:
-        description_file = self._folder / "cluster.json"
-        if not description_file.exists() or not cluster.kubeconfig_path.exists():
-            raise GuardError(
-                f"a kind cluster named {self.name} exists, and the harness did not make it",
-                next_step="choose another name with --cluster, or delete that cluster yourself",
-            )
-        description = self._description(description_file)
-        if description.get("node_image") != self._toolchain.node_image:
+        ports = self._kept_ports()
+        if ports is None:
             self._status("the kept cluster has another node image: making a new one")
-            self._entries.append(
-                self._journal.record("cluster", self.name, host=self._toolchain.engine.host, folder=str(self._folder))
-            )
-            # From here on there is no kept cluster any more, also if its removal is broken off.
-            self._mark.unlink(missing_ok=True)
-            self.down()
             return self._create(cluster)
-        return self._describe(description["ports"], reused=True)
+        return self._describe(ports, reused=True)
 
-    def _description(self, file: Path) -> Mapping[str, Any]:
+    def _kept_ports(self) -> Mapping[str, int] | None:
+        """Of the cluster that is there; None if it was made from another node image, or never whole."""
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-            contexts = yaml.safe_load((self._folder / "kubeconfig").read_text(encoding="utf-8"))["contexts"]
-            names = [context["name"] for context in contexts]
-            # One of a run that was killed while it made the cluster has no ports yet, and no node image either.
-            ports = dict(found["ports"]) if found.get("node_image") == self._toolchain.node_image else {}
-        except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+            found = json.loads((self._folder / "cluster.json").read_text(encoding="utf-8"))
+            # One of a run that was killed while it made the cluster has none yet, and no ports either.
+            if found.get("node_image") != self._toolchain.node_image:
+                return None
+            ports = {str(name): int(port) for name, port in found["ports"].items()}
+            _contexts(self._folder)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
             raise EnvironmentFailed(
-                f"what is known of the kept cluster {self.name} is damaged: {file.parent}",
+                f"what is known of the kept cluster {self.name} is damaged: {self._folder}",
                 evidence={"why": f"{type(error).__name__}: {error}"},
                 next_step=f"harness down --cluster {self.name}, then run again",
             ) from error
-        return {"node_image": found.get("node_image"), "ports": ports, "contexts": names}
+        return ports
 
     def _describe(self, ports: Mapping[str, int], *, reused: bool) -> Cluster:
         kubeconfig = self._folder / "kubeconfig"
-        contexts = [entry["name"] for entry in yaml.safe_load(kubeconfig.read_text())["contexts"]]
+        contexts = _contexts(self._folder)
         if contexts != [f"kind-{self.name}"]:
             raise EnvironmentFailed(f"{kubeconfig} holds {contexts} instead of the one context kind-{self.name}")
         return Cluster(
@@ -292,14 +270,28 @@ class KindTarget:
         """Make the network before kind does: ours carries our label, so that `sweep` can tell it apart."""
         labels = {LABEL_OWNER: OWNER, LABEL_RUN: self._run_id, LABEL_EXPIRES: expires_at()}
         words = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
-        self._docker("network", "create", "--driver", "bridge", *words, self.name)
-
-    def _remove_network(self) -> None:
-        remove_network(self.name, engine=self._toolchain.engine, runner=self._runner)
-
-    def _docker(self, *arguments: str) -> str:
         engine = self._toolchain.engine
-        return self._runner.run([engine.docker, *arguments], env=engine.env, timeout=60).stdout
+        create: list[str | Path] = [engine.docker, "network", "create", "--driver", "bridge", *words, self.name]
+        try:
+            self._runner.run(create, env=engine.env, timeout=60)
+        except CommandFailed:
+            self._refuse_foreign()  # somebody else was faster, perhaps
+            raise
+
+    @property
+    def _runs(self) -> frozenset[str]:
+        """Whose cluster of that name is ours: this run's, and the one's that made what is kept."""
+        return runs_of(self._folder) | {self._run_id}
+
+    def _refuse_foreign(self) -> None:
+        refuse_foreign(self.name, folder=self._folder, engine=self._toolchain.engine, runner=self._runner)
+
+    def _remove(self) -> None:
+        there = remove_cluster(
+            self.name, runs=self._runs, folder=self._folder, engine=self._toolchain.engine, runner=self._runner
+        )
+        for what in there.foreign.values():
+            self._status(f"left {what}: no run here has made it")
 
     def _seam(self) -> RunnerKindCluster:
         return RunnerKindCluster(name=self.name, folder=self._folder, toolchain=self._toolchain, runner=self._runner)
@@ -317,3 +309,7 @@ class KindTarget:
             GuardError: Another run has it.
         """
         self._held = NameLock(self._folder)
+
+
+def _contexts(folder: Path) -> list[str]:
+    return [str(entry["name"]) for entry in yaml.safe_load((folder / "kubeconfig").read_text())["contexts"]]

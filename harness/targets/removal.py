@@ -1,43 +1,72 @@
-"""Removal by exact name, for runs that can no longer clean up after themselves."""
+"""Removal by exact name and of nobody else's, for runs that can no longer clean up after themselves too."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from harness.errors import CleanupFailed, CommandFailed, HarnessError
 from harness.model import Engine
-from harness.names import LABEL_RUN
 from harness.process import Runner
-from harness.targets.ownership import KIND_LABEL
+from harness.targets.ownership import Standing, standing
 
 _SECONDS = 120
 
 
-def remove_cluster(name: str, *, folder: Path, engine: Engine, runner: Runner) -> None:
+def remove_cluster(name: str, *, runs: Collection[str], folder: Path, engine: Engine, runner: Runner) -> Standing:
     """Remove a kind cluster's nodes, its network and its folder; no error for what is not there.
 
-    It goes by kind's own label and the exact name, without the kind program: that may be gone with the caches.
+    It goes by the exact name, kind's own label and the run on the network, without the kind program: that may be gone
+    with the caches, and takes every cluster of the name. What of that name any other run has made stays.
+
+    Args:
+        name: Of the cluster.
+        runs: Which have made it, or were about to.
+        folder: Where the harness keeps what it knows of it.
+        engine: Where it is.
+        runner: Runs docker.
+
+    Returns:
+        What there was: of these runs, and gone; and of others, and left.
 
     Raises:
+        CommandFailed: The engine does not say what is there.
         CleanupFailed: Something is still there; names it.
     """
+    there = remove_nodes(name, runs=runs, engine=engine, runner=runner)
     problems: dict[str, str] = {}
-    nodes = _docker(engine, runner, "ps", "--all", "--quiet", "--filter", f"label={KIND_LABEL}={name}").split()
-    for node in nodes:
+    # Only now: as long as a node is there, the network says whose it is.
+    for network in there.networks:
+        try:
+            _docker(engine, runner, "network", "rm", network)
+        except HarnessError as error:
+            problems[f"network {name}"] = error.message
+    if problems:
+        raise _still_there(name, problems)
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    return there
+
+
+def remove_nodes(name: str, *, runs: Collection[str], engine: Engine, runner: Runner) -> Standing:
+    """Remove the nodes alone; otherwise as `remove_cluster`."""
+    there = standing(name, runs=runs, engine=engine, runner=runner)
+    if there.lost:
+        raise CleanupFailed(
+            f"nothing says any more whether {name} is the harness's: its network is gone",
+            evidence={"there": "; ".join(there.lost.values())},
+            next_step="if it is, remove it with `docker rm --force --volumes`, then harness sweep",
+        )
+    problems: dict[str, str] = {}
+    for node in there.nodes:
         try:
             remove_container(node, engine=engine, runner=runner)
         except HarnessError as error:
             problems[f"container {node}"] = error.message
-    if not problems:
-        try:
-            remove_network(name, engine=engine, runner=runner)
-        except HarnessError as error:
-            problems[f"network {name}"] = error.message
     if problems:
-        raise CleanupFailed(f"the cluster {name} is not gone", evidence=problems, next_step="harness sweep")
-    if folder.is_dir():
-        shutil.rmtree(folder)
+        raise _still_there(name, problems)
+    return there
 
 
 def remove_container(name: str, *, engine: Engine, runner: Runner) -> None:
@@ -54,17 +83,8 @@ def remove_container(name: str, *, engine: Engine, runner: Runner) -> None:
             raise
 
 
-def remove_network(name: str, *, engine: Engine, runner: Runner) -> None:
-    """Remove a network of ours; no error if there is none.
-
-    By our label, too: a network of that name which somebody else made is not ours to remove.
-
-    Raises:
-        CommandFailed: The engine refused it.
-    """
-    ours = ("--filter", f"name=^{name}$", "--filter", f"label={LABEL_RUN}")
-    if name in _docker(engine, runner, "network", "ls", *ours, "--format", "{{.Name}}").split():
-        _docker(engine, runner, "network", "rm", name)
+def _still_there(name: str, problems: dict[str, str]) -> CleanupFailed:
+    return CleanupFailed(f"the cluster {name} is not gone", evidence=problems, next_step="harness sweep")
 
 
 def _docker(engine: Engine, runner: Runner, *arguments: str) -> str:

@@ -10,17 +10,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import WaitTimeout
+from harness.journal import Journal
 from harness.model import Engine
+from harness.names import LABEL_RUN
 from harness.process import SubprocessRunner
 from harness.settings import Settings
 from harness.supply.daemon import OwnDaemon
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.images import REPOSITORY
+from harness.targets.ownership import KIND_LABEL
 from harness.wait import Waiter
 
 from .driver import Driven, Ended, NotReached
@@ -62,10 +65,10 @@ class Stage:
         """The engines of this machine, as the harness finds them."""
         return EngineSupply(folders=self._engine_folders, runner=SubprocessRunner(), waiter=Waiter())
 
-    def harness(self, verb: str, *, code: int = 0) -> str:
+    def harness(self, verb: str, *flags: str, code: int = 0) -> str:
         """Run a verb to its end; what it said."""
         done = subprocess.run(
-            [sys.executable, "-m", "harness.cli", verb],
+            [sys.executable, "-m", "harness.cli", verb, *flags],
             cwd=self.folder,
             env={**self.env, "PYTHONPATH": str(CHECKOUT)},
             stdin=subprocess.DEVNULL,
@@ -123,6 +126,21 @@ class Stage:
             wanted = -int(signal.SIGKILL) if victim is Victim.BOTH else _FAILED
             wrong = "" if ended.code == wanted else f"exit {ended.code}, not {wanted}"
             self._judge(point, f"SIGKILL of {victim}", before, ended, wrong=wrong)
+
+    def meet(self, engine: Engine) -> None:
+        """Meet a cluster of another state folder by its name; fails where anything of it is used or removed."""
+        with cluster_of_another_state(self, engine) as name:
+            before = self.look()
+            # As a run leaves it that is killed just before it makes its cluster.
+            folder = self.settings.state_dir / "clusters" / name
+            journal = Journal(self.settings.state_dir / "runs" / f"killed-{secrets.token_hex(3)}" / "journal.jsonl")
+            journal.record("cluster", name, host=engine.host, folder=str(folder))
+            swept = self.harness("sweep")
+            assert f"left network {name} (of run of-another-state)" in swept, swept
+            refused = self.harness("run", "--cluster", name, code=_FAILED)
+            assert f"the cluster name {name} is in use" in refused, refused
+            found = self.settled(before)
+            assert not found, f"{found}\n{swept}\n{refused}"
 
     def _judge(self, point: Point, how: str, before: frozenset[str], ended: Ended, *, wrong: str) -> None:
         found = self.settled(before)
@@ -214,22 +232,50 @@ class Stage:
 @contextlib.contextmanager
 def bystanders(stage: Stage, engine: Engine) -> Iterator[None]:
     """A container and a network that are nobody's of the harness, running beside every run."""
-    runner, name = SubprocessRunner(), f"bystander-{secrets.token_hex(3)}"
+    name = f"bystander-{secrets.token_hex(3)}"
+    with _standing(stage, engine, name, name):
+        yield
+
+
+@contextlib.contextmanager
+def cluster_of_another_state(stage: Stage, engine: Engine) -> Iterator[str]:
+    """What tells a cluster of a run with another state folder: its network and its node; the cluster's name."""
+    name = f"kept-elsewhere-{secrets.token_hex(3)}"
+    labels = (f"{LABEL_RUN}=of-another-state",), (f"{KIND_LABEL}={name}",)
+    with _standing(stage, engine, name, f"{name}-control-plane", *labels):
+        yield name
+
+
+@contextlib.contextmanager
+def _standing(
+    stage: Stage,
+    engine: Engine,
+    network: str,
+    container: str,
+    network_labels: Sequence[str] = (),
+    container_labels: Sequence[str] = (),
+) -> Iterator[None]:
+    runner = SubprocessRunner()
 
     def docker(*arguments: str) -> str:
         return runner.run([engine.docker, *arguments], env=engine.env).stdout
 
     listed = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{REPOSITORY}/debian-*").split()
     assert listed, "a run to its end has made the Debian images"
-    docker("network", "create", name)
+    docker("network", "create", *_labels(network_labels), network)
     try:
-        docker("run", "--detach", "--name", name, "--network", name, listed[0], "sleep", "infinity")
+        words = ("--name", container, "--network", network, *_labels(container_labels))
+        docker("run", "--detach", *words, listed[0], "sleep", "infinity")
         try:
             yield
         finally:
-            docker("rm", "--force", name)
+            docker("rm", "--force", container)
     finally:
-        docker("network", "rm", name)
+        docker("network", "rm", network)
+
+
+def _labels(labels: Sequence[str]) -> list[str]:
+    return [word for label in labels for word in ("--label", label)]
 
 
 def _soiled(tree: Path) -> Path:

@@ -18,6 +18,14 @@ def test_nothing_is_left(accompanied: Stage, point: Point, number: signal.Signal
     accompanied.kill(point, number)
 
 
+def test_a_cluster_of_another_state_folder_is_neither_swept_nor_taken(accompanied: Stage) -> None:
+    engines = accompanied.engines()
+    try:
+        accompanied.meet(engines.acquire())
+    finally:
+        engines.release(keep=False)
+
+
 @pytest.mark.parametrize("point", MAKE_POINTS, ids=lambda point: point.name)
 def test_nothing_is_left_of_make_e2e_after_a_terminals_interrupt(accompanied: Stage, point: Point) -> None:
     accompanied.kill(point, signal.SIGINT, via=Via.MAKE)

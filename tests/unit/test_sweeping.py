@@ -22,6 +22,7 @@ from harness.supply.engine import EngineSupply
 from harness.supply.inuse import InUse
 from harness.supply.locks import KeyLocks
 from harness.targets.namelock import name_held
+from harness.targets.ownership import KIND_LABEL
 from tests.fakes import Call, FakeRunner
 
 OWN = "unix:///state/engine/docker.sock"
@@ -76,20 +77,30 @@ class Engines(EngineSupply):
 
 @dataclass
 class Docker(FakeRunner):
-    """Notes in which engine something was removed."""
+    """Notes in which engine something was removed.
+
+    Attributes:
+        networks: The run on the label of each cluster's network, in which it has one node.
+    """
 
     removed: list[tuple[str, str]] = field(default_factory=list)
     labelled: str = ""
+    networks: dict[str, str] = field(default_factory=dict)
 
     def answer(self, call: Call) -> str:
-        words, said = call.argv, ""
-        if words[1] == "ps":
-            said = words[-1].rpartition("=")[2] + "-node"
-        if words[1:3] == ["container", "ls"]:
-            said = self.labelled
-        if words[1] == "rm":
-            self.removed.append((call.env.get("DOCKER_HOST", ""), words[-1]))
-        return said
+        words = call.argv
+        condition = words[words.index("--filter") + 1] if "--filter" in words else ""
+        name = condition.rpartition("=")[2].strip("^$")
+        match words[1:]:
+            case ["container", "ls", *_] if condition.startswith(f"label={KIND_LABEL}=") and name in self.networks:
+                return f"{name}-node\t{name}-control-plane\tExited (137)\t{name}\t{name}\n"
+            case ["container", "ls", *_] if condition.startswith("label=harness"):
+                return self.labelled
+            case ["network", "ls", *_] if name in self.networks:
+                return f"{name}-network\t{name}\t{self.networks[name]}\n"
+            case ["rm", *_] | ["network", "rm", _]:
+                self.removed.append((call.env.get("DOCKER_HOST", ""), words[-1]))
+        return ""
 
 
 @dataclass
@@ -107,9 +118,10 @@ class State:
     def cluster(self, name: str, *, run: str = "", host: str = OWN, kept: bool = False) -> Path:
         folder = self.folder / "clusters" / name
         folder.mkdir(parents=True)
-        (folder / "cluster.json").write_text(json.dumps({"run": run, "host": host}))
+        (folder / "cluster.json").write_text(json.dumps({"run": run or "of-a-run", "host": host}))
         if kept:
             (folder / "kept").touch()
+        self.docker.networks[name] = run or "of-a-run"
         if run:
             self.journal(run).record("cluster", name, host=host, folder=str(folder))
         return folder
@@ -127,7 +139,7 @@ def test_each_thing_is_removed_in_the_engine_that_its_journal_names(state: State
     state.cluster("ours", run="one")
     state.journal("two").record("container", "preload", host="")
     assert state.sweep(Engines({OWN: True, "": True})) == 2
-    assert sorted(state.docker.removed) == [("", "preload"), (OWN, "ours-node")]
+    assert sorted(state.docker.removed) == [("", "preload"), (OWN, "ours-network"), (OWN, "ours-node")]
     assert list((state.folder / "runs").iterdir()) == []
     assert list((state.folder / "clusters").iterdir()) == []
 
@@ -155,7 +167,7 @@ def test_an_engine_that_does_not_answer_is_told_of_once_and_the_journal_stays(st
         state.sweep(engines)
     assert "container a: the machine does not answer" in str(caught.value)
     assert engines.asked.count("") == 1
-    assert state.docker.removed == [(OWN, "ours-node")]
+    assert state.docker.removed == [(OWN, "ours-node"), (OWN, "ours-network")]
     assert [folder.name for folder in (state.folder / "runs").iterdir()] == ["one"]
 
 
@@ -165,7 +177,7 @@ def test_a_journal_that_names_a_cluster_without_its_folder_stays_and_the_rest_is
     with pytest.raises(CleanupFailed, match="could not be removed") as caught:
         state.sweep(Engines({OWN: True}))
     assert "the journal names the cluster lost without its folder" in str(caught.value)
-    assert state.docker.removed == [(OWN, "ours-node")]
+    assert state.docker.removed == [(OWN, "ours-node"), (OWN, "ours-network")]
     assert [folder.name for folder in (state.folder / "runs").iterdir()] == ["one"]
 
 
@@ -223,7 +235,7 @@ def test_down_removes_a_cluster_in_its_engine_and_not_while_a_run_uses_it(state:
         with name_held(folder), pytest.raises(GuardError):
             remover.cluster(folder, sweeping.host_of(folder))
         remover.cluster(folder, sweeping.host_of(folder))
-    assert state.docker.removed == [("", "kept-node")]
+    assert state.docker.removed == [("", "kept-node"), ("", "kept-network")]
     assert not folder.exists()
 
 
@@ -231,8 +243,64 @@ def test_down_removes_a_cluster_in_its_engine_and_not_while_a_run_uses_it(state:
 def test_a_cluster_whose_description_is_damaged_can_be_removed(state: State, damaged: str) -> None:
     folder = state.cluster("kept", kept=True)
     (folder / "cluster.json").write_text(damaged)
+    (folder / "kind.yaml").write_text('nodes: [{role: control-plane, labels: {harness.run: "of-a-run"}}]')
     with sweeping.removing(Engines({"": True}), state.docker, clusters=folder.parent) as remover:
         remover.cluster(folder, sweeping.host_of(folder))
+    assert not folder.exists()
+    assert [what for _engine, what in state.docker.removed] == ["kept-node", "kept-network"]
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["killed before it made it", "it made one once"])
+def test_a_cluster_that_another_state_folders_run_has_made_under_the_name_is_left_and_named(
+    state: State,
+    made: bool,  # noqa: FBT001
+) -> None:
+    folder = state.folder / "clusters" / "harness-kept"
+    if made:
+        state.cluster("harness-kept", run="killed")
+    else:
+        state.journal("killed").record("cluster", "harness-kept", host=OWN, folder=str(folder))
+    state.docker.networks["harness-kept"] = "of-theirs"
+
+    assert state.sweep(Engines({OWN: True})) == 1
+
+    assert state.docker.removed == []
+    assert state.said == [
+        "left container harness-kept-control-plane (Exited (137)): no run here has made it",
+        "left network harness-kept (of run of-theirs): no run here has made it",
+        "removed what run killed had on disk",
+    ]
+    assert not folder.exists()
+    assert state.sweep(Engines({OWN: True})) == 0
+
+
+def test_a_cluster_of_a_run_that_was_killed_before_it_described_it_is_removed(state: State) -> None:
+    folder = state.folder / "clusters" / "ours"
+    state.journal("killed").record("cluster", "ours", host=OWN, folder=str(folder))
+    state.docker.networks["ours"] = "killed"
+    assert state.sweep(Engines({OWN: True})) == 1
+    assert state.docker.removed == [(OWN, "ours-node"), (OWN, "ours-network")]
+
+
+def test_a_cluster_that_a_killed_run_was_about_to_replace_is_removed_though_an_earlier_run_made_it(
+    state: State,
+) -> None:
+    folder = state.cluster("kept")
+    state.journal("killed").record("cluster", "kept", host=OWN, folder=str(folder))
+    assert state.sweep(Engines({OWN: True})) == 1
+    assert state.docker.removed == [(OWN, "kept-node"), (OWN, "kept-network")]
+
+
+def test_down_leaves_and_names_what_another_state_folders_run_has_made_under_the_name(state: State) -> None:
+    folder = state.cluster("kept", host="", kept=True)
+    state.docker.networks["kept"] = "of-theirs"
+    with sweeping.removing(Engines({"": True}), state.docker, clusters=folder.parent) as remover:
+        there = remover.cluster(folder, sweeping.host_of(folder))
+    assert list(there.foreign.values()) == [
+        "container kept-control-plane (Exited (137))",
+        "network kept (of run of-theirs)",
+    ]
+    assert state.docker.removed == []
     assert not folder.exists()
 
 

@@ -61,6 +61,9 @@ class FrontDoor:
     before: tuple[str, ...] = ()
 
     def run(self, *flags: str | Path) -> Ended:
+        return self.verb("run", *flags)
+
+    def verb(self, verb: str, *flags: str | Path) -> Ended:
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(_CHECKOUT),
@@ -70,7 +73,7 @@ class FrontDoor:
             "HARNESS_CACHE_DIR": str(self.home / "cache"),
             **self.env,
         }
-        command = [*self.before, sys.executable, "-m", "harness.cli", "run", *map(str, flags)]
+        command = [*self.before, sys.executable, "-m", "harness.cli", verb, *map(str, flags)]
         begun = time.monotonic()
         done = subprocess.run(
             command,

@@ -13,12 +13,18 @@ _KUBECONFIG = "contexts: [{{name: kind-{name}}}]\n"
 
 
 class FakeKind(FakeRunner):
-    """A `Runner` that plays kind and docker."""
+    """A `Runner` that plays kind and docker.
+
+    Attributes:
+        clusters: The network of each cluster's one node, by the cluster's name.
+        networks: The run on each network's label, by the network's name; empty for one without.
+        foreign: Names of further containers, without any label.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.clusters: set[str] = set()
-        self.networks: set[str] = set()
+        self.clusters: dict[str, str] = {}
+        self.networks: dict[str, str] = {}
         self.foreign: set[str] = set()
         self.node: FakeNode | None = None
         self.rules: list[str] = []
@@ -31,7 +37,7 @@ class FakeKind(FakeRunner):
         if command[-3:] == ["nft", "--file", "-"]:
             self.rules.append(str(call.stdin))
         in_node = command[1:4] == ["exec", "--privileged", "--interactive"]
-        return self._in_node(command[5:]) if in_node else self._outside(command)
+        return self._in_node(command[5:]) if in_node else self._outside(call)
 
     def piped(self, source: Call, sink: list[str]) -> None:
         if self.node is None:
@@ -48,27 +54,49 @@ class FakeKind(FakeRunner):
                 return ""
         raise AssertionError(f"unexpected command in the node {inside}")
 
-    def _outside(self, command: list[str]) -> str:
+    def _containers(self, condition: str) -> str:
+        by_name = condition.startswith("name=^")
+        nodes = {f"{name}-control-plane": (name, inside) for name, inside in self.clusters.items()}
+        found = nodes | (dict.fromkeys(self.foreign, ("", "bridge")) if by_name else {})
+        wanted = condition[len("name=^") : -1] if by_name else f"{condition.rpartition('=')[2]}-control-plane"
+        return "".join(
+            f"id of {name}\t{name}\tUp 3 days\t{inside}\t{cluster}\n"
+            for name, (cluster, inside) in found.items()
+            if name == wanted
+        )
+
+    def _network(self, command: list[str]) -> str:
+        match command[1:]:
+            case ["network", "create", *words, name]:
+                if name in self.networks:
+                    said = f"Error response from daemon: network with name {name} already exists"
+                    raise CommandFailed(argv=command, code=1, stdout="", stderr=said)
+                labels = dict(word.split("=", 1) for word in words if word.startswith("harness."))
+                self.networks[name] = labels["harness.run"]
+            case ["network", "ls", *_]:
+                return "".join(f"id of {name}\t{name}\t{run}\n" for name, run in self.networks.items())
+            case ["network", "rm", network]:
+                del self.networks[network.removeprefix("id of ")]
+        return ""
+
+    def _outside(self, call: Call) -> str:
+        command = call.argv
         match command[1:]:
             case ["get", "clusters"]:
                 return "\n".join(self.clusters)
             case ["create", "cluster", "--name", name, "--kubeconfig", kubeconfig, *_]:
                 if self.fail_create_with:
                     raise CommandFailed(argv=command, code=1, stdout="", stderr=self.fail_create_with.pop(0))
-                self.clusters.add(name)
+                self.clusters[name] = call.env["KIND_EXPERIMENTAL_DOCKER_NETWORK"]
                 Path(kubeconfig).write_text(_KUBECONFIG.format(name=name))
-            case ["delete", "cluster", "--name", name, *_]:
-                self.clusters.discard(name)
             case ["container", "ls", *_]:
-                return "\n".join(self.foreign)
+                return self._containers(command[command.index("--filter") + 1])
+            case ["rm", "--force", "--volumes", node]:
+                del self.clusters[node.removeprefix("id of ").removesuffix("-control-plane")]
             case ["image" | "version" | "exec", *_] if self.node is not None:
                 return self.node.run(command).stdout
-            case ["network", "create", *_, name]:
-                self.networks.add(name)
-            case ["network", "ls", *_]:
-                return "\n".join(self.networks)
-            case ["network", "rm", name]:
-                self.networks.discard(name)
+            case ["network", *_]:
+                return self._network(command)
             case _:
                 raise AssertionError(f"unexpected command {command}")
         return ""

@@ -13,6 +13,7 @@ from harness.errors import CommandFailed, EnvironmentFailed, GuardError
 from harness.journal import Journal
 from harness.model import Engine, Toolchain
 from harness.targets.kind import KindTarget
+from tests.fakes import Call
 
 from .fake_kind import FakeKind
 from .fake_node import FakeNode
@@ -69,7 +70,7 @@ def test_a_new_cluster_has_its_own_network_ports_and_kubeconfig(tmp_path: Path, 
 
     cluster = target(kind).up()
 
-    assert kind.networks == {"h-1"}
+    assert kind.networks == {"h-1": "run-1"}
     assert not cluster.reused
     assert cluster.context == "kind-h-1"
     assert len(set(cluster.ports.values())) == 3
@@ -130,8 +131,8 @@ def test_what_a_failed_creation_began_is_removed(tmp_path: Path, target: Make) -
     with pytest.raises(CommandFailed, match="no such image"):
         target(kind).up()
 
-    assert kind.clusters == set()
-    assert kind.networks == set()
+    assert kind.clusters == {}
+    assert kind.networks == {}
     assert not (tmp_path / "clusters/h-1").exists()
     assert Journal(tmp_path / "journal.jsonl").open() == []
 
@@ -199,18 +200,18 @@ def test_a_kept_cluster_that_is_reused_stays_kept(target: Make) -> None:
 
 
 def interrupt(kind: FakeKind, monkeypatch: pytest.MonkeyPatch, *, at: str) -> None:
-    """The user presses Ctrl-C while kind deletes or creates a cluster."""
+    """The user presses Ctrl-C while a node is removed, or kind creates a cluster."""
     answer = kind._outside
 
-    def interrupted(command: list[str]) -> str:
-        if command[1:3] == [at, "cluster"]:
+    def interrupted(call: Call) -> str:
+        if call.argv[1] == at:
             raise KeyboardInterrupt
-        return answer(command)
+        return answer(call)
 
     monkeypatch.setattr(kind, "_outside", interrupted)
 
 
-@pytest.mark.parametrize("broken", ["delete", "create"])
+@pytest.mark.parametrize("broken", ["rm", "create"])
 def test_a_kept_cluster_that_is_being_replaced_is_kept_no_more_also_if_that_is_broken_off(
     target: Make, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -243,17 +244,102 @@ def test_a_kept_cluster_that_is_gone_from_the_engine_is_not_kept_by_its_old_mark
     assert not again.kept
 
 
-def test_a_cluster_that_the_harness_did_not_make_is_neither_used_nor_removed(tmp_path: Path, target: Make) -> None:
+@pytest.mark.parametrize(
+    ("networks", "inside"),
+    [({}, "kind"), ({"h-1": ""}, "h-1"), ({"h-1": "run-of-theirs"}, "h-1"), ({"h-1": "run-1"}, "kind"), ({}, "h-1")],
+    ids=["plain kind", "unlabelled network", "another state folder's", "beside a network of ours", "network gone"],
+)
+@pytest.mark.parametrize("known", [False, True], ids=["unknown here", "one of that name was made here"])
+def test_a_cluster_that_no_run_here_has_made_is_neither_used_nor_removed(
+    tmp_path: Path,
+    target: Make,
+    networks: dict[str, str],
+    inside: str,
+    known: bool,  # noqa: FBT001
+) -> None:
     kind = FakeKind()
-    kind.clusters.add("h-1")
+    if known:
+        target(kind).up()
+    kind.networks, kind.clusters = dict(networks), {"h-1": inside}
 
     foreign = target(kind)
-    with pytest.raises(GuardError, match="did not make it"):
+    with pytest.raises(GuardError, match=r"h-1 is in use[^$]*h-1-control-plane"):
         foreign.up()
-    with pytest.raises(GuardError, match="not made by the harness"):
-        foreign.down()
+    foreign.down()
 
-    assert kind.clusters == {"h-1"}
+    assert kind.clusters == {"h-1": inside}
+    assert kind.networks == networks
+
+
+def test_a_network_that_another_state_folders_run_has_just_made_is_not_taken(target: Make) -> None:
+    kind = FakeKind()
+    kind.networks = {"h-1": "run-of-theirs"}
+    with pytest.raises(GuardError, match=r"network h-1 \(of run run-of-theirs\)"):
+        target(kind).up()
+    assert kind.networks == {"h-1": "run-of-theirs"}
+
+
+def test_of_two_that_make_a_cluster_of_one_name_the_slower_is_refused_and_leaves_the_others(
+    tmp_path: Path, target: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The faster one's network comes up between the slower one's look and its own."""
+    kind = FakeKind()
+    answer = kind._outside
+
+    def rival(call: Call) -> str:
+        if call.argv[1:3] == ["network", "create"]:
+            kind.networks, kind.clusters = {"h-1": "run-of-theirs"}, {"h-1": "h-1"}
+        return answer(call)
+
+    monkeypatch.setattr(kind, "_outside", rival)
+    with pytest.raises(GuardError, match="of run run-of-theirs"):
+        target(kind).up()
+
+    assert (kind.networks, kind.clusters) == ({"h-1": "run-of-theirs"}, {"h-1": "h-1"})
+    assert not (tmp_path / "clusters/h-1").exists()
+    assert Journal(tmp_path / "journal.jsonl").open() == []
+
+
+def test_a_cluster_that_took_the_place_of_ours_while_we_ran_is_left_and_named(tmp_path: Path) -> None:
+    kind, said = FakeKind(), list[str]()
+    one = KindTarget(
+        name="h-1",
+        run_id="run-1",
+        state_dir=tmp_path,
+        toolchain=toolchain(),
+        runner=kind,
+        journal=Journal(tmp_path / "journal.jsonl"),
+        status=said.append,
+    )
+    one.up()
+    kind.networks["h-1"] = "run-of-theirs"
+
+    one.down()
+
+    assert (kind.networks, kind.clusters) == ({"h-1": "run-of-theirs"}, {"h-1": "h-1"})
+    assert said[-1] == "left network h-1 (of run run-of-theirs): no run here has made it"
+    assert not (tmp_path / "clusters/h-1").exists()
+    one.release()
+
+
+def test_a_network_of_ours_that_outlived_its_cluster_is_made_anew(target: Make) -> None:
+    kind = FakeKind()
+    target(kind).up()
+    kind.clusters.clear()
+
+    assert not target(kind).up().reused
+    assert kind.clusters == {"h-1": "h-1"}
+
+
+def test_a_cluster_whose_making_was_killed_before_it_had_a_kubeconfig_is_made_anew(
+    tmp_path: Path, target: Make
+) -> None:
+    kind = FakeKind()
+    target(kind).up()
+    (tmp_path / "clusters/h-1/cluster.json").write_text('{"run": "run-1"}')
+    (tmp_path / "clusters/h-1/kubeconfig").write_text("")
+
+    assert not target(kind).up().reused
 
 
 def test_a_cluster_that_another_run_is_using_is_neither_used_nor_removed(tmp_path: Path) -> None:
@@ -275,7 +361,7 @@ def test_a_cluster_that_another_run_is_using_is_neither_used_nor_removed(tmp_pat
         two.up()
     two.down()
 
-    assert kind.clusters == {"h-1"}
+    assert set(kind.clusters) == {"h-1"}
     one.release()
 
 
@@ -295,8 +381,8 @@ def test_down_removes_cluster_network_and_folder_and_may_be_called_twice(tmp_pat
     one.down()
     one.down()
 
-    assert kind.clusters == set()
-    assert kind.networks == set()
+    assert kind.clusters == {}
+    assert kind.networks == {}
     assert not (tmp_path / "clusters/h-1").exists()
     assert Journal(tmp_path / "journal.jsonl").open() == []
 
@@ -342,7 +428,7 @@ def test_a_port_that_is_lost_every_time_is_an_error_and_leaves_nothing(tmp_path:
         target(kind).up()
 
     assert len(kind.fail_create_with) == 7
-    assert kind.networks == set()
+    assert kind.networks == {}
     assert not (tmp_path / "clusters/h-1").exists()
 
 
@@ -360,10 +446,10 @@ def test_a_container_of_somebody_else_under_the_nodes_name_is_named_and_left_alo
     tmp_path: Path, target: Make
 ) -> None:
     kind = FakeKind()
-    kind.foreign = {"h-1-control-plane, Up 3 days"}
+    kind.foreign = {"h-1-control-plane"}
     one = target(kind)
 
-    with pytest.raises(GuardError, match=r"h-1 is in use[^$]*h-1-control-plane, Up 3 days"):
+    with pytest.raises(GuardError, match=r"h-1 is in use[^$]*h-1-control-plane \(Up 3 days\)"):
         one.up()
     one.down()
 

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import CommandFailed
+from harness.errors import CleanupFailed, CommandFailed
 from harness.model import Engine
 from harness.process import SubprocessRunner
-from harness.targets.removal import remove_container
+from harness.targets.removal import remove_cluster, remove_container
+from tests.fakes import Call
+
+from .fake_kind import FakeKind
 
 
 def engine(tmp_path: Path, said: str) -> Engine:
@@ -28,3 +31,30 @@ def test_a_container_that_the_engine_does_not_remove_is_an_error(tmp_path: Path)
     busy = engine(tmp_path, "Error response from daemon: device or resource busy")
     with pytest.raises(CommandFailed, match="exit code 1"):
         remove_container("preload", engine=busy, runner=SubprocessRunner())
+
+
+def test_nodes_whose_network_is_gone_are_an_error_that_names_them_and_stay(tmp_path: Path) -> None:
+    kind = FakeKind()
+    kind.clusters = {"h-1": "h-1"}
+    with pytest.raises(CleanupFailed, match=r"h-1-control-plane \(Up 3 days\)"):
+        remove_cluster("h-1", runs={"run-1"}, folder=tmp_path, engine=engine(tmp_path, ""), runner=kind)
+    assert kind.clusters == {"h-1": "h-1"}
+    assert tmp_path.is_dir()
+
+
+def test_a_network_stays_as_long_as_a_node_is_there_so_that_it_says_whose_that_is(tmp_path: Path) -> None:
+    kind = Busy()
+    kind.clusters, kind.networks = {"h-1": "h-1"}, {"h-1": "run-1"}
+    with pytest.raises(CleanupFailed, match="the cluster h-1 is not gone"):
+        remove_cluster("h-1", runs={"run-1"}, folder=tmp_path, engine=engine(tmp_path, ""), runner=kind)
+    assert kind.networks == {"h-1": "run-1"}
+    assert tmp_path.is_dir()
+
+
+class Busy(FakeKind):
+    """An engine that does not remove containers."""
+
+    def _outside(self, call: Call) -> str:
+        if call.argv[1] == "rm":
+            raise CommandFailed(argv=call.argv, code=1, stdout="", stderr="device or resource busy")
+        return super()._outside(call)
