@@ -74,4 +74,17 @@ def test_every_go_program_that_is_built_is_audited() -> None:
     audited = (CHECKOUT / "scripts" / "audit").read_text()
     programs = {words.split()[-1] for words in re.findall(r"go build -o [^&\n]*", built.replace("\\\n", " "))}
     assert len(programs) == 7
-    assert programs <= {word.rstrip(";") for word in audited.split()}
+    assert programs <= set(audited.split())
+
+
+def test_every_go_module_is_audited() -> None:
+    listed = ["/usr/bin/env", "git", "ls-files", "*go.mod"]
+    found = subprocess.run(listed, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.split()
+    audited = (CHECKOUT / "scripts" / "audit").read_text()
+    assert set(re.findall(r"^in_module (\S+)", audited, re.MULTILINE)) == {str(Path(name).parent) for name in found}
+    # That of the fault tests names the programs which its Dockerfile builds.
+    tools = re.search(
+        r"^tool \((.*?)\)", (CHECKOUT / "tests/faults/toxiproxy/go.mod").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert tools is not None
+    assert set(tools[1].split()) <= set(audited.split())
