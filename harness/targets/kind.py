@@ -231,12 +231,12 @@ class KindTarget:
     def _reuse(self, cluster: RunnerKindCluster) -> Cluster:
         ports = self._kept_ports()
         if ports is None:
-            self._status("the kept cluster has another node image: making a new one")
+            self._status("the kept cluster has another node image, or is not whole: making a new one")
             return self._create(cluster)
         return self._describe(ports, reused=True)
 
     def _kept_ports(self) -> Mapping[str, int] | None:
-        """Of the cluster that is there; None if it was made from another node image, or never whole."""
+        """Of the cluster that is there; None if it was made from another node image, or is not whole."""
         try:
             found = json.loads((self._folder / "cluster.json").read_text(encoding="utf-8"))
             # One of a run that was killed while it made the cluster has none yet, and no ports either.

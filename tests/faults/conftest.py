@@ -17,7 +17,7 @@ from harness.proof import Prover
 from harness.services import s3
 
 from .invariants import Reader
-from .node import Gates, Node, shared_volume
+from .node import Gates, Node, not_whole, shared_volume
 from .played import Played, Results, play
 from .scene import Stage
 from .services import equipment
@@ -54,7 +54,7 @@ def stage(prover: Prover, environment: Environment, tmp_path_factory: pytest.Tem
     stage = Stage(environment, prover, node, gates, reader)
     with environment.timeline.phase("fault equipment"):
         programs: Path = build_toxiproxy(environment, folder / "toxiproxy")
-    with equipment(stage, programs):
+    with not_whole(ready.cluster.kubeconfig.parent), equipment(stage, programs):
         yield stage
 
 

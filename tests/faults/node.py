@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +53,32 @@ class Node:
         """`pause` or `resume` a container of a pod, or `kill` it as the kernel would."""
         how = ("--signal", "SIGKILL") if verb == "kill" else ()
         self.inside(*_CTR, verb, *how, container_id(pod, container))
+
+
+@contextmanager
+def not_whole(folder: Path) -> Iterator[None]:
+    """Have a cluster taken for one that is not whole while it is being broken on purpose.
+
+    What a session breaks, it mends; one that is killed cannot. A hook that refuses pushes, a Service that points
+    nowhere, a part that stands still would stay in a kept cluster. The next run of anybody makes it anew instead.
+
+    Args:
+        folder: Of the cluster, with its `cluster.json`; a run goes by the node image in there.
+    """
+    file = folder / "cluster.json"
+    whole = file.read_text(encoding="utf-8")
+    _replace(file, json.dumps({**json.loads(whole), "node_image": "none: tests/faults was at work"}))
+    try:
+        yield
+    finally:
+        _replace(file, whole)
+
+
+def _replace(file: Path, text: str) -> None:
+    """At once: who is killed meanwhile leaves the one or the other."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(file)
 
 
 def container_id(pod: JsonObject, container: str) -> str:

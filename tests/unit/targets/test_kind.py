@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from harness.journal import Journal
 from harness.model import Engine, Toolchain
 from harness.targets.kind import KindTarget
 from tests.fakes import Call
+from tests.faults.node import not_whole
 
 from .fake_kind import FakeKind
 from .fake_node import FakeNode
@@ -184,6 +186,20 @@ def test_a_kept_cluster_with_another_node_image_is_made_anew(tmp_path: Path, tar
     again = target(kind, node_image="node:2").up()
 
     assert not again.reused
+
+
+def test_a_kept_cluster_that_was_left_while_it_was_being_broken_is_made_anew_and_one_that_was_mended_is_not(
+    tmp_path: Path, target: Make
+) -> None:
+    kind = FakeKind()
+    target(kind).up()
+    with not_whole(tmp_path / "clusters/h-1"):
+        assert json.loads((tmp_path / "clusters/h-1/cluster.json").read_text())["ports"]
+    assert target(kind).up().reused
+
+    killed = not_whole(tmp_path / "clusters/h-1")
+    killed.__enter__()
+    assert not target(kind).up().reused
 
 
 def test_a_kept_cluster_that_is_reused_stays_kept(target: Make) -> None:
