@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .invariants import INVARIANTS, Done, violations
+from .invariants import INVARIANTS, Done, Reader, violations
 from .scene import Scene, Stage, run
 from .table import Fault, Whole
 
@@ -116,26 +116,57 @@ class Results:
 def play(stage: Stage, fault: Fault) -> Played:
     """A run in which this breaks."""
     started = time.monotonic()
-    before = stage.reader.look()
+    invariants = Invariants(stage.reader, stage.environment.settings.policy.authors[0])
+    # Only this task publishes anything: there is nothing to be seen before it.
+    publishes = fault.gate.startswith("push.")
     with fault.around(stage) if fault.around else nullcontext():
         with run(stage, fault.gate) as scene:
             scene.held = fault.held
             scene.reach()
+            if publishes:
+                invariants.check(Done(0, under_way=1), f"while the pod was held at {fault.gate}")
             with fault.breaks(scene):
                 if fault.opens_first:
                     scene.open()
                 _stay_broken(scene, fault.whole)
+            if publishes and fault.whole is not Whole.ENDED:
+                # Before another try has mended what the first one left.
+                done = Done(scene.company.count("success"), scene.rival_rows, under_way=1)
+                invariants.check(done, "when all was whole again")
             if not fault.opens_first:
                 scene.open()
             state = stage.ended(stage.dag_id, scene.run_id)
             scene.follower.settle(stage.waiter)
             tries, complaints = scene.tries().get(scene.task, 0), scene.complaints()
         stage.quiet()
-    after = stage.reader.look()
     successes = [state, *scene.company].count("success")
-    authors = stage.environment.settings.policy.authors
-    broken = violations(before, after, Done(successes, scene.rival_rows), author=authors[0])
-    return Played(fault, state, tries, complaints, broken, time.monotonic() - started)
+    invariants.check(Done(successes, scene.rival_rows), "")
+    return Played(fault, state, tries, complaints, invariants.broken, time.monotonic() - started)
+
+
+class Invariants:
+    """What must hold at all times, looked at several times within a run.
+
+    Args:
+        reader: Reads what there is; at once, what there was before.
+        author: E-mail address of the pipeline's commits.
+    """
+
+    def __init__(self, reader: Reader, author: str) -> None:
+        self._reader = reader
+        self._author = author
+        self._before = reader.look()
+        self._found: dict[str, list[str]] = {}
+
+    def check(self, done: Done, moment: str) -> None:
+        """Look now, and remember what does not hold, and when; Git and S3 have to answer."""
+        for code, problem in violations(self._before, self._reader.look(), done, author=self._author).items():
+            self._found.setdefault(code, []).append(f"{moment}: {problem}" if moment else problem)
+
+    @property
+    def broken(self) -> Mapping[str, str]:
+        """What did not hold at one moment or another, by invariant."""
+        return {code: "; ".join(self._found[code]) for code in INVARIANTS if code in self._found}
 
 
 def _stay_broken(scene: Scene, whole: Whole) -> None:

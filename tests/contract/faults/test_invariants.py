@@ -17,6 +17,7 @@ from tests.mutations.site import Site
 
 Break = Callable[[Play], None]
 ONE, NONE = Done(successes=1), Done(successes=0)
+UNDER_WAY = Done(successes=0, under_way=1)
 
 
 @pytest.fixture
@@ -72,7 +73,15 @@ def version_of_a_rival(play: Play) -> None:
 
 @pytest.mark.parametrize(
     ("act", "done"),
-    [(nothing, NONE), (one_version, ONE), (object_without_a_commit, NONE), (rival_on_another_branch, NONE)],
+    [
+        (nothing, NONE),
+        (one_version, ONE),
+        (object_without_a_commit, NONE),
+        (rival_on_another_branch, NONE),
+        (nothing, UNDER_WAY),
+        (one_version, UNDER_WAY),
+        (object_without_a_commit, UNDER_WAY),
+    ],
 )
 def test_what_may_happen_breaks_nothing(play: Play, act: Break, done: Done) -> None:
     assert found(play, act, done) == {}
@@ -157,6 +166,10 @@ def two_commits(play: Play) -> None:
         (nothing, ONE, {"rows.once", "commits.once"}, "0 new rows, where 1 runs succeeded"),
         (one_version, NONE, {"rows.once", "commits.once"}, "1 new rows, where 0 runs succeeded"),
         (two_commits, ONE, {"commits.once"}, "2 new commits of the pipeline's"),
+        # A run that publishes before it uploads is seen while it is under way.
+        (object_never_pushed, UNDER_WAY, {"object.present", "rows.once"}, "but no object is at"),
+        (two_rows, UNDER_WAY, {"rows.once"}, "2 new rows, where 0 runs succeeded and 1 were under way"),
+        (two_commits, UNDER_WAY, {"commits.once"}, "2 new commits of the pipeline's"),
     ],
 )
 def test_what_must_not_happen_is_named(play: Play, act: Break, done: Done, codes: set[str], says: str) -> None:
