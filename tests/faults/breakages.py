@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
+from harness.errors import EnvironmentFailed
 from harness.kubeapi import JsonObject, KubeUnavailable
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
 
@@ -89,7 +90,10 @@ def paused(part: Part) -> Breakage:
         (pod,) = pods_of(stage, part)
         stage.node.task("pause", pod, part[2])
         try:
+            stands_still(part[2], stage.node.task_state(pod, part[2]), "PAUSED")
             yield
+            # The kubelet may have had enough of it meanwhile, and have started another one.
+            stands_still(part[2], stage.node.task_state(pod, part[2]), "PAUSED")
         finally:
             stage.node.task("resume", pod, part[2])
         all_ready(stage, part)
@@ -103,10 +107,18 @@ def node_paused(scene: Scene) -> Iterator[None]:
     node = scene.stage.node
     node.docker("pause")
     try:
+        stands_still("the node", node.state(), "paused")
         yield
+        stands_still("the node", node.state(), "paused")
     finally:
         node.docker("unpause")
     everything_ready(scene.stage)
+
+
+def stands_still(what: str, state: str, wanted: str) -> None:
+    """Raises `EnvironmentFailed` where it does not: then nothing was broken, and nothing is shown."""
+    if state != wanted:
+        raise EnvironmentFailed(f"{what} was to stand still, and is {state}")
 
 
 def delete_now(stage: Stage, pod: JsonObject) -> None:

@@ -19,8 +19,8 @@ from harness.services import s3
 from .invariants import Reader
 from .node import Gates, Node, not_whole, shared_volume
 from .played import Played, Results, play
+from .routes import equipment
 from .scene import Stage
-from .services import equipment
 from .table import FAULTS
 from .toxiproxy_build import build_toxiproxy
 from .variant import write_gated

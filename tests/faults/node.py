@@ -42,6 +42,18 @@ class Node:
         how = ("--time", "0") if verb == "restart" else ()
         self.runner.run([self.engine.docker, verb, *how, self.name], env=self.engine.env, timeout=_SECONDS)
 
+    def state(self) -> str:
+        """Of its container: "running" or "paused"."""
+        inspect: list[str | Path] = [
+            self.engine.docker,
+            "container",
+            "inspect",
+            "--format",
+            "{{.State.Status}}",
+            self.name,
+        ]
+        return self.runner.run(inspect, env=self.engine.env, timeout=_SECONDS).stdout.strip()
+
     def copy_in(self, folder: Path, into: str) -> None:
         """Copy the files of a folder into one of the node, made if it is not there."""
         self.inside("mkdir", "-p", into)
@@ -53,6 +65,12 @@ class Node:
         """`pause` or `resume` a container of a pod, or `kill` it as the kernel would."""
         how = ("--signal", "SIGKILL") if verb == "kill" else ()
         self.inside(*_CTR, verb, *how, container_id(pod, container))
+
+    def task_state(self, pod: JsonObject, container: str) -> str:
+        """Of a container of a pod as containerd has it: "RUNNING", "PAUSED", "STOPPED"; "GONE" if it has none."""
+        wanted = container_id(pod, container)
+        rows = (line.split() for line in self.inside(*_CTR, "ls").splitlines())
+        return next((row[2] for row in rows if row[:1] == [wanted]), "GONE")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What is broken of S3 and Git, of the volume, and what others do meanwhile. As in `breakages.py`."""
+"""What is broken in the Git server, of the volume and the machine, and what others do. As in `breakages.py`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from contextlib import contextmanager
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import httpx
-import yaml
-from jinja2 import Environment as Templates
-from jinja2 import FileSystemLoader, StrictUndefined
 
 from harness.kubeclient import KubeApiError
 from harness.names import AIRFLOW_NAMESPACE, GIT_REPOSITORY, SERVICES_NAMESPACE
@@ -27,116 +24,18 @@ from .breakages import (
     API_SERVER,
     DAG_PROCESSOR,
     SCHEDULER,
-    Breakage,
     Part,
-    all_ready,
     everything_ready,
     pods_of,
     restarts,
 )
 from .scene import Scene, Stage
 
-_HERE = Path(__file__).parent
-PROGRAMS: Final = "/opt/harness-faults"
-_PROGRAMS_IN_POD: Final = "/opt/faults"
 _HOOK: Final = f"/srv/git/{GIT_REPOSITORY}/hooks/pre-receive"
-_PROXY: Final[Part] = (SERVICES_NAMESPACE, "app=fault-proxy", "fault-proxy")
-_UNAVAILABLE: Final[Part] = (SERVICES_NAMESPACE, "app=fault-503", "fault-503")
 _GIT: Final[Part] = (SERVICES_NAMESPACE, "app=git", "git")
 _SERVICE_PARTS: Final = tuple(
     (SERVICES_NAMESPACE, f"app={name}", name) for name in ("git", "s3", "postgres", "adapter")
 )
-Service = Literal["s3", "git"]
-SILENT: Final = "no answer"
-
-
-@contextmanager
-def equipment(stage: Stage, toxiproxy: Path) -> Iterator[None]:
-    """The proxies that stand between pods and services while a fault lasts."""
-    stage.node.copy_in(toxiproxy, PROGRAMS)
-    templates = Templates(loader=FileSystemLoader(_HERE / "manifests"), undefined=StrictUndefined)  # noqa: S701 - YAML, not HTML; strings go through `tojson`
-    text = templates.get_template("equipment.yaml.j2").render(
-        unavailable=(_HERE / "programs" / "unavailable.py").read_text(encoding="utf-8"),
-        image=stage.ready.toolchain.images["git-server"],
-        programs=PROGRAMS,
-    )
-    manifests = [document for document in yaml.safe_load_all(text) if document]
-    stage.ready.kube.apply(manifests)
-    try:
-        for part in (_PROXY, _UNAVAILABLE):
-            all_ready(stage, part)
-        yield
-    finally:
-        for manifest in manifests:
-            metadata = manifest["metadata"]
-            stage.ready.kube.delete(
-                manifest["kind"], metadata["name"], metadata["namespace"], api_version=manifest["apiVersion"]
-            )
-
-
-def answer(stage: Stage, service: Service) -> str:
-    """What a service says from outside: a status, or nothing. Its Service routes us as it routes pods."""
-    services = stage.ready.services
-    root = str(services.s3.outside) if service == "s3" else services.git.outside.removesuffix(f"/{GIT_REPOSITORY}")
-    path = "/_localstack/health" if service == "s3" else "/healthz"
-    verify = ssl.create_default_context(cafile=str(services.git.ca_file)) if service == "git" else True
-    try:
-        return str(httpx.get(root + path, verify=verify, timeout=5, trust_env=False).status_code)
-    except httpx.TransportError:
-        return SILENT
-
-
-def _route(stage: Stage, service: Service, app: str, *, until: str) -> None:
-    body = {"spec": {"selector": {"app": app}}}
-    stage.ready.kube.core.patch_namespaced_service(service, SERVICES_NAMESPACE, body)
-    stage.wait(f"{service} from outside", lambda: answer(stage, service), ready=lambda said: said == until)
-
-
-def _routed(service: Service, app: str, *, until: str) -> Breakage:
-    @contextmanager
-    def broken(scene: Scene) -> Iterator[None]:
-        stage = scene.stage
-        try:
-            _route(stage, service, app, until=until)
-            yield
-        finally:
-            _route(stage, service, service, until="200")
-
-    return broken
-
-
-def down(service: Service) -> Breakage:
-    """Its address is there and nobody listens: connections are refused."""
-    return _routed(service, f"{service}-is-down", until=SILENT)
-
-
-unavailable: Final = _routed("s3", "fault-503", until="503")
-
-
-def toxic(service: Service, kind: str, **options: int) -> Breakage:
-    """Every connection to it goes through toxiproxy with this toxic, on what is sent to it
-    (https://github.com/Shopify/toxiproxy#toxics).
-    """
-
-    @contextmanager
-    def broken(scene: Scene) -> Iterator[None]:
-        stage = scene.stage
-        words = [word for name, value in options.items() for word in ("--attribute", f"{name}={value}")]
-        _cli(stage, "toxic", "add", "--type", kind, "--upstream", "--toxicName", kind, *words, service)
-        try:
-            with _routed(service, "fault-proxy", until="200")(scene):
-                yield
-        finally:
-            _cli(stage, "toxic", "remove", "--toxicName", kind, service)
-
-    return broken
-
-
-def _cli(stage: Stage, *arguments: str) -> None:
-    (pod,) = pods_of(stage, _PROXY)
-    stage.ready.kube.exec(
-        pod["metadata"]["name"], "main", [f"{_PROGRAMS_IN_POD}/toxiproxy-cli", *arguments], namespace=SERVICES_NAMESPACE
-    )
 
 
 def _in_git(stage: Stage, script: str) -> None:

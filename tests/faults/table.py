@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final
 
 from . import breakages as broken
-from . import services
+from . import routes, services
 from .breakages import API_SERVER, DAG_PROCESSOR, POSTGRES, SCHEDULER, Breakage
 from .scene import Stage
 
@@ -151,7 +151,7 @@ _ROWS: Final = (
         name="s3-503",
         group="s3",
         gate="push.before-dvc-push",
-        breaks=services.unavailable,
+        breaks=routes.unavailable,
         whole=Whole.FAILED,
         tries=2,
         says=("dvc push failed", "503"),
@@ -160,14 +160,14 @@ _ROWS: Final = (
         name="s3-slow",
         group="s3",
         gate="push.before-dvc-push",
-        breaks=services.toxic("s3", "latency", latency=1500, jitter=500),
+        breaks=routes.toxic("s3", "latency", until=routes.slow(1.5), latency=2000, jitter=500),
         whole=Whole.ENDED,
     ),
     Fault(
         name="s3-cut-off-within-the-upload",
         group="s3",
         gate="push.before-dvc-push",
-        breaks=services.toxic("s3", "limit_data", bytes=6000),
+        breaks=routes.toxic("s3", "limit_data", until=routes.cut_off(6000), bytes=6000),
         whole=Whole.FAILED,
         tries=2,
         says=("dvc push failed",),
@@ -176,7 +176,7 @@ _ROWS: Final = (
         name="s3-down-at-pull",
         group="s3",
         gate="pull.before-dvc-pull",
-        breaks=services.down("s3"),
+        breaks=routes.down("s3"),
         whole=Whole.FAILED,
         tries=2,
         says=("dvc pull failed", "Could not connect to the endpoint URL"),
@@ -185,7 +185,7 @@ _ROWS: Final = (
         name="s3-down-and-back",
         group="s3",
         gate="push.before-dvc-push",
-        breaks=services.down("s3"),
+        breaks=routes.down("s3"),
         whole=Whole.HELD,
         held=4.0,
         tries=None,
@@ -195,7 +195,7 @@ _ROWS: Final = (
         name="git-down-at-clone",
         group="git",
         gate="pull.before-git-clone",
-        breaks=services.down("git"),
+        breaks=routes.down("git"),
         whole=Whole.FAILED,
         tries=2,
         says=("git clone failed",),
@@ -204,7 +204,7 @@ _ROWS: Final = (
         name="git-down-at-push",
         group="git",
         gate="push.before-git-push",
-        breaks=services.down("git"),
+        breaks=routes.down("git"),
         whole=Whole.FAILED,
         tries=2,
         says=("git ", " failed"),
