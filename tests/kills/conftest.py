@@ -11,7 +11,8 @@ from harness.liveness import is_alive
 from harness.settings import resolve
 
 from .points import table
-from .stage import Stage, bystanders
+from .stage import Stage
+from .strangers import bystanders
 
 _STAGE = pytest.StashKey[Stage]()
 
@@ -38,7 +39,7 @@ def stage(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory)
 def accompanied(stage: Stage) -> Iterator[Stage]:
     """The machine with somebody else's container and network in the engine, which so stays up between the runs."""
     engines = stage.engines()
-    with bystanders(stage, engines.acquire()):
+    with bystanders(engines.acquire()):
         yield stage
     engines.release(keep=False)
 

@@ -22,7 +22,15 @@ _BEGINS = re.compile(r"\.\.\. (?P<name>.+?)(?: \(usually [^)]*\))?")
 
 
 class NotReached(Exception):
-    """The run ended, or time did, before the phase began."""
+    """The run ended, or time did, before the phase began.
+
+    Attributes:
+        ended: Whether the run did.
+    """
+
+    def __init__(self, what: str, *, ended: bool) -> None:
+        super().__init__(what)
+        self.ended = ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +97,11 @@ class Driven:
         """
         with self._news:
             if not self._news.wait_for(lambda: self._begun(phases) or self._over, timeout):
-                raise NotReached(f"{' or '.join(phases)} did not begin within {timeout:.0f} s:\n{self._tail()}")
+                raise NotReached(
+                    f"{' or '.join(phases)} did not begin within {timeout:.0f} s:\n{self._tail()}", ended=False
+                )
             if (begun := self._begun(phases)) is None:
-                raise NotReached(f"the run ended before {' or '.join(phases)} began:\n{self._tail()}")
+                raise NotReached(f"the run ended before {' or '.join(phases)} began:\n{self._tail()}", ended=True)
             return begun
 
     def signal(self, number: signal.Signals, *, group: bool) -> None:

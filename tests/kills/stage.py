@@ -10,24 +10,23 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import WaitTimeout
 from harness.journal import Journal
 from harness.model import Engine
-from harness.names import LABEL_RUN
 from harness.process import SubprocessRunner
 from harness.settings import Settings
 from harness.supply.daemon import OwnDaemon
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.images import REPOSITORY
-from harness.targets.ownership import KIND_LABEL
 from harness.wait import Waiter
 
 from .driver import Driven, Ended, NotReached
 from .points import Point, Row, Via, Victim
+from .strangers import cluster_of_another_state
 from .traces import Difference, Machine, difference, in_engine
 
 CHECKOUT = Path(__file__).parents[2]
@@ -103,7 +102,8 @@ class Stage:
         swept = number is signal.SIGKILL
         with self._images_as_before(point):
             before = self.look()
-            ended = self._play(point, number, via=via)
+            with self._missed(point, _how(number, via), before):
+                ended = self._play(point, number, via=via)
             if swept:
                 self.harness("sweep")
             wanted = -int(number) if swept else _GREEN if point.ending else _INTERRUPTED
@@ -115,7 +115,7 @@ class Stage:
         """Kill the engine under a run, or with it; what is there after a sweep."""
         with self._images_as_before(point):
             before = self.look()
-            with self._driven(point) as driven:
+            with self._missed(point, f"SIGKILL of {victim}", before), self._driven(point) as driven:
                 self._reach(driven, point)
                 self._kill_engine()
                 if victim is Victim.BOTH:
@@ -129,7 +129,7 @@ class Stage:
 
     def meet(self, engine: Engine) -> None:
         """Meet a cluster of another state folder by its name; fails where anything of it is used or removed."""
-        with cluster_of_another_state(self, engine) as name:
+        with cluster_of_another_state(engine) as name:
             before = self.look()
             # As a run leaves it that is killed just before it makes its cluster.
             folder = self.settings.state_dir / "clusters" / name
@@ -152,6 +152,21 @@ class Stage:
         again = self.harness("sweep")
         assert "nothing to sweep" in again, again
 
+    @contextlib.contextmanager
+    def _missed(self, point: Point, how: str, before: frozenset[str]) -> Iterator[None]:
+        """A run that ends elsewhere than was meant is an end like any other: its reason is told, and what it leaves."""
+        try:
+            yield
+        except NotReached as error:
+            if not error.ended:
+                self.harness("sweep")  # it had to be killed
+            found = self.settled(before)
+            left = f", {len(found.left)} left, {len(found.gone)} gone" if found else ""
+            self.rows.append(Row(point.name, how, f"NOT REACHED{left}", None, 0.0))
+            raise AssertionError(
+                f"{point.name}, {how}: {error}\nand then there was\n{found or 'nothing left'}"
+            ) from error
+
     def _play(self, point: Point, number: signal.Signals, *, via: Via) -> Ended:
         with self._driven(point, via=via) as driven:
             self._reach(driven, point)
@@ -160,12 +175,7 @@ class Stage:
             return driven.end(timeout=_END_SECONDS)
 
     def _reach(self, driven: Driven, point: Point) -> None:
-        try:
-            driven.wait_for(*point.phases, timeout=_REACH_SECONDS)
-        except NotReached:
-            # Not the point that was meant, but an end like any other: its reason is told, and nothing may be left.
-            self.rows.append(Row(point.name, "not reached", "NOT REACHED", None, 0.0))
-            raise
+        driven.wait_for(*point.phases, timeout=_REACH_SECONDS)
         if point.after:
             threading.Event().wait(point.after)
 
@@ -227,55 +237,6 @@ class Stage:
     @property
     def _engine_folders(self) -> EngineFolders:
         return EngineFolders.below(self.settings.state_dir, self.settings.cache_dir)
-
-
-@contextlib.contextmanager
-def bystanders(stage: Stage, engine: Engine) -> Iterator[None]:
-    """A container and a network that are nobody's of the harness, running beside every run."""
-    name = f"bystander-{secrets.token_hex(3)}"
-    with _standing(stage, engine, name, name):
-        yield
-
-
-@contextlib.contextmanager
-def cluster_of_another_state(stage: Stage, engine: Engine) -> Iterator[str]:
-    """What tells a cluster of a run with another state folder: its network and its node; the cluster's name."""
-    name = f"kept-elsewhere-{secrets.token_hex(3)}"
-    labels = (f"{LABEL_RUN}=of-another-state",), (f"{KIND_LABEL}={name}",)
-    with _standing(stage, engine, name, f"{name}-control-plane", *labels):
-        yield name
-
-
-@contextlib.contextmanager
-def _standing(
-    stage: Stage,
-    engine: Engine,
-    network: str,
-    container: str,
-    network_labels: Sequence[str] = (),
-    container_labels: Sequence[str] = (),
-) -> Iterator[None]:
-    runner = SubprocessRunner()
-
-    def docker(*arguments: str) -> str:
-        return runner.run([engine.docker, *arguments], env=engine.env).stdout
-
-    listed = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{REPOSITORY}/debian-*").split()
-    assert listed, "a run to its end has made the Debian images"
-    docker("network", "create", *_labels(network_labels), network)
-    try:
-        words = ("--name", container, "--network", network, *_labels(container_labels))
-        docker("run", "--detach", *words, listed[0], "sleep", "infinity")
-        try:
-            yield
-        finally:
-            docker("rm", "--force", container)
-    finally:
-        docker("network", "rm", network)
-
-
-def _labels(labels: Sequence[str]) -> list[str]:
-    return [word for label in labels for word in ("--label", label)]
 
 
 def _soiled(tree: Path) -> Path:

@@ -19,6 +19,21 @@ _PROC = Path("/proc")
 _COUNTERS = re.compile(r" \[\d+:\d+\]$")
 # Of a command line: with the folders that it names, which tell whose it is.
 _WIDTH = 1000
+SWITCHES = tuple(
+    Path("/proc/sys") / name
+    for name in (
+        *(f"fs/inotify/max_{what}" for what in ("user_instances", "user_watches", "queued_events")),
+        *("kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes"),
+        *("vm/overcommit_memory", "vm/panic_on_oom", "vm/max_map_count"),
+        *(f"net/{version}/conf/{which}/forwarding" for version in ("ipv4", "ipv6") for which in ("all", "default")),
+        *(f"net/ipv4/{name}" for name in ("ip_forward", "conf/all/route_localnet", "conf/all/rp_filter")),
+        *(f"net/bridge/bridge-nf-call-{name}" for name in ("iptables", "ip6tables", "arptables")),
+        *(
+            f"net/netfilter/nf_conntrack_{name}"
+            for name in ("max", "tcp_timeout_established", "tcp_timeout_close_wait")
+        ),
+    )
+)
 # Made while the harness's own engine runs or once for all, and the same after every run.
 _STANDING = frozenset({"usual-times.json"})
 
@@ -57,6 +72,10 @@ class Machine:
         temporary: Folders for temporary files, of which the names at the top count.
         files: Files whose bytes count: somebody else's.
         ignored: Processes that do not count, such as the one that looks.
+        namespaces: Folders of network namespaces that have a name.
+        switches: Settings of the kernel, as paths below `/proc/sys`, that programs of a run are known to set:
+            Docker, kubelet, kube-proxy and the harness itself. Those that a first run has raised stay so until the
+            next boot; a later one must find and leave them as they are.
     """
 
     state: Path
@@ -64,12 +83,13 @@ class Machine:
     temporary: tuple[Path, ...] = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - looked at
     files: tuple[Path, ...] = ()
     ignored: frozenset[int] = field(default_factory=lambda: frozenset({os.getpid()}))
+    namespaces: tuple[Path, ...] = (Path("/run/netns"), Path("/run/docker/netns"))
+    switches: tuple[Path, ...] = SWITCHES
 
     def look(self) -> frozenset[str]:
-        """Files, processes, mounts, sockets, network links, control groups and the packet filter."""
-        return frozenset(
-            [*self._files(), *self._processes(), *self._mounts(), *self._sockets(), *_links(), *_groups(), *_filter()]
-        )
+        """Files, processes, mounts, sockets, network links and namespaces, control groups, packet filter, switches."""
+        ours = [*self._files(), *self._processes(), *self._mounts(), *self._sockets()]
+        return frozenset([*ours, *self._namespaces(), *self._switches(), *_links(), *_groups(), *_filter(), *_tables()])
 
     def _files(self) -> Iterator[str]:
         for path in self.state.rglob("*"):
@@ -105,6 +125,15 @@ class Machine:
             path = line.split(maxsplit=7)[7] if len(line.split(maxsplit=7)) > 7 else ""
             if path.startswith((str(self.state), str(self.cache))):
                 yield f"socket {path}"
+
+    def _namespaces(self) -> Iterator[str]:
+        for folder in self.namespaces:
+            yield from (f"network namespace {path}" for path in _children(folder))
+
+    def _switches(self) -> Iterator[str]:
+        for path in self.switches:
+            if path.is_file():
+                yield f"switch {path} {path.read_text(encoding='utf-8').strip()}"
 
 
 def in_engine(engine: Engine, env: Mapping[str, str]) -> frozenset[str]:
@@ -151,21 +180,39 @@ def _groups() -> Iterable[str]:
 
 
 def _filter() -> Iterable[str]:
-    if shutil.which("iptables-save", path="/usr/sbin:/sbin:/usr/bin:/bin") is None or os.geteuid() != 0:
-        return []
     found: list[str] = []
     for table in ("filter", "nat"):
-        done = subprocess.run(
-            ["iptables-save", "-t", table],  # noqa: S607 - where Debian puts it
-            env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        )
-        lines = (_COUNTERS.sub("", line) for line in done.stdout.splitlines())
+        lines = (_COUNTERS.sub("", line) for line in _as_root("iptables-save", "-t", table))
         found += [f"filter {table} {line}" for line in lines if line.startswith((":", "-"))]
     return found
+
+
+def _tables() -> Iterable[str]:
+    """Tables of nftables, of which iptables sees its own alone."""
+    return nft_lines(_as_root("nft", "--stateless", "list", "ruleset"))
+
+
+def nft_lines(listed: Iterable[str]) -> list[str]:
+    """Each line of what nft lists with the table and chain or set that it stands in."""
+    found: list[str] = []
+    inside: list[str] = []
+    for line in (one.strip() for one in listed):
+        if line == "}":
+            inside.pop()
+        elif line:
+            found.append(" / ".join(["nft", *inside, line.removesuffix(" {")]))
+            if line.endswith("{"):
+                inside.append(line.removesuffix(" {"))
+    return found
+
+
+def _as_root(*command: str) -> list[str]:
+    """What a program says; nothing where it is not installed, or this is not root, who alone may ask."""
+    path = "/usr/sbin:/sbin:/usr/bin:/bin"
+    if shutil.which(command[0], path=path) is None or os.geteuid() != 0:
+        return []
+    done = subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout.splitlines()
 
 
 def _children(folder: Path) -> list[Path]:

@@ -6,13 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from harness.process import which
+from harness.settings import resolve
 from tests.kills.driver import Driven, NotReached, beginning
-from tests.kills.points import POINTS, Row, table
-from tests.kills.traces import Machine, difference
+from tests.kills.points import POINTS, Point, Row, Via, Victim, table
+from tests.kills.stage import Stage
+from tests.kills.traces import Machine, difference, nft_lines
 
 FAKE = Path(__file__).parent / "fake_harness.py"
 
@@ -93,11 +100,12 @@ def test_a_run_that_does_not_end_is_killed_and_told_apart(tmp_path: Path) -> Non
 
 def test_a_phase_that_does_not_come_is_an_error_with_the_last_words(tmp_path: Path) -> None:
     with driven(tmp_path, "tidy") as run:
-        with pytest.raises(NotReached, match="verdict did not begin"):
+        with pytest.raises(NotReached, match="verdict did not begin") as late:
             run.wait_for("verdict", timeout=2)
         run.signal(signal.SIGINT, group=True)
-        with pytest.raises(NotReached, match=r"ended before verdict began:\n(.*\n)*\.\.\. DAG run"):
+        with pytest.raises(NotReached, match=r"ended before verdict began:\n(.*\n)*\.\.\. DAG run") as over:
             run.wait_for("verdict", timeout=20)
+    assert (late.value.ended, over.value.ended) == (False, True)
 
 
 def test_what_was_taken_from_somebody_else_is_gone_also_if_only_its_bytes_differ(tmp_path: Path) -> None:
@@ -123,6 +131,118 @@ def test_a_program_with_the_mark_of_a_run_is_seen_wherever_it_works(tmp_path: Pa
     finally:
         program.kill()
         program.wait()
+
+
+def test_network_namespaces_and_switches_of_the_kernel_are_seen(tmp_path: Path) -> None:
+    names, switch = tmp_path / "netns", tmp_path / "max_user_instances"
+    names.mkdir()
+    switch.write_text("128\n")
+    looking = replace(
+        machine(tmp_path), namespaces=(names, tmp_path / "none"), switches=(switch, tmp_path / "no-switch")
+    )
+    before = seen(looking)
+    (names / "probe").touch()
+    switch.write_text("512\n")
+    found = difference(before, seen(looking))
+    assert found.left == (f"network namespace {names}/probe", f"switch {switch} 512")
+    assert found.gone == (f"switch {switch} 128",)
+
+
+# What nft 1.0.6 lists, shortened.
+LISTED = """\
+table inet harness_egress {
+    set blocked {
+        type ipv4_addr . ipv4_addr
+        elements = { 10.244.0.5 . 192.0.2.1,
+        10.244.0.6 . 192.0.2.1 }
+    }
+
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        oifname != "eth0" accept
+    }
+}
+table ip nat {
+}
+"""
+
+
+def test_a_table_of_nftables_is_seen_with_what_stands_in_it() -> None:
+    lines = nft_lines(LISTED.splitlines())
+    assert lines[0] == "nft / table inet harness_egress"
+    assert 'nft / table inet harness_egress / chain forward / oifname != "eth0" accept' in lines
+    assert lines[-1] == "nft / table ip nat"
+    assert len(lines) == 9
+
+
+LOOK = "from tests.kills.traces import Machine, Path; print(*Machine(Path('/none'), Path('/none')).look(), sep=chr(10))"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or which("nft", path="/usr/sbin:/sbin") is None, reason="nft answers root alone")
+@pytest.mark.parametrize("table", ["inet probe", None])
+def test_a_table_is_seen_where_it_is(table: str | None) -> None:
+    """In a network namespace of the test's own: the machine's packet filter is not a test's to change."""
+    made = f"nft add table {table}; " if table else ""
+    done = subprocess.run(
+        ["/usr/bin/unshare", "--net", "sh", "-euc", f'{made}exec "$0" -c "$1"', sys.executable, LOOK],
+        cwd=Path(__file__).parents[3],
+        env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin", "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line for line in done.stdout.splitlines() if line.startswith("nft")] == (
+        [f"nft / table {table}"] if table else []
+    )
+
+
+class Missed(Stage):
+    """A stage on which no run comes to where it is to be killed."""
+
+    def __init__(self, folder: Path, error: NotReached, *looks: set[str]) -> None:
+        Stage.__init__(self, resolve(), folder)
+        self.error, self.looks, self.said = error, [frozenset(one) for one in looks], list[str]()
+
+    def look(self) -> frozenset[str]:
+        return self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+
+    def harness(self, verb: str, *flags: str, code: int = 0) -> str:
+        self.said.append(verb)
+        return ""
+
+    def _reach(self, driven: Driven, point: Point) -> None:
+        raise self.error
+
+    @contextmanager
+    def _driven(self, point: Point, *, via: Via = Via.HARNESS) -> Iterator[Driven]:
+        yield cast("Driven", None)
+
+
+@pytest.mark.parametrize(
+    "kill",
+    [lambda stage, point: stage.kill(point, signal.SIGINT), lambda stage, point: stage.kill_engine(point, Victim.BOTH)],
+    ids=["run", "engine"],
+)
+@pytest.mark.parametrize("swept", [(), ("sweep",)], ids=["it ended", "it had to be killed"])
+def test_what_a_run_leaves_that_is_over_before_its_point_is_told_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: Callable[[Stage, Point], None], swept: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("tests.kills.stage._SETTLE_SECONDS", 0.01)
+    stage = Missed(tmp_path, NotReached("it was over before", ended=not swept), {"a"}, {"a", "file x"})
+    point = next(one for one in POINTS if one.name == "DAG run")
+    with pytest.raises(AssertionError, match=r"it was over before\n.*\nleft: file x"):
+        kill(stage, point)
+    (row,) = stage.rows
+    assert row.word == "NOT REACHED, 1 left, 0 gone"
+    # What ended by itself has cleaned up by itself.
+    assert tuple(stage.said) == swept
+
+
+def test_a_run_that_ended_before_its_point_and_left_nothing_is_no_clean_point(tmp_path: Path) -> None:
+    stage = Missed(tmp_path, NotReached("the run ended before", ended=True), {"a"})
+    with pytest.raises(AssertionError, match="nothing left"):
+        stage.kill(POINTS[0], signal.SIGKILL)
+    assert [row.word for row in stage.rows] == ["NOT REACHED"]
 
 
 def test_the_table_has_a_line_for_each_point_and_a_column_for_each_way() -> None:
