@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.dvc.bucket import Digest
+from harness.dvc.hashing import Digest
 from harness.dvc.remote import Address
 from harness.dvc.repository import Commit
 from harness.dvc.table import TableComparison

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.dvc.attribution import final_commit, own_commits
-from harness.dvc.bucket import Digest, ObjectMissing, ObjectStore, digest
+from harness.dvc.bucket import ObjectMissing, ObjectStore
 from harness.dvc.case import Reading, merge, read_pointer
 from harness.dvc.evidence import DVC_CONFIG, Astray, Evidence, Expectation, Reproduction, RivalPointer, Snapshot
+from harness.dvc.hashing import Digest, digest
 from harness.dvc.pointer import is_pointer_path
 from harness.dvc.remote import Address, NamedObject, Naming
 from harness.dvc.repository import Commit, GitAccess, Repository
