@@ -303,6 +303,26 @@ def test_what_could_not_be_removed_fails_a_green_run(run: Run) -> None:
     result.stdout.fnmatch_lines(["network kind-h-1 is still there"])
 
 
+@pytest.mark.parametrize("tests", [judging(), judging(first="RED")], ids=["green", "red"])
+def test_evidence_that_cannot_be_written_is_the_exit_code_of_pytest_too(
+    run: Run, pytester: pytest.Pytester, tests: str
+) -> None:
+    (pytester.path / "evidence").write_text("a file where the folder goes")
+    result, root = run(tests)
+    assert int(result.ret) == 3
+    assert (of_suite(root)["harness.exit-code"], of_suite(root)["harness.outcome"]) == ("3", "ENVIRONMENT FAILED")
+    assert [line for line in result.outlines if line.startswith("ENVIRONMENT FAILED ")]
+    result.stdout.fnmatch_lines(["the evidence could not be written into evidence: *"])
+
+
+def test_an_interrupt_is_an_interrupt_though_the_evidence_cannot_be_written(
+    run: Run, pytester: pytest.Pytester
+) -> None:
+    (pytester.path / "evidence").write_text("a file where the folder goes")
+    result, _root = run("def test_it(environment): raise KeyboardInterrupt")
+    assert int(result.ret) == 2
+
+
 def test_a_session_that_wants_no_environment_has_no_report_and_no_properties(run: Run) -> None:
     result, root = run("def test_it(): pass")
     assert int(result.ret) == 0
