@@ -23,6 +23,7 @@ from harness.errors import HarnessError, UsageError
 from harness.model import Diagnosis, GitService, S3Service
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
 from harness.process import Runner
+from harness.report.protocols import as_declared
 from harness.services import s3
 from harness.versions import versions
 
@@ -97,7 +98,7 @@ def explain(
 
 def _tells(verdict: Verdict) -> bool:
     """Whether it is one that nobody has asked for, and knows why tasks failed."""
-    return not verdict.red_expected and bool(verdict.diagnoses)
+    return not as_declared(verdict) and bool(verdict.diagnoses)
 
 
 def reachable(advice: str, *, bundle: Path, kept: str | None) -> str:

@@ -176,7 +176,9 @@ def _note_verdicts(item: pytest.Item, session: Session) -> None:
         if not as_declared(verdict):
             found = ", ".join(check.id for check in verdict.checks if not check.passed)
             what = "a run that was declared red is green" if verdict.green else f"the verdict is red ({found})"
-            item.stash[_UNDECLARED] = f"{what}; declare a run that must be red with prove(expect_red=True)"
+            if verdict.red_expected and not verdict.green:
+                what += f", where {verdict.must_fail} was declared"
+            item.stash[_UNDECLARED] = f"{what}; declare a run that must be red with prove(expect_red=CHECK)"
     item.config.stash[_JUDGED] = len(verdicts)
 
 

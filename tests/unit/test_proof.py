@@ -229,3 +229,10 @@ def test_another_dag_folder_without_a_fresh_repository_is_refused_before_anythin
     with pytest.raises(UsageError, match="needs a fresh repository"):
         prover(calls, tmp_path, reused=False).prove(dags=other_dags, reseed=False)
     assert calls.done == []
+
+
+def test_a_check_that_does_not_exist_cannot_be_the_one_that_must_fail(calls: Calls, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no check 'object.presnt'") as caught:
+        prover(calls, tmp_path, reused=False).prove(expect_red="object.presnt")
+    assert "object.present" in caught.value.next_step
+    assert calls.done == []

@@ -95,13 +95,16 @@ CAUSE = Diagnosis("DNS", "a name cannot be resolved", "task pull_data", "see Cor
 def check(id, passed):
     return Some(id=id, title=id, passed=passed, expected="1", found="2", explanation="", evaluated=True)
 
-GREEN = Some(green=True, red_expected=False, diagnoses=[], checks=[check("object.present", True)])
+GREEN = Some(green=True, red_expected=False, must_fail="", diagnoses=[], checks=[check("object.present", True)])
 RED = Some(
-    green=False, red_expected=False, diagnoses=[CAUSE],
+    green=False, red_expected=False, must_fail="", diagnoses=[CAUSE],
     checks=[check("object.present", True), check("commit.one", False)],
 )
-DECLARED = Some(green=False, red_expected=True, diagnoses=[], checks=RED.checks)
-UNBROKEN = Some(green=True, red_expected=True, diagnoses=[], checks=GREEN.checks)
+DECLARED = Some(green=False, red_expected=True, must_fail="commit.one", diagnoses=[], checks=RED.checks)
+BY_ANOTHER = Some(
+    green=False, red_expected=True, must_fail="object.present", diagnoses=[], checks=RED.checks
+)
+UNBROKEN = Some(green=True, red_expected=True, must_fail="", diagnoses=[], checks=GREEN.checks)
 
 def test_first(environment):
     environment.verdicts.append({first})
@@ -175,6 +178,7 @@ def test_no_secret_is_in_the_junit_file(run: Run, pytester: pytest.Pytester) -> 
         (judging(first="RED"), None, 1, "RED"),
         (judging(second="RED"), None, 1, "RED"),
         (judging(second="UNBROKEN"), None, 1, "RED"),
+        (judging(second="BY_ANOTHER"), None, 1, "RED"),
         (judging(holds=False), None, 1, "RED"),
         (SETUP, None, 1, "RED"),
         (TEARDOWN, None, 1, "RED"),
@@ -195,6 +199,7 @@ def test_no_secret_is_in_the_junit_file(run: Run, pytester: pytest.Pytester) -> 
         "a red verdict that no test looks at",
         "a later one",
         "declared red, but green",
+        "declared red by another check",
         "a test beside the verdicts",
         "a red verdict of a fixture",
         "of a fixture's end",
@@ -221,14 +226,15 @@ def test_exit_code_last_line_and_junit_file_say_the_same(
     [
         (judging(second="RED"), "the verdict is red (commit.one)"),
         (judging(second="UNBROKEN"), "a run that was declared red is green"),
+        (judging(second="BY_ANOTHER"), "the verdict is red (commit.one), where object.present was declared"),
         (SETUP, "the verdict is red (commit.one)"),
     ],
-    ids=["in the test", "declared red, but green", "in a fixture"],
+    ids=["in the test", "declared red, but green", "declared red by another check", "in a fixture"],
 )
 def test_a_test_whose_verdict_is_not_as_declared_fails_in_pytests_own_words_too(run: Run, tests: str, why: str) -> None:
     result, root = run(tests)
     result.assert_outcomes(passed=0 if tests is SETUP else 2, failed=1)
-    result.stdout.fnmatch_lines([f"{why}; declare a run that must be red with prove(expect_red=True)"])
+    result.stdout.fnmatch_lines([f"{why}; declare a run that must be red with prove(expect_red=CHECK)"])
     assert [case.attrib["name"] for case in root.iter("testcase") if case.find("failure") is not None] == [
         "test_it" if tests is SETUP else "test_second"
     ]
