@@ -303,7 +303,9 @@ class Prover:
         folder.mkdir(parents=True, exist_ok=True)
         for pod in follower.evidence():
             for container, lines in follower.logs(pod).items():
-                (folder / f"{pod}.{container}.log").write_text("\n".join([*lines, ""]), encoding="utf-8")
+                # Redacted line by line as they came; together they may show what no line does.
+                text = self._environment.redactor.text("\n".join([*lines, ""]))
+                (folder / f"{pod}.{container}.log").write_text(text, encoding="utf-8")
 
     def _expectation(self, seeded: Seeded, *, changes: bool) -> dvc.Expectation:
         settings = self._environment.settings
