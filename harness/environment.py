@@ -24,6 +24,7 @@ from harness.airflow_bringup import AirflowBringUp
 from harness.bringup import ServicesBringUp, fill, service_images
 from harness.diagnostics.host import LocalHost
 from harness.diagnostics.room import check_room, check_room_for_caches
+from harness.diagnostics.values import learn_secrets
 from harness.dvc import Verdict
 from harness.errors import EnvironmentFailed, UsageError
 from harness.journal import Journal
@@ -251,6 +252,7 @@ class Environment:
         # What the user got wrong is found before anything is built or started.
         settings, name = self.settings, self.cluster_name
         self._inputs = check_inputs(settings)
+        learn_secrets(settings.values, self.redactor)
         self.inputs_checked(self._inputs)
         folder = settings.state_dir / "clusters" / name
         host = LocalHost(self.runner)

@@ -20,9 +20,11 @@ from harness.diagnostics.values import masked
 from harness.dvc import GitAccess, Verdict
 from harness.environment import Environment
 from harness.errors import HarnessError, UsageError
-from harness.model import Diagnosis, GitService, S3Service
+from harness.model import BlockedEgress, Diagnosis, GitService, S3Service
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
+from harness.pipeline import egress
 from harness.process import Runner
+from harness.report.protocols import as_declared
 from harness.services import s3
 from harness.versions import versions
 
@@ -57,6 +59,7 @@ def explain(
             ("task logs", api),
             ("git-log.txt", services),
             ("bucket.txt", services),
+            ("blocked-egress.txt", environment.cluster),
             ("Helm", environment.cluster),
         )
         if source is None
@@ -65,6 +68,7 @@ def explain(
         error=error,
         kube=kube,
         helm=_helm(environment),
+        blocked=partial(_blocked, environment) if environment.cluster is not None else None,
         git_log=partial(_git_log, environment, services.git) if services is not None else None,
         bucket=partial(_bucket, services.s3, f"runs/{environment.run_id}/") if services is not None else None,
         task_logs=partial(_task_logs, environment) if kube is not None and api is not None else None,
@@ -97,7 +101,7 @@ def explain(
 
 def _tells(verdict: Verdict) -> bool:
     """Whether it is one that nobody has asked for, and knows why tasks failed."""
-    return not verdict.red_expected and bool(verdict.diagnoses)
+    return not as_declared(verdict) and bool(verdict.diagnoses)
 
 
 def reachable(advice: str, *, bundle: Path, kept: str | None) -> str:
@@ -147,6 +151,13 @@ def _task_logs(environment: Environment) -> Mapping[str, Callable[[], str]]:
 
                 found[f"{run_id}/{task.task_id}{mapped}/try {number}"] = read
     return found
+
+
+def _blocked(environment: Environment) -> tuple[BlockedEgress, ...]:
+    """What was blocked since the last run of the DAG was judged; what was before that stands in its verdict."""
+    found = egress.since(environment.blocked, environment.blocked_by_address())
+    present = environment.kube.list("Pod") if environment.kube is not None else ()
+    return egress.named(found, followed=(), namespace=AIRFLOW_NAMESPACE, present=present)
 
 
 def _git_log(environment: Environment, git: GitService) -> str:

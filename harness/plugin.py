@@ -176,7 +176,9 @@ def _note_verdicts(item: pytest.Item, session: Session) -> None:
         if not as_declared(verdict):
             found = ", ".join(check.id for check in verdict.checks if not check.passed)
             what = "a run that was declared red is green" if verdict.green else f"the verdict is red ({found})"
-            item.stash[_UNDECLARED] = f"{what}; declare a run that must be red with prove(expect_red=True)"
+            if verdict.red_expected and not verdict.green:
+                what += f", where {verdict.must_fail} was declared"
+            item.stash[_UNDECLARED] = f"{what}; declare a run that must be red with prove(expect_red=CHECK)"
     item.config.stash[_JUDGED] = len(verdicts)
 
 
@@ -190,11 +192,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
         return (yield)
     from harness.report.junit import properties  # noqa: PLC0415 - a run without a cluster loads none of this
 
-    report = harness.report(code=_exit_code(harness, exitstatus))
+    # Before the exit code is settled: evidence that cannot be written is what the run ended with.
+    report = harness.report(code=harness.write(code=_exit_code(harness, exitstatus)))
     for name, value in properties(report, redactor=harness.environment.redactor):
         session.config.stash[_RECORD](name, value)
     yield
-    code = _exit_code(harness, exitstatus)
+    # Again, for what an interrupt left to take down.
+    code = harness.write(code=_exit_code(harness, exitstatus))
     if code is not None:
         session.exitstatus = int(code)
         session.config.stash[_CODE] = code
@@ -232,5 +236,5 @@ def _conclude(session: Session, terminal: pytest.TerminalReporter) -> None:
     # Through pytest's own writer, so that the lines stand where pytest's do; wide enough for the table in any log.
     console = ReportConsole(file=text, width=max(shutil.get_terminal_size().columns, LOG_COLUMNS))
     # Not the hooks' own `exitstatus`: that is pytest's, from before `pytest_sessionfinish`.
-    session.conclude(console, code=terminal.config.stash.get(_CODE, None))
+    session.tell(console, code=terminal.config.stash.get(_CODE, None))
     terminal.write(text.getvalue())

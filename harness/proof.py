@@ -12,6 +12,7 @@ from typing import Any
 from harness import dvc
 from harness.airflow.runids import new_run_id
 from harness.bringup import service_images
+from harness.dvc.checks import RULES
 from harness.environment import Environment, Ready
 from harness.errors import UsageError
 from harness.failedrun import causes
@@ -73,7 +74,7 @@ class Prover:
         conf: Mapping[str, Any] | None = None,
         changes: bool = True,
         with_logical_date: bool = True,
-        expect_red: bool = False,
+        expect_red: bool | str = False,
         before_trigger: Callable[[], object] = lambda: None,
     ) -> Proof:
         """Run the DAG once and judge it.
@@ -85,17 +86,19 @@ class Prover:
             conf: The run's configuration.
             changes: Whether a new version is expected.
             with_logical_date: Whether the run gets a logical date.
-            expect_red: Whether this run must turn out red. A verdict that is not as declared here ends the session
-                with exit code 1, whatever the test makes of it.
+            expect_red: Id of the check that must fail in this run, such as "object.present". A verdict that is not as
+                declared here (green, or red without that check) ends the session with exit code 1, whatever the test
+                makes of it. True takes any red verdict for the declared one, also one that has another cause.
             before_trigger: Called when everything is ready, just before the trigger.
 
         Raises:
-            UsageError: Another DAG folder without a fresh repository, or one that holds no usable DAG file.
+            UsageError: Another DAG folder without a fresh repository, or one with no usable DAG file; no such check.
             EnvironmentFailed: The run could not be carried out; says nothing about the DAG.
         """
         environment = self._environment
         if dags is not None and not reseed:
             raise UsageError("another DAG folder needs a fresh repository: prove(dags=...) goes with reseed=True")
+        must_fail = _check_named(expect_red)
         files = read_dag_files(dags) if dags is not None else None
         # Before the seed: what an earlier run still does, it must not do to the new repository.
         if self._end_earlier_runs():
@@ -133,7 +136,7 @@ class Prover:
                 judged = dvc.judge(expectation, evidence)
                 api, kube = self._ready.api, self._ready.kube
                 found = causes(judged, run, follower, kube=kube, api=api, blocked=blocked)
-                verdict = replace(judged, red_expected=expect_red, diagnoses=found)
+                verdict = replace(judged, red_expected=bool(expect_red), must_fail=must_fail, diagnoses=found)
         self._seeded = seeded
         environment.verdicts.append(verdict)
         environment.added = differences(run.pods.values(), known=environment.added)
@@ -300,7 +303,9 @@ class Prover:
         folder.mkdir(parents=True, exist_ok=True)
         for pod in follower.evidence():
             for container, lines in follower.logs(pod).items():
-                (folder / f"{pod}.{container}.log").write_text("\n".join([*lines, ""]), encoding="utf-8")
+                # Redacted line by line as they came; together they may show what no line does.
+                text = self._environment.redactor.text("\n".join([*lines, ""]))
+                (folder / f"{pod}.{container}.log").write_text(text, encoding="utf-8")
 
     def _expectation(self, seeded: Seeded, *, changes: bool) -> dvc.Expectation:
         settings = self._environment.settings
@@ -337,3 +342,15 @@ class Prover:
         return egress.named(
             found, followed=run.pods.values(), namespace=AIRFLOW_NAMESPACE, present=ready.kube.list("Pod")
         )
+
+
+def _check_named(expect_red: bool | str) -> str:  # noqa: FBT001 - as `prove` was given it
+    """The check that must fail; empty where none is named."""
+    if isinstance(expect_red, bool):
+        return ""
+    known = [rule.id for rule in RULES]
+    if expect_red not in known:
+        raise UsageError(
+            f"there is no check {expect_red!r} that could fail", next_step=f"expect_red is one of {', '.join(known)}"
+        )
+    return expect_red

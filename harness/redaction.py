@@ -37,6 +37,10 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\g<1>{MASK}",
     ),
 )
+# What goes on behind such a beginning, in a text that comes line by line.
+_KEY_BEGINS = re.compile(_PRIVATE_KEY + r"[A-Za-z0-9+/=\s\\]*\Z")
+_KEY_LINE = re.compile(r"\s*[A-Za-z0-9+/=\\]*\s*")
+_KEY_ENDS = re.compile(r"[A-Za-z0-9+/=\s\\]*-----END (?:[A-Z]+ )?PRIVATE KEY-----")
 # Base64 that goes on in the next line, as `base64` and `openssl` print it.
 _WRAPPED = re.compile(r"[A-Za-z0-9+/_-]{40}\s*\n\s*[A-Za-z0-9+/_-]")
 
@@ -109,6 +113,39 @@ class Redactor:
             text = shape.sub(mask, text)
         # Names of files may be any bytes: those that are no UTF-8 could neither be printed nor written as they are.
         return text.encode("utf-8", "backslashreplace").decode("utf-8"), found
+
+
+@dataclass(slots=True)
+class LineRedactor:
+    """Redacts one text that comes line by line, and cannot be held back until it is whole: a log.
+
+    Attributes:
+        redactor: What does it.
+    """
+
+    redactor: Redactor
+    _before: str = field(default="", repr=False)
+    _in_key: bool = False
+
+    def examined(self, line: str) -> tuple[str, int]:
+        """As `Redactor.examined` of the next line, with what only its place among the lines shows.
+
+        That is the inside of a private key, which is masked, and a learned secret whose base64 began in the line
+        before, which is counted. Half of it stands in each line: whoever keeps the lines redacts them once more
+        together.
+        """
+        text, found = self.redactor.examined(line)
+        if self._in_key and (end := _KEY_ENDS.match(line)) is not None:
+            text, self._in_key = MASK + self.redactor.text(line[end.end() :]), False
+        elif self._in_key and _KEY_LINE.fullmatch(line):
+            text = MASK
+        else:
+            self._in_key = _KEY_BEGINS.search(line) is not None
+        together = f"{self._before}\n{line}"
+        if not found and _WRAPPED.search(together):
+            found = max(self.redactor.examined(together)[1] - self.redactor.examined(self._before)[1], 0)
+        self._before = line
+        return text, found
 
 
 def _forms(secret: str) -> _Forms:

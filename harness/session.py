@@ -46,6 +46,7 @@ class Session:
         self.error: BaseException | None = None
         self.diagnoses: tuple[Diagnosis, ...] = ()
         self._cleaning_up: Exception | None = None
+        self._unwritten: EnvironmentFailed | None = None
         self._is_down = False
         self._memory = MemorySampler(settings.state_dir / "engine", beside=lambda: self.environment.cluster is not None)
         self._node_memory: int | None = None
@@ -179,13 +180,31 @@ class Session:
             code: How it ended, where that is not for this to say.
             recorded: Told what stands in `repro.json`, before the report.
         """
+        return self.tell(console, code=self.write(code=code), recorded=recorded)
+
+    def write(self, *, code: ExitCode | None = None) -> ExitCode | None:
+        """Write the evidence; how the run ended with that, or what was given.
+
+        What is not on disk proves nothing: a run whose evidence cannot be written has that for its error, if it has
+        none yet, and the reader is told all the rest. May be called again, to write what is known by then.
+        """
         try:
             files.write(self.report(code=code), redactor=self.environment.redactor)
         except OSError as error:
-            # What is not on disk proves nothing; the reader is told all the rest.
             if self.error is None:
-                self.error = _unwritten(self.environment.evidence, error)
-                code = None if code is None else ExitCode.ENVIRONMENT_FAILED
+                self.error = self._unwritten = _unwritten(self.environment.evidence, error)
+        if self._unwritten is None or code in {None, ExitCode.INTERRUPTED}:
+            return code
+        return self._unwritten.exit_code
+
+    def tell(
+        self,
+        console: Console,
+        *,
+        code: ExitCode | None = None,
+        recorded: Callable[[Mapping[str, Any]], object] = lambda _document: None,
+    ) -> ExitCode:
+        """The report to a console, of evidence that is written; arguments and result as those of `conclude`."""
         report = self.report(code=code)
         document = self._recorder.conclude(report, self.error, paused=self._paused)
         if document is not None:

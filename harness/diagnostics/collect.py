@@ -6,6 +6,7 @@
     pods.txt  pods/<ns>/<pod>.yaml       all pods, not only unready ones: a ready pod can serve errors
     events.txt  claims/  nodes/          events by time; volume claims; nodes
     logs/<ns>/<pod>/<container>.log      of every container, init ones too; `.previous.log` of the instance before
+    blocked-egress.txt                   what pods were kept from reaching outside the cluster; absent if nothing was
     helm-status.txt  helm-history.txt    of the release
     helm-values.yaml                     the values that the release was installed with, secrets masked
     git-log.txt                          of the branch under test, the newest 50 commits with what they touched
@@ -41,7 +42,7 @@ from harness.diagnostics.kube import (
     pods_wide,
 )
 from harness.diagnostics.values import masked
-from harness.model import Cluster
+from harness.model import BlockedEgress, Cluster
 from harness.names import AIRFLOW_NAMESPACE, RELEASE, SERVICES_NAMESPACE
 from harness.process import Runner
 from harness.redaction import Redactor
@@ -83,6 +84,7 @@ class Sources:
         kube: The cluster.
         namespaces: Of interest in it.
         helm: The release.
+        blocked: What pods tried to reach outside the cluster, and were kept from.
         git_log: The log of the repository under test.
         bucket: A listing of the bucket.
         task_logs: Tells which of Airflow's task logs there are, by name, and how to read each.
@@ -97,6 +99,7 @@ class Sources:
     kube: KubeReader | None = None
     namespaces: tuple[str, ...] = _NAMESPACES
     helm: HelmAccess | None = None
+    blocked: Callable[[], Sequence[BlockedEgress]] | None = None
     git_log: Callable[[], str] | None = None
     bucket: Callable[[], str] | None = None
     task_logs: Callable[[], Mapping[str, Callable[[], str]]] | None = None
@@ -137,12 +140,17 @@ class _Collection:
     events: list[dict[str, Any]] = field(default_factory=list)
     claims: list[dict[str, Any]] = field(default_factory=list)
     logs: dict[str, str] = field(default_factory=dict)
+    blocked: tuple[BlockedEgress, ...] = ()
 
     def run(self) -> Collected:
         bundle, sources = self.bundle, self.sources
         if sources.error is not None:
             self._own("error.txt", _error, sources.error)
         self._files()
+        if sources.blocked is not None:
+            self.blocked = tuple(bundle.ask("the node", "blocked-egress.txt", sources.blocked) or ())
+            lines = [f"{entry}, {entry.packets} packets\n" for entry in self.blocked]
+            bundle.put("blocked-egress.txt", "blocked-egress.txt", "".join(lines) or None)
         if sources.kube is not None:
             self._cluster(sources.kube)
         if sources.task_logs is not None:
@@ -164,6 +172,7 @@ class _Collection:
             events=tuple(self.events),
             claims=tuple(self.claims),
             logs=dict(self.logs),
+            blocked=self.blocked,
         )
         return Collected(bundle.folder, tuple(bundle.files), tuple(bundle.problems), evidence)
 

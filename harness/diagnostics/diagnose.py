@@ -17,21 +17,21 @@ def diagnose(evidence: Evidence, *, catalogue: Sequence[Cause] = CATALOGUE) -> t
     """The causes that the evidence shows, the likeliest first, each code once; never empty.
 
     A cause goes before what usually only follows from one, unless it only stands in the log of what works; then what
-    was seen closest to what ended the run (the error's own message, what else it carries, states, events, logs), then
-    the order of the catalogue. Not redacted: whoever shows it does that.
+    was seen closest to what ended the run (the error's own message, what else it carries, states, events, logs, blocked
+    traffic), then the order of the catalogue. Not redacted: whoever shows it does that.
     """
     ranked: list[tuple[tuple[bool, Source, bool, int], Diagnosis, str]] = []
     seen = list(evidence.observations())
     for place, cause in enumerate(catalogue):
         shown = _first(cause, seen)
         if shown is not None:
-            seen_at, words = shown
+            seen_at, words, closest = shown
             # Its message is the first thing that is told of an error.
             further = seen_at.source is Source.ERROR and seen_at is not seen[0]
             what = f"{cause.what}: {words}" if words else cause.what
             diagnosis = Diagnosis(cause.code, what, seen_at.where, cause.do)
-            late = cause.symptom or seen_at.source is Source.ASIDE
-            ranked.append(((late, seen_at.source, further, place), diagnosis, words))
+            late = cause.symptom or closest is Source.ASIDE
+            ranked.append(((late, closest, further, place), diagnosis, words))
     found: dict[str, Diagnosis] = {}
     told: set[tuple[str, str]] = set()
     for _rank, diagnosis, words in sorted(ranked, key=lambda one: one[0]):
@@ -42,14 +42,15 @@ def diagnose(evidence: Evidence, *, catalogue: Sequence[Cause] = CATALOGUE) -> t
     return tuple(found.values()) or (_unknown(evidence),)
 
 
-def _first(cause: Cause, seen: Sequence[Observation]) -> tuple[Observation, str] | None:
-    """The first observation that shows the cause, and the words that do."""
-    for observation in seen:
-        for sign in cause.signs:
-            words = sign.shown_by(observation)
-            if words is not None:
-                return observation, words
-    return None
+def _first(cause: Cause, seen: Sequence[Observation]) -> tuple[Observation, str, Source] | None:
+    """The first observation that shows the cause, the words that do, and the closest source of any that does."""
+    shown = [
+        (observation, words)
+        for observation in seen
+        if (words := next((said for sign in cause.signs if (said := sign.shown_by(observation)) is not None), None))
+        is not None
+    ]
+    return (*shown[0], min(observation.source for observation, _words in shown)) if shown else None
 
 
 def _unknown(evidence: Evidence) -> Diagnosis:

@@ -29,14 +29,17 @@ _HARMLESS: Final = re.compile(r"^.*could not read served logs.*$", re.IGNORECASE
 class Source(IntEnum):
     """Where an observation comes from; the smaller, the closer to what ended the run.
 
-    `ASIDE` is the log of a pod that works: it may know something, and mostly complains of something else.
+    `TRAFFIC` is what was blocked of a pod that does not work: many programs try to call out and do well without.
+    `ASIDE` is the log of a pod that works, and what was blocked of it: it may know something, and mostly complains of
+    something else.
     """
 
     ERROR = 0
     STATE = 1
     EVENT = 2
     LOG = 3
-    ASIDE = 4
+    TRAFFIC = 4
+    ASIDE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +116,11 @@ class Evidence:
         for pod in self.pods:
             yield from _of_pod(pod)
         yield from _of_claims(self.claims, self.pods)
+        well = {_name(pod) for pod in self.pods if _is_well(pod)}
         for attempt in self.blocked:
             text = f"{attempt}, {attempt.packets} packets"
-            yield Observation(Source.STATE, f"pod {attempt.pod or attempt.source}", "EgressBlocked", text)
-        well = {_name(pod) for pod in self.pods if _is_well(pod)}
+            source = Source.ASIDE if attempt.pod in well else Source.TRAFFIC
+            yield Observation(source, f"pod {attempt.pod or attempt.source}", "EgressBlocked", text)
         for event in self.events:
             yield from _of_event(event, well)
         for where, text in self.logs.items():

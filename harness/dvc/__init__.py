@@ -5,10 +5,12 @@ and the bucket afresh, from outside), and `judge`, a pure function of the expect
 `write_verdict` puts the result into `verdict.json`.
 """
 
-from harness.dvc.bucket import BotoStore, Digest, ObjectMissing, ObjectStore, digest
+from harness.dvc.bucket import BotoStore, ObjectMissing, ObjectStore
+from harness.dvc.dvcfile import PointerError
 from harness.dvc.evidence import Astray, Evidence, Expectation, Reproduction, RivalPointer, Snapshot
 from harness.dvc.gather import Gatherer
-from harness.dvc.pointer import Output, Pointer, PointerError, parse_pointer
+from harness.dvc.hashing import Digest, digest
+from harness.dvc.pointer import Output, Pointer, parse_pointer
 from harness.dvc.record import (
     SCHEMA_VERSION,
     ImageFacts,

@@ -1,51 +1,27 @@
-"""The object store as the verdict sees it: what is there, and what its bytes hash to.
+"""The object store as the verdict sees it: what is there, and its bytes.
 
-Bytes are always read and hashed here. An ETag proves nothing: it is no md5 for objects uploaded in parts, and an
+Bytes are always read and hashed (`hashing`). An ETag proves nothing: it is no md5 for objects uploaded in parts, and an
 emulator may make it up.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from harness.dvc.hashing import CHUNK_BYTES
 from harness.dvc.remote import Address
 from harness.errors import EnvironmentFailed
 
-CHUNK_BYTES = 1 << 20
-# dvc_data 3.18.3, hashfile/istextfile.py: a block with at most 30 % other bytes, and no NUL, is text.
-_TEXT_BYTES = bytes(range(32, 127)) + b"\n\r\t\f\b"
-_TEXT_SAMPLE_BYTES = 512
-_MOSTLY = 0.30
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound", "404", "MethodNotAllowed", "405"})
 
 
 class ObjectMissing(LookupError):
     """There is no object at this address."""
-
-
-@dataclass(frozen=True, slots=True)
-class Digest:
-    """What a stream of bytes was.
-
-    Attributes:
-        size: Bytes.
-        md5: Of the bytes.
-        md5_legacy: As DVC 2 hashed: of the bytes after line ends in text were made Unix ones.
-    """
-
-    size: int
-    md5: str
-    md5_legacy: str
-
-    def named(self, *, legacy: bool) -> str:
-        """The md5 that a pointer must give for these bytes."""
-        return self.md5_legacy if legacy else self.md5
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,34 +134,6 @@ class BotoStore:
             raise _unanswered(f"read {address} to its end", error) from error
         finally:
             body.close()
-
-
-def digest(chunks: Iterable[bytes]) -> Digest:
-    """Hash a stream of bytes, however it is cut."""
-    plain = hashlib.md5(usedforsecurity=False)
-    unix = hashlib.md5(usedforsecurity=False)
-    size = 0
-    # DVC 2 decided text or not, and replaced line ends, block by block of 1 MiB (dvc_data 3.18.3, hashfile/hash.py).
-    for block in _blocks(chunks):
-        size += len(block)
-        plain.update(block)
-        unix.update(block.replace(b"\r\n", b"\n") if _is_text(block[:_TEXT_SAMPLE_BYTES]) else block)
-    return Digest(size, plain.hexdigest(), unix.hexdigest())
-
-
-def _blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    held = bytearray()
-    for chunk in chunks:
-        held += chunk
-        while len(held) >= CHUNK_BYTES:
-            yield bytes(held[:CHUNK_BYTES])
-            del held[:CHUNK_BYTES]
-    if held:
-        yield bytes(held)
-
-
-def _is_text(sample: bytes) -> bool:
-    return b"\x00" not in sample and len(sample.translate(None, _TEXT_BYTES)) <= _MOSTLY * len(sample)
 
 
 def _code(error: ClientError) -> str:

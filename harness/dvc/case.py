@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.dvc.attribution import final_commit, own_commits
+from harness.dvc.dvcfile import PointerError
 from harness.dvc.evidence import Evidence, Expectation
-from harness.dvc.pointer import Pointer, PointerError, parse_lock, parse_pointer
+from harness.dvc.lock import LOCK, parse_lock
+from harness.dvc.pointer import Pointer, parse_pointer
 from harness.dvc.remote import Address, Naming, Remote, RemoteError, name_objects, parse_config
 from harness.dvc.repository import Commit
 
@@ -40,6 +42,7 @@ class Case:
         after: The pointer under test after the run.
         before: The same before it; `pointer` is None and `problem` empty if there was none.
         others: Further pointers that the run's commits touched, by path.
+        earlier: Those of them that were there before the run, as they were.
         rivals: Objects that other people's new pointers name.
         remote: The DVC remote at the commit; None if it is unusable.
         remote_problem: Why it is.
@@ -52,6 +55,7 @@ class Case:
     after: Reading
     before: Reading
     others: Mapping[str, Reading]
+    earlier: Mapping[str, Reading]
     rivals: Naming
     remote: Remote | None
     remote_problem: str
@@ -74,6 +78,7 @@ def read_pointer(
     path: str,
     manifests: Mapping[Address, bytes],
     tracked: str | None = None,
+    stages: bytes | None = None,
 ) -> Reading:
     """Parse a pointer and name its objects; every problem ends up in the reading.
 
@@ -83,13 +88,16 @@ def read_pointer(
         path: Its path in the repository.
         manifests: Bytes of folder manifests by address, as far as they could be read.
         tracked: As in `parse_pointer`.
+        stages: The `dvc.yaml` beside it, if it is a `dvc.lock`.
     """
     nothing = Naming(())
     if data is None:
         return Reading(None, f"there is no file {path}", nothing)
     try:
-        lock = posixpath.basename(path) == "dvc.lock"
-        pointer = parse_lock(data, path=path) if lock else parse_pointer(data, path=path, tracked=tracked)
+        if posixpath.basename(path) == LOCK:
+            pointer = parse_lock(data, path=path, stages=stages)
+        else:
+            pointer = parse_pointer(data, path=path, tracked=tracked)
     except PointerError as error:
         return Reading(None, str(error), nothing)
     try:
@@ -113,10 +121,17 @@ def study(expectation: Expectation, evidence: Evidence) -> Case:
     path, tracked = expectation.pointer_path, expectation.tracked_file
     final = final_commit(evidence.commits, expectation)
     before = evidence.before
-    earlier = read_pointer(before.pointer, before.config, path=path, manifests=before.manifests, tracked=tracked)
+    first = read_pointer(
+        before.pointer,
+        before.config,
+        path=path,
+        manifests=before.manifests,
+        tracked=tracked,
+        stages=evidence.earlier_stages.get(path),
+    )
     remote, remote_problem = _remote(evidence.config)
     rivals = (
-        read_pointer(rival.data, rival.config, path=rival.path, manifests=evidence.manifests)
+        read_pointer(rival.data, rival.config, path=rival.path, manifests=evidence.manifests, stages=rival.stages)
         for rival in evidence.rivals
     )
     return Case(
@@ -125,12 +140,25 @@ def study(expectation: Expectation, evidence: Evidence) -> Case:
         own=own_commits(evidence.commits, expectation),
         final=final,
         after=read_pointer(
-            evidence.pointers.get(path), evidence.config, path=path, manifests=evidence.manifests, tracked=tracked
+            evidence.pointers.get(path),
+            evidence.config,
+            path=path,
+            manifests=evidence.manifests,
+            tracked=tracked,
+            stages=evidence.stages.get(path),
         ),
-        before=earlier if before.pointer is not None else Reading(None, "", Naming(())),
+        before=first if before.pointer is not None else Reading(None, "", Naming(())),
         others={
-            other: read_pointer(data, evidence.config, path=other, manifests=evidence.manifests)
+            other: read_pointer(
+                data, evidence.config, path=other, manifests=evidence.manifests, stages=evidence.stages.get(other)
+            )
             for other, data in evidence.pointers.items()
+            if other != path and data is not None
+        },
+        # What their objects were is not judged; they may well be gone.
+        earlier={
+            other: read_pointer(data, None, path=other, manifests={}, stages=evidence.earlier_stages.get(other))
+            for other, data in evidence.earlier.items()
             if other != path and data is not None
         },
         rivals=merge(*(rival.naming for rival in rivals)),

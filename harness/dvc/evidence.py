@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.dvc.bucket import Digest
+from harness.dvc.hashing import Digest
 from harness.dvc.remote import Address
 from harness.dvc.repository import Commit
 from harness.dvc.table import TableComparison
@@ -90,12 +90,14 @@ class RivalPointer:
         path: The pointer's path.
         data: Its bytes there.
         config: `.dvc/config` there.
+        stages: The `dvc.yaml` beside it there, if it is a `dvc.lock`.
     """
 
     sha: str
     path: str
     data: bytes
     config: bytes | None
+    stages: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,9 @@ class Evidence:
         pods: Every pod seen.
         refs: Commit by full ref name.
         etags: By key, of everything in the bucket.
+        stages: Bytes of the `dvc.yaml` beside each `dvc.lock` among `pointers`, by the path of the lock file.
+        earlier: Bytes of the same pointers before the run, by path.
+        earlier_stages: As `stages`, of `earlier`.
     """
 
     before: Snapshot
@@ -180,3 +185,6 @@ class Evidence:
     pods: tuple[PodEvidence, ...]
     refs: Mapping[str, str] = field(default_factory=dict)
     etags: Mapping[str, str] = field(default_factory=dict)
+    stages: Mapping[str, bytes | None] = field(default_factory=dict)
+    earlier: Mapping[str, bytes | None] = field(default_factory=dict)
+    earlier_stages: Mapping[str, bytes | None] = field(default_factory=dict)

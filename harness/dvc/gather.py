@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.dvc.attribution import final_commit, own_commits
-from harness.dvc.bucket import Digest, ObjectMissing, ObjectStore, digest
+from harness.dvc.bucket import ObjectMissing, ObjectStore
 from harness.dvc.case import Reading, merge, read_pointer
 from harness.dvc.evidence import DVC_CONFIG, Astray, Evidence, Expectation, Reproduction, RivalPointer, Snapshot
+from harness.dvc.hashing import Digest, digest
+from harness.dvc.lock import LOCK, STAGES
 from harness.dvc.pointer import is_pointer_path
 from harness.dvc.remote import Address, NamedObject, Naming
 from harness.dvc.repository import Commit, GitAccess, Repository
@@ -93,6 +96,9 @@ class Gatherer:
                 commit = wanted.seeded.sha
             touched = {path, *(file for one in own for file in one.paths if is_pointer_path(file))}
             pointers = {file: repository.read(commit, file) if commit else None for file in sorted(touched)}
+            stages = _stages(repository, commit, pointers)
+            earlier = {file: repository.read(base, file) for file in pointers}
+            earlier_stages = _stages(repository, base, pointers)
             config = repository.read(commit, DVC_CONFIG) if commit else None
             tip_pointer = repository.read(tip, path) if tip else None
             rivals = tuple(_rivals(repository, self._others([*commits, *(entry.commit for entry in astray)]), path))
@@ -100,13 +106,16 @@ class Gatherer:
 
         found = self.store.inventory(wanted.bucket)
         manifests: dict[Address, bytes] = {}
-        old = self._name(before.pointer, before.config, path, manifests)
-        named = merge(*(self._name(data, config, file, manifests) for file, data in pointers.items()))
+        # What the old folder held is told by its manifest as it was: the run may have lost or overwritten that.
+        old = self._name(before.pointer, before.config, path, dict(before.manifests), earlier_stages.get(path))
+        named = merge(*(self._name(data, config, file, manifests, stages.get(file)) for file, data in pointers.items()))
         for rival in rivals:
-            self._name(rival.data, rival.config, rival.path, manifests)
+            self._name(rival.data, rival.config, rival.path, manifests, rival.stages)
         digests = self._digests((*old.objects, *named.objects))
         missing = [one.address for one in named.objects if one.address not in digests]
-        main = read_pointer(pointers[path], config, path=path, manifests=manifests, tracked=wanted.tracked_file)
+        main = read_pointer(
+            pointers[path], config, path=path, manifests=manifests, tracked=wanted.tracked_file, stages=stages.get(path)
+        )
         table, table_problem = self._table(old, main.naming)
         return Evidence(
             before=before,
@@ -132,6 +141,9 @@ class Gatherer:
             pods=tuple(pods),
             refs=refs,
             etags=found.etags,
+            stages=stages,
+            earlier=earlier,
+            earlier_stages=earlier_stages,
         )
 
     @contextmanager
@@ -161,15 +173,24 @@ class Gatherer:
             return frozenset()
         return frozenset(one.sha for one in commits if repository.tree(one.sha, seeded.dags_path) == under_test)
 
-    def _name(self, data: bytes | None, config: bytes | None, path: str, manifests: dict[Address, bytes]) -> Naming:
+    def _name(
+        self,
+        data: bytes | None,
+        config: bytes | None,
+        path: str,
+        manifests: dict[Address, bytes],
+        stages: bytes | None = None,
+    ) -> Naming:
         """What a pointer names; manifests that can be read are added to `manifests` on the way."""
-        naming = read_pointer(data, config, path=path, manifests=manifests).naming
+        naming = read_pointer(data, config, path=path, manifests=manifests, stages=stages).naming
         for address in naming.unread:
             try:
                 manifests[address] = b"".join(self.store.read(address))
             except ObjectMissing:
                 continue  # a fact: its digest is missing too, and object.present says so
-        return read_pointer(data, config, path=path, manifests=manifests).naming if naming.unread else naming
+        if not naming.unread:
+            return naming
+        return read_pointer(data, config, path=path, manifests=manifests, stages=stages).naming
 
     def _digests(self, objects: Iterable[NamedObject]) -> dict[Address, Digest]:
         found: dict[Address, Digest] = {}
@@ -224,7 +245,14 @@ def _rivals(repository: Repository, commits: Iterable[Commit], pointer: str) -> 
         for path in commit.paths:
             data = repository.read(commit.sha, path) if is_pointer_path(path) and path != pointer else None
             if data is not None:
-                yield RivalPointer(commit.sha, path, data, repository.read(commit.sha, DVC_CONFIG))
+                config, stages = repository.read(commit.sha, DVC_CONFIG), _stages(repository, commit.sha, [path])
+                yield RivalPointer(commit.sha, path, data, config, stages.get(path))
+
+
+def _stages(repository: Repository, commit: str | None, pointers: Iterable[str]) -> dict[str, bytes | None]:
+    """The `dvc.yaml` beside each `dvc.lock`, by the path of the lock file."""
+    locks = [path for path in pointers if posixpath.basename(path) == LOCK]
+    return {path: repository.read(commit, posixpath.join(posixpath.dirname(path), STAGES)) for path in locks if commit}
 
 
 def _labelled(naming: Naming, label: str) -> Address | None:

@@ -10,18 +10,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import yaml
+from harness.dvc.dvcfile import PointerError, flag, kind, load, mapping
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _DIR = ".dir"
-
-
-class PointerError(ValueError):
-    """These bytes are no usable pointer; the message is the reason, as it reads after "the pointer is unusable:"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,21 +91,6 @@ class Pointer:
         )
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses duplicate keys, as DVC's own loader does: they are what a half-resolved merge leaves."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node)
-            if not isinstance(key, Hashable):
-                raise PointerError(f"a key is not a plain word (line {key_node.start_mark.line + 1})")
-            if key in seen:
-                raise PointerError(f"{key!r} is given twice (line {key_node.start_mark.line + 1})")
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
 def parse_pointer(data: bytes, *, path: str, tracked: str | None = None) -> Pointer:
     """Parse and validate a pointer file.
 
@@ -122,15 +102,15 @@ def parse_pointer(data: bytes, *, path: str, tracked: str | None = None) -> Poin
     Raises:
         PointerError: The bytes are no usable pointer; the message says why.
     """
-    document = _mapping(_load(data), "the document")
+    document = mapping(load(data), "the document")
     outs = document.get("outs")
     if not isinstance(outs, list) or not outs:
         raise PointerError("it lists no outputs (key 'outs')")
     wdir = document.get("wdir") or "."
     if not isinstance(wdir, str):
-        raise PointerError(f"'wdir' is {_kind(wdir)}, not text")
+        raise PointerError(f"'wdir' is {kind(wdir)}, not text")
     folder = posixpath.join(posixpath.dirname(path), wdir)
-    pointer = Pointer(tuple(_output(_mapping(entry, "an entry of 'outs'"), folder) for entry in outs))
+    pointer = Pointer(tuple(output(mapping(entry, "an entry of 'outs'"), folder) for entry in outs))
     paths = [out.path for out in pointer.outs]
     if len(set(paths)) != len(paths):
         raise PointerError("it names the same path twice")
@@ -143,51 +123,17 @@ def parse_pointer(data: bytes, *, path: str, tracked: str | None = None) -> Poin
     return pointer
 
 
-def parse_lock(data: bytes, *, path: str) -> Pointer:
-    """The outputs in a `dvc.lock`, which does for the stages of a DVC pipeline what pointers do for single files.
-
-    Raises:
-        PointerError: The bytes are no lock file with outputs.
-    """
-    stages = _mapping(_mapping(_load(data), "the document").get("stages"), "'stages'")
-    folder = posixpath.dirname(path)
-    outs = []
-    for name, stage in stages.items():
-        entries = _mapping(stage, f"stage {name!r}").get("outs") or []
-        if not isinstance(entries, list):
-            raise PointerError(f"the outputs of stage {name!r} are {_kind(entries)}, not a list")
-        outs += [_output(_mapping(entry, f"an output of stage {name!r}"), folder) for entry in entries]
-    if not outs:
-        raise PointerError("its stages have no outputs")
-    return Pointer(tuple(outs))
-
-
 def is_pointer_path(path: str) -> bool:
     """Whether a file of this name tells DVC which objects to fetch."""
     return path.endswith(".dvc") or posixpath.basename(path) == "dvc.lock"
 
 
-def _load(data: bytes) -> object:
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise PointerError(f"it is not UTF-8 text ({error.reason} at byte {error.start})") from None
-    try:
-        # A subclass of SafeLoader, so it builds plain values only.
-        document: object = yaml.load(text, Loader=_StrictLoader)  # noqa: S506
-    except PointerError:
-        raise
-    except yaml.YAMLError as error:
-        raise PointerError(f"it is not YAML ({_one_line(error)})") from None
-    except (ValueError, RecursionError) as error:
-        # PyYAML builds dates and integers with Python's own constructors, which refuse some that look like them.
-        raise PointerError(f"it is not YAML ({error})") from None
-    if document is None:
-        raise PointerError("it is empty")
-    return document
+def output(entry: Mapping[str, object], folder: str) -> Output:
+    """One entry of a list of outputs; its path is relative to the folder.
 
-
-def _output(entry: Mapping[str, object], folder: str) -> Output:
+    Raises:
+        PointerError: It is none.
+    """
     path = _path(entry.get("path"), folder)
     hash_name = entry.get("hash")
     if hash_name not in (None, "md5"):
@@ -202,7 +148,7 @@ def _output(entry: Mapping[str, object], folder: str) -> Output:
         raise PointerError(f"{path}: has 'nfiles' but its md5 is not a folder's (no '.dir')")
     remote = entry.get("remote")
     if remote is not None and not isinstance(remote, str):
-        raise PointerError(f"{path}: 'remote' is {_kind(remote)}, not text")
+        raise PointerError(f"{path}: 'remote' is {kind(remote)}, not text")
     return Output(
         path=path,
         md5=md5,
@@ -213,13 +159,13 @@ def _output(entry: Mapping[str, object], folder: str) -> Output:
         remote=remote,
         version=_version(entry, path),
         files=files,
-        pushed=_flag(entry, "cache", path) and _flag(entry, "push", path),
+        pushed=flag(entry, "cache", path) and flag(entry, "push", path),
     )
 
 
 def _path(value: object, folder: str) -> str:
     if not isinstance(value, str) or not value:
-        raise PointerError("an output has no 'path'" if value in (None, "") else f"'path' is {_kind(value)}, not text")
+        raise PointerError("an output has no 'path'" if value in (None, "") else f"'path' is {kind(value)}, not text")
     path = posixpath.normpath(posixpath.join(folder, value))
     if posixpath.isabs(value) or path == ".." or path.startswith("../"):
         raise PointerError(f"the path {value!r} lies outside the repository")
@@ -230,7 +176,7 @@ def _md5(value: object, path: str) -> tuple[str, bool]:
     if value is None:
         raise PointerError(f"{path}: has no md5")
     if not isinstance(value, str):
-        raise PointerError(f"{path}: the md5 is {_kind(value)}, not text")
+        raise PointerError(f"{path}: the md5 is {kind(value)}, not text")
     digest, is_dir = (value.removesuffix(_DIR), True) if value.endswith(_DIR) else (value, False)
     if _MD5.fullmatch(digest):
         return digest, is_dir
@@ -246,16 +192,9 @@ def _count(entry: Mapping[str, object], key: str, path: str) -> int | None:
     if value is None and key not in entry:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
-        raise PointerError(f"{path}: {key!r} is {_kind(value)}, not a whole number")
+        raise PointerError(f"{path}: {key!r} is {kind(value)}, not a whole number")
     if value < 0:
         raise PointerError(f"{path}: {key!r} is negative")
-    return value
-
-
-def _flag(entry: Mapping[str, object], key: str, path: str) -> bool:
-    value = entry.get(key, True)
-    if not isinstance(value, bool):
-        raise PointerError(f"{path}: {key!r} is {_kind(value)}, not true or false")
     return value
 
 
@@ -264,7 +203,7 @@ def _files(value: object, path: str) -> tuple[Member, ...]:
         raise PointerError(f"{path}: 'files' is not a list of files")
     members = []
     for item in value:
-        entry = _mapping(item, f"{path}: an entry of 'files'")
+        entry = mapping(item, f"{path}: an entry of 'files'")
         relpath = check_relpath(entry.get("relpath"), path)
         md5, is_dir = _md5(entry.get("md5"), f"{path}/{relpath}")
         if is_dir:
@@ -294,35 +233,11 @@ def _version(entry: Mapping[str, object], path: str) -> Version | None:
         # Pointers of DVC 2.x's first version-aware remotes carry a bare version_id; without the remote's name it
         # cannot be told where the object is, so it is read like any other unknown key.
         return None
-    cloud = _mapping(entry["cloud"], f"{path}: 'cloud'")
+    cloud = mapping(entry["cloud"], f"{path}: 'cloud'")
     if len(cloud) != 1:
         raise PointerError(f"{path}: 'cloud' names {len(cloud)} remotes, not one")
     remote, details = next(iter(cloud.items()))
-    version_id = _mapping(details, f"{path}: 'cloud.{remote}'").get("version_id")
+    version_id = mapping(details, f"{path}: 'cloud.{remote}'").get("version_id")
     if not isinstance(version_id, str) or not version_id:
         raise PointerError(f"{path}: 'cloud.{remote}' has no version_id")
     return Version(remote, version_id)
-
-
-def _mapping(value: object, what: str) -> Mapping[str, object]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise PointerError(f"{what} is {_kind(value)}, not a mapping of names")
-    return value
-
-
-def _kind(value: object) -> str:
-    names = {
-        type(None): "empty",
-        bool: "true/false",
-        int: "a number",
-        float: "a decimal number",
-        str: "text",
-        list: "a list",
-    }
-    return names.get(type(value), "a mapping" if isinstance(value, dict) else f"a {type(value).__name__}")
-
-
-def _one_line(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"{error.problem}, line {error.problem_mark.line + 1}"
-    return " ".join(str(error).split())

@@ -91,6 +91,7 @@ def verdict_document(verdict: Verdict, facts: RunFacts, redactor: Redactor) -> d
         "green": verdict.green,
         "headline": verdict.headline,
         "red_expected": verdict.red_expected,
+        "must_fail": verdict.must_fail,
         "changes_expected": verdict.changes,
         "run": {
             "id": facts.run_id,

@@ -16,7 +16,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.dvc.pointer import Member, Output, Pointer, PointerError, Version, check_relpath
+from harness.dvc.dvcfile import PointerError
+from harness.dvc.pointer import Member, Output, Pointer, Version, check_relpath
 
 _SECTION = re.compile(r"""'?remote\s+"(?P<name>[^"]+)"'?""")
 _MD5 = re.compile(r"[0-9a-f]{32}")

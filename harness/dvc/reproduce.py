@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.dvc.bucket import CHUNK_BYTES, Digest, digest
 from harness.dvc.evidence import Reproduction
+from harness.dvc.hashing import CHUNK_BYTES, Digest, digest
 from harness.dvc.repository import GitAccess, check_out
 from harness.model import S3Service
 from harness.process import Runner

@@ -14,6 +14,12 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {plural or f'{noun}s'}"
 
 
+def cut(texts: Sequence[str], most: int) -> str:
+    """The texts as one, with semicolons; of more than `most` the first, and how many more there are."""
+    more = len(texts) - most
+    return "; ".join(texts[:most]) + (f"; and {more} more" if more > 0 else "")
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one check found.

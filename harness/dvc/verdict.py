@@ -20,6 +20,7 @@ class Verdict:
         commit: The run's commit; None if there is none.
         changes: Whether a new version was expected.
         red_expected: Whether the test that asked for the run has declared that it must turn out red.
+        must_fail: Id of the check that it has declared must fail then; empty where it has named none.
         diagnoses: Why tasks failed, the likeliest cause first, as far as it was recognised; empty where none failed.
             No part of the judgement.
     """
@@ -28,6 +29,7 @@ class Verdict:
     commit: str | None
     changes: bool
     red_expected: bool = False
+    must_fail: str = ""
     diagnoses: tuple[Diagnosis, ...] = ()
 
     @property

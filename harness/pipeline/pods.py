@@ -21,7 +21,7 @@ from harness.kubeapi import JsonObject, KubeApiError, KubeUnavailable, LogStream
 from harness.model import PodEvidence
 from harness.pipeline.podrecord import ContainerLog, PodRecord
 from harness.pipeline.readers import Readers
-from harness.redaction import Redactor
+from harness.redaction import LineRedactor, Redactor
 from harness.wait import Waiter
 
 _log = logging.getLogger(__name__)
@@ -275,11 +275,11 @@ class PodFollower:
 
     def _read_once(self, pod: str, log: ContainerLog) -> bool:
         stream = self._kube.follow_logs(pod, log.container, namespace=self.namespace)
-        position = 0
+        position, lines = 0, LineRedactor(self._redactor)
         with self._readers.opened(stream):
             for raw in stream.lines():
                 position += 1
-                line, secrets = self._redactor.examined(raw)
+                line, secrets = lines.examined(raw)
                 with self._lock:
                     new = log.add(position, line, secrets=secrets)
                 if new:

@@ -247,6 +247,8 @@ class Report:
             return "every verdict is as declared, and a test failed all the same: see it above"
         if self.verdict.green:
             return "a run that a test has declared red is green: look for what was to break it, and did not"
+        if self.verdict.red_expected:
+            return f"a run that a test has declared red by {self.verdict.must_fail} is red, and not by that: see above"
         failed = [check.id for check in self.verdict.checks if not check.passed]
         if _TASKS in failed:
             return f"begin with {_TASKS}: what the other checks miss may only follow from it"
@@ -275,13 +277,21 @@ def _unasked(verdict: VerdictResult) -> int:
 def _line(place: int, verdict: VerdictResult) -> str:
     file = "verdict.json" if place == 0 else f"verdict-{place + 1}.json"
     word = "green" if verdict.green else "red"
-    declared = "as declared" if as_declared(verdict) else "though declared red" if verdict.green else "not declared"
-    said = f", {declared}" if verdict.red_expected or not as_declared(verdict) else ""
+    said = _declared(verdict)
     wrong = [check.id for check in verdict.checks if not check.passed and check.evaluated]
     unasked = _unasked(verdict)
     more = f" ({unasked} could not be asked)" if unasked else ""
     which = f": {', '.join(wrong)}{more}" if wrong else f", {len(verdict.checks)} checks passed"
     return f"run {place + 1} is {word}{said}{which} ({file})"
+
+
+def _declared(verdict: VerdictResult) -> str:
+    """How a verdict stands to what a test has declared; nothing of a green one of which nothing was."""
+    if as_declared(verdict):
+        return ", as declared" if verdict.red_expected else ""
+    if verdict.green:
+        return ", though declared red"
+    return f", not by {verdict.must_fail} as declared" if verdict.red_expected else ", not declared"
 
 
 def duration(seconds: float) -> str:

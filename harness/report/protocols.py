@@ -56,10 +56,20 @@ class VerdictResult(Protocol):
         """Whether a test has declared that this run must turn out red."""
 
     @property
+    def must_fail(self) -> str:
+        """Id of the check that the test has declared must fail then; empty where it has named none."""
+
+    @property
     def diagnoses(self) -> Sequence[Diagnosis]:
         """Why tasks failed, the likeliest cause first, as far as it was recognised."""
 
 
 def as_declared(verdict: VerdictResult) -> bool:
-    """Whether a verdict is the one that was asked for: green, unless a test has declared the run red."""
-    return verdict.green is not verdict.red_expected
+    """Whether a verdict is the one that was asked for: green, unless a test has declared the run red.
+
+    Then by the check that the test has named, if it has named one: red for another reason is not what it asked for.
+    """
+    if verdict.green is verdict.red_expected:
+        return False
+    failed = {check.id for check in verdict.checks if not check.passed and check.evaluated}
+    return not verdict.must_fail or verdict.must_fail in failed

@@ -80,7 +80,7 @@ def test_a_failed_task_is_named_by_its_cause(
     with environment.timeline.phase(f"variant {case.name}"):
         proof = prover.prove(
             dags=dags,
-            expect_red=True,
+            expect_red="tasks.succeeded",
             with_logical_date=case.logical_date,
             before_trigger=prepare.get(case.name, lambda: None),
         )

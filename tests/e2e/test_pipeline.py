@@ -37,7 +37,7 @@ def test_a_run_without_a_logical_date_that_changes_nothing_leaves_everything_as_
 
 def test_a_run_of_other_code_than_the_code_under_test_is_red(first: Proof, prover: Prover) -> None:
     """Someone changes the DAG folder between readiness and trigger: the run succeeds, and proves the wrong commit."""
-    overtaken = prover.prove(reseed=False, expect_red=True, before_trigger=prover.push_foreign_dag_change)
+    overtaken = prover.prove(reseed=False, expect_red="code.dag-sha", before_trigger=prover.push_foreign_dag_change)
 
     assert overtaken.run.outcome.state == "success"
     assert [check.id for check in overtaken.verdict.failures] == ["code.dag-sha"], _why(overtaken)

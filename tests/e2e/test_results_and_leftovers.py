@@ -90,7 +90,7 @@ def test_a_key_that_the_dag_misspells_is_a_red_verdict_that_names_it(
     assert wrong.count("Secret") > source.count("Secret") + 1
     prover.push_change({f"dags/{file.name}": wrong})
 
-    red = prover.prove(reseed=False, expect_red=True)
+    red = prover.prove(reseed=False, expect_red="tasks.succeeded")
 
     assert red.run.outcome.state == "failed"
     said = {check.id: check.explanation for check in red.verdict.failures}

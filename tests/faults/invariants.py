@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from harness.dvc import GitAccess
-from harness.dvc.bucket import Digest, ObjectMissing, ObjectStore, digest
+from harness.dvc.bucket import ObjectMissing, ObjectStore
 from harness.dvc.case import Reading, read_pointer
 from harness.dvc.evidence import DVC_CONFIG
+from harness.dvc.hashing import Digest, digest
 from harness.dvc.pointer import is_pointer_path
 from harness.dvc.remote import Address
 from harness.dvc.repository import Repository

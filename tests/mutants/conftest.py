@@ -74,7 +74,7 @@ def play(
         program = program_of(row.name.replace("-", "_"), given=given)
         dags = write_variant(asset("dags"), program, folder / row.name)
         with environment.timeline.phase(f"mutant {row.name}"):
-            proof = prover.prove(dags=dags, expect_red=isinstance(row, Mutant))
+            proof = prover.prove(dags=dags, expect_red=row.killed_by if isinstance(row, Mutant) else False)
         rows[row.name] = Played(row, proof.verdict, None, time.monotonic() - started)
         return rows[row.name]
 

@@ -46,6 +46,23 @@ def test_a_dag_that_cannot_run_is_refused_with_no_program_run_and_nothing_left(
     assert not (tmp_path / "cache").exists()
 
 
+def test_secrets_in_the_users_values_are_known_before_anything_is_copied(tmp_path: Path) -> None:
+    values = tmp_path / "mine.yaml"
+    values.write_text("env: [{name: TEAM_TOKEN, value: glsa-77-hunter2}]\n", encoding="utf-8")
+    folders: dict[str, Any] = {name: tmp_path / name for name in ("state_dir", "cache_dir", "evidence_dir")}
+    environment = Environment(Settings(values=(values,), **folders), timeline=Timeline())
+
+    def enough(_inputs: object) -> None:
+        raise UsageError(environment.redactor.text("it logs glsa-77-hunter2"))
+
+    environment.inputs_checked = enough
+    try:
+        with pytest.raises(UsageError, match=r"it logs \[redacted\]"):
+            environment.up()
+    finally:
+        environment.down()
+
+
 @pytest.mark.parametrize("setting", ["evidence_dir", "state_dir"])
 def test_a_folder_that_cannot_be_written_is_named_with_its_setting(tmp_path: Path, setting: str) -> None:
     (tmp_path / "file").touch()

@@ -116,12 +116,32 @@ def test_what_the_verdict_says_of_a_pod_that_is_gone_is_enough() -> None:
     assert "SECRET_KEY_MISSING" not in codes(Seen(events=[warned]))
 
 
-def test_a_blocked_attempt_of_the_pod_that_failed_is_the_cause_and_of_another_pod_it_is_not() -> None:
+def test_a_blocked_attempt_of_the_pod_that_failed_is_the_cause_where_nothing_else_says_more() -> None:
     mine = BlockedEgress("10.244.0.5", "192.0.2.1", "tcp", 443, 2, "airflow/dvc-push-1")
     other = BlockedEgress("10.244.0.6", "192.0.2.1", "tcp", 443, 2, "airflow/dvc-pull-1")
     failed = Seen(pods=[pod(), pod("dvc-pull-1", phase="Succeeded")], said={"dvc-push-1": (AUTH,)})
-    assert codes(failed, SAID, mine) == ["EGRESS_BLOCKED", "GIT_AUTH"]
+    assert codes(failed, SAID, mine) == ["GIT_AUTH", "EGRESS_BLOCKED"]
     assert codes(failed, SAID, other) == ["GIT_AUTH"]
+    silent = replace(failed, said={})
+    assert codes(silent, SAID, mine) == ["EGRESS_BLOCKED"]
+    assert codes(silent, f"{SAID} (the last line of its pod: {AUTH})", mine) == ["GIT_AUTH", "EGRESS_BLOCKED"]
+
+
+def test_a_blocked_attempt_that_the_pod_itself_complains_of_is_the_cause() -> None:
+    mine = BlockedEgress("10.244.0.5", "192.0.2.1", "tcp", 443, 2, "airflow/dvc-push-1")
+    words = (
+        "fatal: unable to access 'https://192.0.2.1/': No route to host",
+        "Could not resolve host: x",
+        "NoSuchBucket",
+    )
+    failed = Seen(pods=[pod()], said={"dvc-push-1": words})
+    found = causes(verdict(), RUN, failed, kube=failed, api=failed, blocked=[mine])
+    assert [one.code for one in found] == ["S3_BUCKET_MISSING", "DNS", "EGRESS_BLOCKED"]
+    assert "192.0.2.1:443 (tcp)" in found[2].what
+    crashing = pod()
+    crashing["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
+    looping = Seen(pods=[crashing])
+    assert codes(looping, SAID, mine) == ["EGRESS_BLOCKED", "CRASH_LOOP"]
 
 
 def test_a_pod_that_was_kept_from_asking_for_credentials_has_none() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,9 @@ from harness.airflow.values import RunInfo
 from harness.environment import Environment
 from harness.errors import EnvironmentFailed, UsageError
 from harness.model import Seeded
+from harness.pipeline.pods import PodFollower
 from harness.proof import Prover
-from harness.redaction import Redactor
+from harness.redaction import MASK, Redactor
 from harness.settings import resolve
 from harness.timeline import Timeline
 from harness.wait import Waiter
@@ -229,3 +231,24 @@ def test_another_dag_folder_without_a_fresh_repository_is_refused_before_anythin
     with pytest.raises(UsageError, match="needs a fresh repository"):
         prover(calls, tmp_path, reused=False).prove(dags=other_dags, reseed=False)
     assert calls.done == []
+
+
+def test_a_check_that_does_not_exist_cannot_be_the_one_that_must_fail(calls: Calls, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no check 'object.presnt'") as caught:
+        prover(calls, tmp_path, reused=False).prove(expect_red="object.presnt")
+    assert "object.present" in caught.value.next_step
+    assert calls.done == []
+
+
+def test_the_logs_that_are_kept_are_redacted_as_a_whole(calls: Calls, tmp_path: Path) -> None:
+    """Each line was, as it came; a secret whose base64 is broken into lines stands in none of them."""
+    made = prover(calls, tmp_path, reused=False)
+    secret = "s3cr3t-of-this-run"
+    made._environment.redactor.learn(secret)
+    wrapped = base64.encodebytes(b"-" * 50 + secret.encode() + b"-" * 50).decode().splitlines()
+    follower = SimpleNamespace(evidence=lambda: ["p"], logs=lambda _pod: {"base": ("begin", *wrapped, "end")})
+    made._keep_logs(cast("PodFollower", follower), "r1")
+    text = (tmp_path / "logs" / "r1" / "p.base.log").read_text()
+    assert text.startswith("begin\n")
+    assert text.endswith("\nend\n")
+    assert MASK in text

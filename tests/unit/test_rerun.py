@@ -41,9 +41,12 @@ def check(name: str, *, passed: bool) -> SimpleNamespace:
 
 
 RED = SimpleNamespace(
-    green=False, red_expected=False, checks=[check("a", passed=True), check("object.present", passed=False)]
+    green=False,
+    red_expected=False,
+    must_fail="",
+    checks=[check("a", passed=True), check("object.present", passed=False)],
 )
-UNBROKEN = SimpleNamespace(green=True, red_expected=True, checks=[check("a", passed=True)])
+UNBROKEN = SimpleNamespace(green=True, red_expected=True, must_fail="", checks=[check("a", passed=True)])
 
 
 class Site:

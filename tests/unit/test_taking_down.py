@@ -92,5 +92,6 @@ class Verdict:
 
     green = True
     red_expected = False
+    must_fail = ""
     diagnoses = ()
     checks = ()

@@ -6,7 +6,7 @@ from typing import Final
 
 from harness.dvc.case import Case
 from harness.dvc.evidence import Expectation
-from harness.dvc.rules import Finding, Rule, counted
+from harness.dvc.rules import Finding, Rule, counted, cut
 
 _SHOWN = 3
 
@@ -51,7 +51,7 @@ def _reproduces(case: Case) -> Finding:
         elif file.named(legacy=named.legacy) != named.md5:
             problems.append(f"{label} hashes to {file.named(legacy=named.legacy)}, not to {named.md5}")
     problems += [f"{label} is there, though no pointer names it" for label in got.files if label not in wanted]
-    why = f"a clean clone at {case.at} does not reproduce the data: {'; '.join(problems[:_SHOWN])}."
+    why = f"a clean clone at {case.at} does not reproduce the data: {cut(problems, _SHOWN)}."
     return Finding(not problems, expected, counted(len(got.files), "file"), why if problems else "")
 
 

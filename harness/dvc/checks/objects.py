@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from harness.dvc.bucket import Digest
 from harness.dvc.case import Case, Reading
 from harness.dvc.checks.commit import changes
+from harness.dvc.hashing import Digest
 from harness.dvc.pointer import Output
 from harness.dvc.remote import Address, NamedObject
-from harness.dvc.rules import Finding, Rule, counted
+from harness.dvc.rules import Finding, Rule, counted, cut
 
 _SHOWN = 5
 
@@ -28,8 +28,8 @@ def _present(case: Case) -> Finding:
     if not named.objects and not problems:
         problems.append(f"the pointer at {case.at} names no object that a remote holds")
     if problems:
-        return Finding(False, expected, _cut(problems), f"{_cut(problems)}.")
-    return Finding(passed=True, expected=expected, found=_cut([str(wanted.address) for wanted in named.objects]))
+        return Finding(False, expected, cut(problems, _SHOWN), f"{cut(problems, _SHOWN)}.")
+    return Finding(passed=True, expected=expected, found=cut([str(wanted.address) for wanted in named.objects], _SHOWN))
 
 
 def _missing(case: Case, wanted: NamedObject) -> str:
@@ -57,7 +57,7 @@ def _bytes(case: Case) -> Finding:
             )
     expected = ", ".join(wanted.md5 for wanted in named[:_SHOWN])
     found = ", ".join(digests[wanted.address].named(legacy=wanted.legacy) for wanted in named[:_SHOWN])
-    return Finding(not wrong, expected, found, f"{_cut(wrong)}." if wrong else "")
+    return Finding(not wrong, expected, found, f"{cut(wrong, _SHOWN)}." if wrong else "")
 
 
 def _size(case: Case) -> Finding:
@@ -76,7 +76,7 @@ def _size(case: Case) -> Finding:
             for wanted in files
             if out.files is not None and wanted.size != case.evidence.digests[wanted.address].size
         ]
-    why = f"the pointer at {case.at} gives a wrong size: {_cut(problems)}." if problems else ""
+    why = f"the pointer at {case.at} gives a wrong size: {cut(problems, _SHOWN)}." if problems else ""
     return Finding(not problems, "; ".join(expected), "; ".join(found), why)
 
 
@@ -120,7 +120,7 @@ def _previous(case: Case) -> Finding:
             problems.append(f"the object at {_s3(case, key)} was overwritten: {size} bytes as before, but other ones")
     expected = f"{counted(len(before.listing), 'object')} of before, unchanged"
     kept = sum(1 for key in before.listing if key in after.listing)
-    return Finding(not problems, expected, f"{kept} there", f"{_cut(problems)}." if problems else "")
+    return Finding(not problems, expected, f"{kept} there", f"{cut(problems, _SHOWN)}." if problems else "")
 
 
 def _strays(case: Case) -> Finding:
@@ -130,7 +130,7 @@ def _strays(case: Case) -> Finding:
     keys = {address.key for address in named if address.bucket == bucket}
     # Until a rival's folder manifest is read, its files cannot be told from strays; that is red, not silent.
     strays = sorted(key for key in new - keys if not _allowed(case, key))
-    what = _cut([_s3(case, key) for key in strays])
+    what = cut([_s3(case, key) for key in strays], _SHOWN)
     why = f"the run left objects that no pointer names: {what}."
     allowed = "".join(f", {entry} (allowed)" for entry in case.expectation.policy.extra_objects)
     found = what or f"{len(new)} new, all {'named or allowed' if allowed else 'named'}"
@@ -148,18 +148,20 @@ def _allowed(case: Case, key: str) -> bool:
 
 
 def _filled(case: Case) -> Finding:
-    now = _total(case.after, case.evidence.digests)
-    old = _total(case.before, case.evidence.before.digests)
     tracked = case.expectation.tracked_file
+    now = _total(case.after, case.evidence.digests, tracked)
+    old = _total(case.before, case.evidence.before.digests, tracked)
     # What was empty before may stay so; which data is new is another check's question.
     good = bool(now) or not old
     why = f"the new version of {tracked} is empty, where the one before it had {counted(old, 'byte')}."
     return Finding(good, "data of at least one byte", counted(now, "byte"), "" if good else why)
 
 
-def _total(reading: Reading, digests: Mapping[Address, Digest]) -> int:
-    files = [wanted.address for wanted in reading.naming.objects if not wanted.manifest]
-    return sum(digests[address].size for address in files if address in digests)
+def _total(reading: Reading, digests: Mapping[Address, Digest], tracked: str) -> int:
+    """Bytes of the tracked file, or of all files of the tracked folder; other outputs make up for nothing."""
+    files = [wanted for wanted in reading.naming.objects if not wanted.manifest]
+    mine = [wanted.address for wanted in files if wanted.label == tracked or wanted.label.startswith(f"{tracked}/")]
+    return sum(digests[address].size for address in mine if address in digests)
 
 
 def _inside(label: str, out: Output) -> bool:
@@ -168,11 +170,6 @@ def _inside(label: str, out: Output) -> bool:
 
 def _s3(case: Case, key: str) -> str:
     return str(Address(case.expectation.bucket, key))
-
-
-def _cut(texts: list[str]) -> str:
-    more = len(texts) - _SHOWN
-    return "; ".join(texts[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
 OBJECT_RULES: Final = (

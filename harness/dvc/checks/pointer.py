@@ -48,8 +48,10 @@ def _new(case: Case) -> Finding:
 
 
 def _same_outputs(case: Case) -> Finding:
+    elsewhere = [problem for path in sorted(case.others) for problem in _held_back(case, path)]
     if case.before.pointer is None or case.after.pointer is None:
-        return Finding(passed=True, expected="a first version", found=", ".join(map(_shape, _outs(case))))
+        why = f"data of this run is kept out of the remote: {'; '.join(elsewhere)}." if elsewhere else ""
+        return Finding(not elsewhere, "a first version", ", ".join(map(_shape, _outs(case))), why)
     before, after = ({out.path: out for out in pointer.outs} for pointer in (case.before.pointer, case.after.pointer))
     problems = [f"it no longer names {path}" for path in before if path not in after]
     problems += [f"it names {path} too" for path in after if path not in before]
@@ -57,8 +59,20 @@ def _same_outputs(case: Case) -> Finding:
         if _shape(before[path]) != _shape(after[path]):
             problems.append(f"{_shape(before[path])} became {_shape(after[path])}")
     expected, found = (", ".join(_shape(outs[path]) for path in sorted(outs)) for outs in (before, after))
-    why = f"the pointer at {case.at} does not track what it tracked: {'; '.join(sorted(problems))}."
+    problems = [*sorted(problems), *elsewhere]
+    why = f"the pointer at {case.at} does not track what it tracked: {'; '.join(problems)}."
     return Finding(not problems, expected, found, why if problems else "")
+
+
+def _held_back(case: Case, path: str) -> list[str]:
+    """Outputs of another pointer that a remote held before the run and none does now: nobody can get their data."""
+    before, after = case.earlier.get(path), case.others[path]
+    if before is None or before.pointer is None or after.pointer is None:
+        return []
+    pushed = {out.path for out in before.pointer.outs if out.pushed}
+    return [
+        f"{path} no longer pushes {out.path}" for out in after.pointer.outs if out.path in pushed and not out.pushed
+    ]
 
 
 def _unchanged(case: Case) -> Finding:
@@ -131,7 +145,7 @@ def _content(out: Output | None) -> object:
 
 
 def _shape(out: Output) -> str:
-    return f"{'folder' if out.is_dir else 'file'} {out.path}"
+    return f"{'folder' if out.is_dir else 'file'} {out.path}{'' if out.pushed else ' (in no remote)'}"
 
 
 def _identity(out: Output | None) -> str:

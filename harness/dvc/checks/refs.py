@@ -12,7 +12,7 @@ from typing import Final
 
 from harness.dvc.attribution import descends, own_commits
 from harness.dvc.case import Case
-from harness.dvc.rules import Finding, Rule
+from harness.dvc.rules import Finding, Rule, cut
 
 # Refs that no push moves: servers keep them for merge requests, pipelines and the like
 # (GitHub, GitLab, Bitbucket and Gitea, as `git ls-remote` lists them).
@@ -34,8 +34,7 @@ def other_refs(case: Case) -> Finding:
         and not any(fnmatchcase(name, pattern) for pattern in policy.extra_refs)
     }
     problems = [problem for name in sorted(judged) if (problem := _problem(case, name))]
-    more = len(problems) - _SHOWN
-    told = "; ".join(problems[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    told = cut(problems, _SHOWN)
     allowed = "".join(f", {pattern} (allowed)" for pattern in policy.extra_refs)
     why = f"the run was to push to {policy.branch} only, but {told}."
     return Finding(

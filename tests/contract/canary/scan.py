@@ -56,12 +56,13 @@ def _forms(data: bytes, depth: int) -> Iterator[bytes]:
     yield unquote_to_bytes(data)
     # Decoded word by word, and once more with the line ends taken out, as `base64` breaks its lines.
     for text in (data, _SPACE.sub(b"", data)):
-        for word in _HEX.findall(text):
-            yield binascii.unhexlify(word)
-        for word in _BASE64.findall(text):
-            plain = word.replace(b"-", b"+").replace(b"_", b"/")
-            for start in range(4):
-                part = plain[start:]
-                if len(part) % 4 == 1:  # one character alone says nothing
-                    part = part[:-1]
-                yield from _forms(base64.b64decode(part + b"=" * (-len(part) % 4)), depth - 1)
+        yield b"\n".join(map(binascii.unhexlify, _HEX.findall(text)))
+        words = [word.replace(b"-", b"+").replace(b"_", b"/") for word in _BASE64.findall(text)]
+        for start in range(4):
+            # All words together: a level costs as much as the text is long, not as it has words.
+            yield from _forms(b"\n".join(_decoded(word[start:]) for word in words), depth - 1)
+
+
+def _decoded(word: bytes) -> bytes:
+    whole = word[:-1] if len(word) % 4 == 1 else word  # one character alone says nothing
+    return base64.b64decode(whole + b"=" * (-len(whole) % 4))

@@ -199,6 +199,24 @@ def test_reseeding_replaces_all_refs(
     assert git("ls-remote", git_server.url).stdout.split() == [tip, "HEAD", tip, "refs/heads/main", tip, "refs/tags/v1"]
 
 
+def test_reseeding_takes_away_hooks_that_are_not_the_servers_own(
+    git: Git, git_server: GitServer, seeded: Path, fresh: Path, http: httpx.Client, tmp_path: Path
+) -> None:
+    """A test that broke pushes by one may have been killed."""
+    hooks = git_server.root / "mlops.git" / "hooks"
+    own = {path.name: path.read_bytes() for path in hooks.iterdir()}
+    for name in ("pre-receive", "update", "reference-transaction"):
+        (hooks / name).write_text("#!/bin/sh\nexit 1\n")
+        (hooks / name).chmod(0o755)
+    assert git("push", "origin", "HEAD:other", cwd=seeded, check=False).code != 0
+    answer = http.post("/-/reseed/mlops.git", auth=ADMIN, content=bundle_of(git, fresh, "main"))
+    assert answer.status_code == 200, answer.text
+    assert {path.name: path.read_bytes() for path in hooks.iterdir()} == own
+    git("clone", "--quiet", git_server.url, tmp_path / "again")
+    git.commit(tmp_path / "again", "more", b"more\n")
+    git("push", "--quiet", "origin", "main", cwd=tmp_path / "again")
+
+
 @pytest.mark.parametrize("user", [WRITER, READER])
 def test_only_the_admin_may_reseed(git: Git, fresh: Path, http: httpx.Client, user: User) -> None:
     answer = http.post("/-/reseed/mlops.git", auth=user, content=bundle_of(git, fresh, "main"))

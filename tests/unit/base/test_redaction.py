@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.redaction import MASK, Redactor
+from harness.redaction import MASK, LineRedactor, Redactor
 
 _characters = st.characters(codec="utf-8")
 secrets = st.text(_characters, min_size=8, max_size=60).filter(lambda secret: secret not in MASK)
@@ -239,3 +239,47 @@ def test_it_is_counted_where_a_learned_secret_stood_and_where_only_a_shape_did_n
 
 def test_secrets_of_several_values_are_counted_together() -> None:
     assert redactor(PASSWORD, "another-secret").examined(f"{PASSWORD} another-secret") == (f"{MASK} {MASK}", 2)
+
+
+BODY = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW"
+BEGIN, END = "-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH PRIVATE KEY-----"
+
+
+def line_by_line(*lines: str, known: tuple[str, ...] = ()) -> list[tuple[str, int]]:
+    reader = LineRedactor(redactor(*known))
+    return [reader.examined(line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [
+        (["a", BEGIN, BODY, BODY[:9], END, BODY], ["a", MASK, MASK, MASK, MASK, BODY]),
+        ([f"key: {BEGIN}", BODY, f"{BODY[:9]}{END} done"], [f"key: {MASK}", MASK, f"{MASK} done"]),
+        ([f"{BEGIN}{BODY}", BODY, "", BODY, "no key any more", BODY],
+         [MASK, MASK, MASK, MASK, "no key any more", BODY]),
+        ([f"{BEGIN} is how a key begins.", BODY], [f"{MASK}.", BODY]),
+        ([f"{BEGIN}{BODY}{END}", BODY], [MASK, BODY]),
+    ],
+    ids=["a key", "among words", "cut off", "a sentence", "in one line"],
+)  # fmt: skip
+def test_the_inside_of_a_private_key_is_masked_though_it_comes_line_by_line(lines: list[str], shown: list[str]) -> None:
+    assert [text for text, _found in line_by_line(*lines)] == shown
+
+
+def test_a_learned_key_is_counted_line_by_line_too() -> None:
+    key = f"{BEGIN}\n{BODY}\n{END}"
+    assert line_by_line(BEGIN, BODY, END, known=(key,)) == [(MASK, 0), (MASK, 1), (MASK, 0)]
+
+
+def test_a_learned_secret_in_wrapped_base64_is_counted_where_it_ends() -> None:
+    first, second, *_rest = base64.encodebytes(b"-" * 50 + PASSWORD.encode() + b"-" * 50).decode().splitlines()
+    assert [found for _text, found in line_by_line("x", first, second, "y", known=(PASSWORD,))] == [0, 0, 1, 0]
+    assert [found for _text, found in line_by_line(first, "x", second, known=(PASSWORD,))] == [0, 0, 0]
+    whole = base64.b64encode(b"-" * 30 + PASSWORD.encode() + b"-" * 30).decode()
+    assert [found for _text, found in line_by_line(whole, "A" * 50, known=(PASSWORD,))] == [1, 0]
+
+
+def test_a_line_redactor_does_not_show_what_it_has_read() -> None:
+    reader = LineRedactor(redactor(PASSWORD))
+    reader.examined(PASSWORD)
+    assert PASSWORD not in repr(reader)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from harness.diagnostics.collect import HelmAccess, Sources, collect
 from harness.diagnostics.diagnose import diagnose
 from harness.diagnostics.kube import as_yaml, containers_with_logs, dag_runs, events_sorted, pods_wide
 from harness.diagnostics.values import masked
-from harness.errors import EnvironmentFailed
-from harness.model import Cluster
+from harness.errors import EnvironmentFailed, WaitTimeout
+from harness.model import BlockedEgress, Cluster
 from harness.podstate import parse_time
 from harness.redaction import MASK, Redactor
 from tests.fakes import Call, Clock, FakeRunner
@@ -188,6 +188,18 @@ def test_helm_is_asked_with_kubeconfig_and_context_by_name(tmp_path: Path, full:
 def test_what_was_collected_can_be_diagnosed(tmp_path: Path, full: Sources, redactor: Redactor) -> None:
     collected = collect(tmp_path / "bundle", full, redactor=redactor)
     assert [found.code for found in diagnose(collected.evidence)] == ["DISK_FULL", "CRASH_LOOP"]
+
+
+def test_what_was_blocked_is_in_the_bundle_and_can_be_diagnosed(tmp_path: Path, redactor: Redactor) -> None:
+    entry = BlockedEgress("10.244.0.5", "192.0.2.1", "tcp", 443, 2, "airflow/git-0")
+    sources = Sources(error=WaitTimeout(what="x", seconds=1, last_state="y"), blocked=lambda: [entry])
+    collected = collect(tmp_path / "bundle", sources, redactor=redactor)
+    assert texts(tmp_path / "bundle")["blocked-egress.txt"] == "airflow/git-0 to 192.0.2.1:443 (tcp), 2 packets\n"
+    assert [found.code for found in diagnose(collected.evidence)] == ["EGRESS_BLOCKED"]
+    nothing = collect(tmp_path / "other", replace(sources, blocked=lambda: ()), redactor=redactor)
+    assert (nothing.problems, "blocked-egress.txt" in texts(tmp_path / "other")) == ((), False)
+    silent = collect(tmp_path / "third", replace(sources, blocked=refuse), redactor=redactor)
+    assert [line.partition(":")[0] for line in silent.problems] == ["blocked-egress.txt"]
 
 
 def refuse(*_arguments: object) -> Any:

@@ -24,6 +24,7 @@ from harness.errors import (
     WaitFailed,
     WaitTimeout,
 )
+from harness.model import BlockedEgress
 
 Make = Callable[..., dict[str, Any]]
 
@@ -203,6 +204,29 @@ def test_a_cause_goes_before_the_symptoms_that_follow_from_it(make_pod: Make) ->
     pod = make_pod(state={"waiting": {"reason": "CrashLoopBackOff"}}, last={"reason": "OOMKilled", "exitCode": 137})
     codes = [found.code for found in diagnose(Evidence(error=timeout, pods=[pod]))]
     assert codes == ["OUT_OF_MEMORY", "HELM_TIMEOUT", "CRASH_LOOP"]
+
+
+def test_what_was_blocked_of_a_pod_that_works_is_the_cause_only_where_nothing_else_is_known(make_pod: Make) -> None:
+    def blocked(pod: str) -> list[BlockedEgress]:
+        return [BlockedEgress("10.244.0.5", "192.0.2.1", "tcp", 443, 2, f"airflow/{pod}")]
+
+    pods = [make_pod("works", phase="Running"), make_pod("fails", state={"waiting": {"reason": "CrashLoopBackOff"}})]
+    of_the_one, of_the_other = (
+        [found.code for found in diagnose(Evidence(pods=pods, blocked=blocked(name)))] for name in ("works", "fails")
+    )
+    assert (of_the_one, of_the_other) == (["CRASH_LOOP", "EGRESS_BLOCKED"], ["EGRESS_BLOCKED", "CRASH_LOOP"])
+    assert best(Evidence(pods=pods[:1], blocked=blocked("works"))) == "EGRESS_BLOCKED"
+    assert best(Evidence(blocked=blocked("gone"))) == "EGRESS_BLOCKED"
+
+
+def test_a_cause_is_ranked_by_the_closest_that_shows_it() -> None:
+    logs = {
+        "pod airflow/works, container base": "Unable to locate credentials",
+        PUSH: "An error occurred (NoSuchBucket) when calling, Unable to locate credentials",
+    }
+    working = {"metadata": {"name": "works", "namespace": "airflow"}, "status": {"phase": "Succeeded"}}
+    codes = [found.code for found in diagnose(Evidence(pods=[working], logs={**logs, "task x": "No route to host"}))]
+    assert codes == ["S3_BUCKET_MISSING", "S3_CREDENTIALS", "EGRESS_BLOCKED"]
 
 
 def test_what_ended_the_run_goes_before_what_merely_stands_in_a_log() -> None:

@@ -19,7 +19,7 @@ from harness.dvc.rules import Check
 from harness.environment import Environment
 from harness.errors import CommandFailed, EnvironmentFailed, UsageError, WaitTimeout
 from harness.explanation import bucket_listing, explain, git_log, reachable
-from harness.model import Diagnosis
+from harness.model import BlockedEgress, Diagnosis
 from harness.process import SubprocessRunner
 from harness.redaction import MASK, Redactor
 from harness.settings import resolve
@@ -220,6 +220,7 @@ def environment(tmp_path: Path) -> Any:
         stand_ins=(),
         started=datetime(2026, 1, 31, 12, 0, tzinfo=UTC),
         verdicts=[],
+        blocked=(),
         keeps_cluster=False,
         toolchain=None,
         cluster=None,
@@ -247,7 +248,7 @@ def test_where_nothing_came_up_the_bundle_has_what_is_known_and_says_why_the_res
     }  # fmt: skip
     problems = (bundle / PROBLEMS).read_text().splitlines()
     assert [line.partition(":")[0] for line in problems] == [
-        "pods, events and logs", "task logs", "git-log.txt", "bucket.txt", "Helm",
+        "pods, events and logs", "task logs", "git-log.txt", "bucket.txt", "blocked-egress.txt", "Helm",
     ]  # fmt: skip
     assert json.loads((bundle / "versions.json").read_text())["pinned"]["airflow"]
     assert [phase["name"] for phase in json.loads((bundle / "timeline.json").read_text())] == ["container engine"]
@@ -281,6 +282,19 @@ def test_an_error_points_into_the_bundle_when_the_cluster_is_gone(environment: A
     (line,) = explained(environment, error)
     assert error.next_step == f"read {environment.evidence / 'bundle'}"
     assert line.endswith(error.next_step), "the diagnosis says the same"
+
+
+def test_what_was_blocked_since_the_last_verdict_is_named_where_a_run_ends_in_an_error(environment: Any) -> None:
+    before, now = (BlockedEgress("10.244.0.5", "192.0.2.1", "tcp", 443, packets) for packets in (2, 5))
+    other = BlockedEgress("10.244.0.6", "192.0.2.9", "udp", 53, 1)
+    pod = {"metadata": {"name": "git-0", "namespace": "harness"}, "status": {"podIP": "10.244.0.5"}}
+    environment.cluster = SimpleNamespace(name="h-1")
+    environment.kube = SimpleNamespace(list=lambda kind, _namespace=None: [pod] if kind == "Pod" else [])
+    environment.blocked, environment.blocked_by_address = (before, other), lambda: (now, other)
+    (line,) = explained(environment, WaitTimeout(what="the Git server", seconds=9, last_state="x"))
+    assert line.startswith("EGRESS_BLOCKED: ")
+    text = (environment.evidence / "bundle" / "blocked-egress.txt").read_text()
+    assert text == "harness/git-0 to 192.0.2.1:443 (tcp), 3 packets\n"
 
 
 @pytest.mark.parametrize("error", [UsageError("no such file"), KeyboardInterrupt()])

@@ -106,7 +106,7 @@ REPRODUCES: dict[str, tuple[Facts, Told]] = {
         pulled(a=NEW, b=NEW, c=NEW),
         (False, GIVES_ONE, "3 files",
          (f"{DIFFERS}{TRACKED} is not there; a is there, though no pointer names it; "
-         "b is there, though no pointer names it.")),
+         "b is there, though no pointer names it; and 1 more.")),
     ),
     "the manifest is not known": (
         folder_facts(ONE, TWO, manifests={}, reproduction=Reproduction(0, "", {})),

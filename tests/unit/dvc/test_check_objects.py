@@ -289,6 +289,17 @@ PREVIOUS: dict[str, tuple[Facts, Told]] = {
 }  # fmt: skip
 EMPTY = address_of(b"", legacy=False)
 SOME = "data of at least one byte"
+EMPTIED = folder_facts(TWO, Folder({"1.csv": b"", "2.csv": NEW_BYTES}))
+
+
+def emptied_beside(path: str) -> Facts:
+    """The tracked file lost its 15 bytes, while another output of the pointer kept its own."""
+    another = f"- md5: {NEW_MD5}\n  size: 21\n  hash: md5\n  path: {path}\n".encode()
+    before = {"pointer": pointer_of(OLD_BYTES, legacy=False) + another, "digests": DIGESTS}
+    pointers = {POINTER: pointer_of(b"", legacy=False) + another}
+    return given(before=before, pointers=pointers, digests={**DIGESTS, EMPTY: digest_of(b"")})
+
+
 NOT_EMPTY: dict[str, tuple[Facts, Told]] = {
     "it is not": (given(), (True, SOME, "21 bytes", "")),
     "one byte": (
@@ -313,6 +324,19 @@ NOT_EMPTY: dict[str, tuple[Facts, Told]] = {
         (False, SOME, "0 bytes", "the new version of datasets/all is empty, where the one before it had 36 bytes."),
     ),
     "a folder's files count together": (folder_facts(ONE, TWO), (True, SOME, "36 bytes", "")),
+    "it became so, and another output did not": (
+        emptied_beside("b.csv"),
+        (False, SOME, "0 bytes", f"the new version of {TRACKED} is empty, where the one before it had 15 bytes."),
+    ),
+    "one file of a folder became so, and the others did not": (
+        (replace(EMPTIED[0], tracked_file="datasets/all/1.csv", pointer_file="datasets/all.dvc"), EMPTIED[1]),
+        (False, SOME, "0 bytes",
+         "the new version of datasets/all/1.csv is empty, where the one before it had 15 bytes."),
+    ),
+    "another whose name begins like its own is another": (
+        emptied_beside("penguins.csv.old"),
+        (False, SOME, "0 bytes", f"the new version of {TRACKED} is empty, where the one before it had 15 bytes."),
+    ),
 }  # fmt: skip
 STRAYS: dict[str, tuple[Facts, Told]] = {
     "none": (given(), (True, "no new object but those named", "1 new, all named", "")),

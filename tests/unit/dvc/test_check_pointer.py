@@ -53,6 +53,17 @@ def outs(*paths: str) -> bytes:
     return f"outs:\n{entries}".encode()
 
 
+OTHER = f"outs:\n- md5: {OLD}\n  hash: md5\n  path: o\n".encode()
+HELD_BACK = OTHER + b"  push: false\n"
+LOCKED = f"stages: {{a: {{outs: [{{path: o, hash: md5, md5: {OLD}}}]}}}}".encode()
+
+
+def beside(was: bytes | None, now: bytes | None, path: str = "o.dvc", **facts: Any) -> Facts:
+    """A run that touched another pointer too."""
+    pointers = {POINTER: pointer_of(NEW_BYTES, legacy=False), path: now}
+    return given(pointers=pointers, earlier={path: was, POINTER: pointer_of(OLD_BYTES, legacy=False)}, **facts)
+
+
 def bound(data: bytes, remote: str) -> bytes:
     """A pointer whose output is bound to a remote."""
     return pointer_of(data, legacy=False) + f"  remote: {remote}\n".encode()
@@ -179,6 +190,49 @@ SAME_OUTPUTS: dict[str, tuple[Facts, Told]] = {
          f"folder datasets/c, file datasets/d.csv, file {TRACKED}",
          (f"the pointer at {B} does not track what it tracked: file datasets/c became folder datasets/c; "
           "it names datasets/d.csv too; it no longer names datasets/b.csv.")),
+    ),
+    "one is kept out of the remote now": (
+        given(before={"pointer": outs("penguins.csv", "b.csv")},
+              pointers={POINTER: outs("penguins.csv", "b.csv") + b"  push: false\n"}),
+        (False, f"file datasets/b.csv, file {TRACKED}", f"file datasets/b.csv (in no remote), file {TRACKED}",
+         (f"the pointer at {B} does not track what it tracked: "
+          "file datasets/b.csv became file datasets/b.csv (in no remote).")),
+    ),
+    "one is kept out of the remote as before": (
+        given(before={"pointer": outs("penguins.csv", "b.csv") + b"  cache: false\n"},
+              pointers={POINTER: outs("penguins.csv", "b.csv") + b"  push: false\n"}),
+        (True, f"file datasets/b.csv (in no remote), file {TRACKED}",
+         f"file datasets/b.csv (in no remote), file {TRACKED}", ""),
+    ),
+    "an output of another pointer is kept out of the remote now": (
+        beside(OTHER, HELD_BACK),
+        (False, f"file {TRACKED}", f"file {TRACKED}",
+         f"the pointer at {B} does not track what it tracked: o.dvc no longer pushes o."),
+    ),
+    "an output of another pointer, beside a first version": (
+        beside(OTHER, HELD_BACK, before={"pointer": None}),
+        (False, "a first version", f"file {TRACKED}",
+         "data of this run is kept out of the remote: o.dvc no longer pushes o."),
+    ),
+    "an output of another pointer is in the remote as before": (
+        beside(OTHER, OTHER), (True, f"file {TRACKED}", f"file {TRACKED}", ""),
+    ),
+    "an output of another pointer is kept out of the remote as before": (
+        beside(HELD_BACK, HELD_BACK), (True, f"file {TRACKED}", f"file {TRACKED}", ""),
+    ),
+    "another pointer was unusable before": (beside(b"", HELD_BACK), (True, f"file {TRACKED}", f"file {TRACKED}", "")),
+    "another pointer is new": (beside(None, HELD_BACK), (True, f"file {TRACKED}", f"file {TRACKED}", "")),
+    "another pointer is gone": (beside(OTHER, None), (True, f"file {TRACKED}", f"file {TRACKED}", "")),
+    "an output of a stage is kept out of the remote now": (
+        beside(LOCKED, LOCKED, "dvc.lock", stages={"dvc.lock": b"stages: {a: {outs: [o: {cache: false}]}}"},
+               earlier_stages={"dvc.lock": b"stages: {a: {outs: [o]}}"}),
+        (False, f"file {TRACKED}", f"file {TRACKED}",
+         f"the pointer at {B} does not track what it tracked: dvc.lock no longer pushes o."),
+    ),
+    "an output of a stage is kept out of the remote as before": (
+        beside(LOCKED, LOCKED, "dvc.lock", stages={"dvc.lock": b"stages: {a: {metrics: [o: {cache: false}]}}"},
+               earlier_stages={"dvc.lock": b"stages: {a: {metrics: [o: {cache: false}]}}"}),
+        (True, f"file {TRACKED}", f"file {TRACKED}", ""),
     ),
 }  # fmt: skip
 UNCHANGED: dict[str, tuple[Facts, Told]] = {

@@ -198,6 +198,22 @@ def test_a_lock_file_that_does_not_name_the_data_is_red() -> None:
     assert told_red(wrong)["pointer.new"] == f"the pointer at {B} does not name {TRACKED}."
 
 
+METRIC = b"stages: {a: {cmd: x, outs: [{path: metrics.json, hash: md5, md5: " + b"a1" * 16 + b", size: 3}]}}"
+
+
+def with_metrics(stages: bytes | None) -> Facts:
+    """A run that writes a metric of a stage too."""
+    pointers = {f"{TRACKED}.dvc": NEW_POINTER, "dvc.lock": METRIC}
+    return given(policy={"extra_paths": ("dvc.lock",)}, pointers=pointers, stages={"dvc.lock": stages},
+                 commits=(commit(NEW, SEED, paths=(f"{TRACKED}.dvc", "dvc.lock")),))  # fmt: skip
+
+
+def test_a_metric_that_dvc_yaml_keeps_in_git_needs_no_object_and_any_other_output_does() -> None:
+    assert judge(*with_metrics(b"stages: {a: {metrics: [metrics.json: {cache: false}]}}")).green
+    assert next(iter(told_red(with_metrics(b"stages: {a: {metrics: [metrics.json]}}")))) == "object.present"
+    assert next(iter(told_red(with_metrics(None)))) == "object.present"
+
+
 def test_data_that_was_empty_before_may_stay_so() -> None:
     assert "object.not-empty" not in told_red(empty(before=b""))
 

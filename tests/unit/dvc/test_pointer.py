@@ -6,17 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.dvc.pointer import (
-    Member,
-    Output,
-    Pointer,
-    PointerError,
-    Version,
-    check_relpath,
-    is_pointer_path,
-    parse_lock,
-    parse_pointer,
-)
+from harness.dvc.dvcfile import PointerError
+from harness.dvc.pointer import Member, Output, Pointer, Version, check_relpath, is_pointer_path, parse_pointer
 
 MD5 = "e5ebd4c02cefbe7955977c67ada242b7"
 PATH = "datasets/p.csv.dvc"
@@ -195,29 +186,6 @@ def test_a_version_aware_file_and_folder_are_read() -> None:
 def test_a_folders_md5_is_read_beside_its_list_of_files() -> None:
     (out,) = parse_pointer(f"{OUT}  files: [{{{FILE}}}]\n".replace(MD5, f"{MD5}.dir", 1).encode(), path=PATH).outs
     assert (out.md5, out.is_dir, out.legacy, out.files) == (MD5, True, True, (Member("a", MD5, None, None),))
-
-
-def test_a_lock_file_gives_the_outputs_of_all_its_stages() -> None:
-    out = f"{{path: x, hash: md5, md5: {MD5}, size: 1}}"
-    text = f"schema: '2.0'\nstages:\n  one: {{outs: [{out}]}}\n  two: {{cmd: x}}\n  three: {{outs: [{out}]}}\n"
-    assert [found.path for found in parse_lock(text.encode(), path="a/dvc.lock").outs] == ["a/x", "a/x"]
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("stages: {one: {cmd: x}}", "its stages have no outputs"),
-        ("x", "the document is text, not a mapping of names"),
-        ("a: b", "'stages' is empty, not a mapping of names"),
-        ("stages: {one: x}", "stage 'one' is text, not a mapping of names"),
-        ("stages: {one: {outs: x}}", "the outputs of stage 'one' are text, not a list"),
-        ("stages: {one: {outs: [x]}}", "an output of stage 'one' is text, not a mapping of names"),
-    ],
-)
-def test_a_bad_lock_file_is_refused_for_its_own_reason(text: str, reason: str) -> None:
-    with pytest.raises(PointerError) as caught:
-        parse_lock(text.encode(), path="dvc.lock")
-    assert str(caught.value) == reason
 
 
 def test_pointers_and_lock_files_are_told_from_other_files() -> None:

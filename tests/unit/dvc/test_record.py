@@ -91,7 +91,15 @@ def test_a_red_verdict_follows_the_schema_too(green_facts: GreenFacts, tmp_path:
     document = json.loads((tmp_path / "v.json").read_text())
     jsonschema.validate(document, verdict_schema())
     assert document["green"] is False
+    assert (document["red_expected"], document["must_fail"]) == (False, "")
     assert document["headline"].startswith("red: history.grew: ")
+
+
+def test_which_check_was_declared_to_fail_stands_in_the_file(green_facts: GreenFacts) -> None:
+    verdict = replace(judge(*green_facts()), red_expected=True, must_fail="object.present")
+    document = verdict_document(verdict, FACTS, Redactor())
+    jsonschema.validate(document, verdict_schema())
+    assert (document["red_expected"], document["must_fail"]) == (True, "object.present")
 
 
 def test_no_secret_reaches_the_file(green_facts: GreenFacts, tmp_path: Path) -> None:

@@ -237,6 +237,21 @@ def test_lines_with_a_secret_are_counted_once_each_even_if_the_log_is_read_again
         assert "top-secret-value" not in str(following.evidence()) + str(following.logs("p"))
 
 
+def test_a_private_key_that_nobody_knows_is_masked_line_by_line(cluster: Cluster) -> None:
+    begin, body, end = (
+        "-----BEGIN OPENSSH PRIVATE KEY-----",
+        "b3BlbnNzaC1rZXktdjEAAAAABG5v",
+        "-----END OPENSSH PRIVATE KEY-----",
+    )
+    cluster.listed = [pod("p", "Succeeded", containers=DONE)]
+    cluster.script_log("p", "base", Stream("one", begin, body, body[:9], end, "two"))
+    heard: list[str] = []
+    with follower(cluster, on_line=lambda _pod, _container, line: heard.append(line)) as following:
+        assert following.settle(WAITER)
+        assert following.logs("p")["base"] == tuple(heard)
+    assert heard == ["one", *["[redacted]"] * 4, "two"]
+
+
 def test_a_container_whose_log_is_not_there_yet_is_asked_again(cluster: Cluster) -> None:
     cluster.listed = [pod("p", "Succeeded", containers=DONE)]
     cluster.script_log("p", "base", KubeApiError("PodInitializing", status=400), Stream("here"))

@@ -29,6 +29,7 @@ class Check:
 class Verdict:
     checks: tuple[Check, ...]
     red_expected: bool = False
+    must_fail: str = ""
     diagnoses: tuple[Diagnosis, ...] = ()
 
     @property

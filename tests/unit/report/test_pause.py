@@ -211,7 +211,7 @@ class Site:
             environment.cluster = made if cluster else None
             if fails is not None:
                 raise fails
-            green: Any = SimpleNamespace(green=True, red_expected=False, checks=())
+            green: Any = SimpleNamespace(green=True, red_expected=False, must_fail="", checks=())
             environment.verdicts.append(green)
 
         return session._carry_out(settings, Console(file=io.StringIO()), work)

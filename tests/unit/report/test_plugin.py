@@ -95,13 +95,16 @@ CAUSE = Diagnosis("DNS", "a name cannot be resolved", "task pull_data", "see Cor
 def check(id, passed):
     return Some(id=id, title=id, passed=passed, expected="1", found="2", explanation="", evaluated=True)
 
-GREEN = Some(green=True, red_expected=False, diagnoses=[], checks=[check("object.present", True)])
+GREEN = Some(green=True, red_expected=False, must_fail="", diagnoses=[], checks=[check("object.present", True)])
 RED = Some(
-    green=False, red_expected=False, diagnoses=[CAUSE],
+    green=False, red_expected=False, must_fail="", diagnoses=[CAUSE],
     checks=[check("object.present", True), check("commit.one", False)],
 )
-DECLARED = Some(green=False, red_expected=True, diagnoses=[], checks=RED.checks)
-UNBROKEN = Some(green=True, red_expected=True, diagnoses=[], checks=GREEN.checks)
+DECLARED = Some(green=False, red_expected=True, must_fail="commit.one", diagnoses=[], checks=RED.checks)
+BY_ANOTHER = Some(
+    green=False, red_expected=True, must_fail="object.present", diagnoses=[], checks=RED.checks
+)
+UNBROKEN = Some(green=True, red_expected=True, must_fail="", diagnoses=[], checks=GREEN.checks)
 
 def test_first(environment):
     environment.verdicts.append({first})
@@ -175,6 +178,7 @@ def test_no_secret_is_in_the_junit_file(run: Run, pytester: pytest.Pytester) -> 
         (judging(first="RED"), None, 1, "RED"),
         (judging(second="RED"), None, 1, "RED"),
         (judging(second="UNBROKEN"), None, 1, "RED"),
+        (judging(second="BY_ANOTHER"), None, 1, "RED"),
         (judging(holds=False), None, 1, "RED"),
         (SETUP, None, 1, "RED"),
         (TEARDOWN, None, 1, "RED"),
@@ -195,6 +199,7 @@ def test_no_secret_is_in_the_junit_file(run: Run, pytester: pytest.Pytester) -> 
         "a red verdict that no test looks at",
         "a later one",
         "declared red, but green",
+        "declared red by another check",
         "a test beside the verdicts",
         "a red verdict of a fixture",
         "of a fixture's end",
@@ -221,14 +226,15 @@ def test_exit_code_last_line_and_junit_file_say_the_same(
     [
         (judging(second="RED"), "the verdict is red (commit.one)"),
         (judging(second="UNBROKEN"), "a run that was declared red is green"),
+        (judging(second="BY_ANOTHER"), "the verdict is red (commit.one), where object.present was declared"),
         (SETUP, "the verdict is red (commit.one)"),
     ],
-    ids=["in the test", "declared red, but green", "in a fixture"],
+    ids=["in the test", "declared red, but green", "declared red by another check", "in a fixture"],
 )
 def test_a_test_whose_verdict_is_not_as_declared_fails_in_pytests_own_words_too(run: Run, tests: str, why: str) -> None:
     result, root = run(tests)
     result.assert_outcomes(passed=0 if tests is SETUP else 2, failed=1)
-    result.stdout.fnmatch_lines([f"{why}; declare a run that must be red with prove(expect_red=True)"])
+    result.stdout.fnmatch_lines([f"{why}; declare a run that must be red with prove(expect_red=CHECK)"])
     assert [case.attrib["name"] for case in root.iter("testcase") if case.find("failure") is not None] == [
         "test_it" if tests is SETUP else "test_second"
     ]
@@ -301,6 +307,26 @@ def test_what_could_not_be_removed_fails_a_green_run(run: Run) -> None:
     result, _root = run(judging(), stays=STAYS)
     assert int(result.ret) == 3
     result.stdout.fnmatch_lines(["network kind-h-1 is still there"])
+
+
+@pytest.mark.parametrize("tests", [judging(), judging(first="RED")], ids=["green", "red"])
+def test_evidence_that_cannot_be_written_is_the_exit_code_of_pytest_too(
+    run: Run, pytester: pytest.Pytester, tests: str
+) -> None:
+    (pytester.path / "evidence").write_text("a file where the folder goes")
+    result, root = run(tests)
+    assert int(result.ret) == 3
+    assert (of_suite(root)["harness.exit-code"], of_suite(root)["harness.outcome"]) == ("3", "ENVIRONMENT FAILED")
+    assert [line for line in result.outlines if line.startswith("ENVIRONMENT FAILED ")]
+    result.stdout.fnmatch_lines(["the evidence could not be written into evidence: *"])
+
+
+def test_an_interrupt_is_an_interrupt_though_the_evidence_cannot_be_written(
+    run: Run, pytester: pytest.Pytester
+) -> None:
+    (pytester.path / "evidence").write_text("a file where the folder goes")
+    result, _root = run("def test_it(environment): raise KeyboardInterrupt")
+    assert int(result.ret) == 2
 
 
 def test_a_session_that_wants_no_environment_has_no_report_and_no_properties(run: Run) -> None:

@@ -129,6 +129,7 @@ def test_no_part_is_called_official_above_the_embedded_chart(report: Report, cha
 
 
 DECLARED, LATER = replace(RED, red_expected=True), replace(GREEN, red_expected=True)
+BY_IT, BY_ANOTHER = replace(DECLARED, must_fail="commit.one"), replace(DECLARED, must_fail="object.present")
 
 
 @pytest.mark.parametrize(
@@ -156,8 +157,15 @@ DECLARED, LATER = replace(RED, red_expected=True), replace(GREEN, red_expected=T
             "run 2 is green, though declared red, 1 checks passed (verdict-2.json)",
             ["run 1 is green, 1 checks passed (verdict.json)"], "RED (a run declared red is green) in ",
         ),
+        ((BY_IT,), ExitCode.GREEN, "", [], "GREEN (1 run, 1 red as declared) in "),
+        (
+            (BY_IT, BY_ANOTHER), ExitCode.VERDICT_RED,
+            "run 2 is red, not by object.present as declared: commit.one (verdict-2.json)",
+            ["run 1 is red, as declared: commit.one (verdict.json)"], "RED (1 of 2 checks of run 2 failed) in ",
+        ),
     ],
-    ids=["green", "red", "two", "declared", "only declared", "later red", "declared, but green"],
+    ids=["green", "red", "two", "declared", "only declared", "later red", "declared, but green",
+         "declared by its check", "declared by another check"],
 )  # fmt: skip
 def test_the_first_verdict_that_is_not_as_declared_is_shown_and_every_other_has_a_line(
     report: Report, verdicts: tuple[Verdict, ...], code: ExitCode, title: str, others: list[str], last: str
@@ -175,6 +183,13 @@ def test_the_first_verdict_that_is_not_as_declared_is_shown_and_every_other_has_
     ("verdicts", "advice"),
     [
         ((RED,), "begin with commit.one, the first check that failed; the pods' logs are in "),
+        (
+            (BY_ANOTHER,),
+            (
+                "a run that a test has declared red by object.present is red, and not by that: see above; "
+                "the pods' logs are in "
+            ),
+        ),
         (
             (GREEN,),
             "every verdict is as declared, and a test failed all the same: see it above; the pods' logs are in ",

@@ -90,11 +90,7 @@ class Repository:
         )
         (self.path / _RULES).write_text(rules, encoding="utf-8")
         self._git("config", "include.path", _RULES)
-        hook = self.path / "hooks" / "post-receive"
-        hook.parent.mkdir(exist_ok=True)
-        command = shlex.join([sys.executable, "-I", post_receive.__file__])
-        hook.write_text(f"#!/bin/sh\nexec {command}\n", encoding="utf-8")
-        hook.chmod(0o755)
+        self._own_hooks()
 
     def refs(self) -> dict[str, str]:
         """The commit or tag object of every ref."""
@@ -109,7 +105,9 @@ class Repository:
             return b""
 
     def reseed(self, bundle: Path, *, by: str) -> dict[str, dict[str, str]]:
-        """Make the refs exactly those of a bundle, in one transaction.
+        """Make the refs exactly those of a bundle, in one transaction, and the hooks our own.
+
+        A hook that a test has put there, and was killed before it took it away, would refuse the next run's pushes.
 
         Objects come in first; if anything about them or the refs is wrong, the refs stay as they were. HEAD
         follows: to `main` if the bundle has it, else to its only branch.
@@ -128,6 +126,7 @@ class Repository:
                 raise ReseedError(f"the bundle must hold {default} or exactly one branch; it holds {sorted(heads)}")
             head = default if default in heads else branches[0]
             before = self.refs()
+            self._own_hooks()
             self._checked("-c", "fetch.fsckObjects=true", "bundle", "unbundle", str(bundle))
             changes = [f"delete {ref}" for ref in before if ref not in heads]
             changes += [f"update {ref} {sha}" for ref, sha in heads.items()]
@@ -160,6 +159,19 @@ class Repository:
         # A git that still writes there may bring a file back; what is left goes with the next `sweep_removed`.
         shutil.rmtree(aside, ignore_errors=True)
         return True
+
+    def _own_hooks(self) -> None:
+        """Have the one hook that notes pushes, and no other."""
+        hook = self.path / "hooks" / "post-receive"
+        hook.parent.mkdir(exist_ok=True)
+        for entry in hook.parent.iterdir():
+            if entry != hook:
+                entry.unlink()
+        text = f"#!/bin/sh\nexec {shlex.join([sys.executable, '-I', post_receive.__file__])}\n"
+        # A push may be running it.
+        if not hook.exists() or hook.read_text(encoding="utf-8") != text:
+            hook.write_text(text, encoding="utf-8")
+            hook.chmod(0o755)
 
     def _heads(self, bundle: Path) -> dict[str, str]:
         self._checked("bundle", "verify", "--quiet", str(bundle))

@@ -1,0 +1,154 @@
+"""The cluster's own secrets as canaries: none may be read where others can look, on a real run.
+
+They come last (by name): everything that the other tests did has been watched by then. What looks for secrets is tested
+by planting some, in tests/contract/canary. JUnit's file is written after the last test, so it is not looked at here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.environment import Environment, Ready
+from harness.errors import EnvironmentFailed
+from harness.explanation import explain
+from harness.model import ImageName
+from harness.proof import Prover
+from harness.session import Session
+from tests.contract.canary.known import of_cluster
+from tests.contract.canary.layers import Looked, leaks_in_archive
+from tests.contract.canary.scan import leaks, leaks_below
+from tests.contract.canary.watch import CommandLines
+
+from .conftest import PodWatch
+
+pytestmark = pytest.mark.e2e
+
+# The adapter gives it to pods of the DAG as plain text (SECURITY.md): it opens an emulator and nothing else.
+_IN_POD_SPECS = {"s3_secret_key": "AWS_SECRET_ACCESS_KEY"}
+# Built by us, on what all images here stand on; those of other software hold none of our files.
+_OURS: tuple[ImageName, ...] = ("worker", "git-server", "adapter")
+
+
+@pytest.fixture(scope="module")
+def ready(prover: Prover, environment: Environment) -> Ready:
+    """The environment, after a proof."""
+    if not environment.verdicts:
+        assert prover.prove().verdict.green
+    assert environment.ready is not None
+    return environment.ready
+
+
+@pytest.fixture(scope="module")
+def known(ready: Ready, environment: Environment) -> Mapping[str, str]:
+    """Every secret of the cluster, by name."""
+    found = of_cluster(environment.settings.state_dir / "clusters" / ready.cluster.name, ready.cluster.kubeconfig)
+    assert {"git_password", "airflow_password", "postgres_password", "s3_secret_key", "fingerprint.key"} <= set(found)
+    assert [name for name in found if name.startswith("git_key line")]
+    assert [name for name in found if name.startswith("kubeconfig")]
+    return found
+
+
+def test_none_is_in_the_evidence(
+    known: Mapping[str, str],
+    ready: Ready,
+    environment: Environment,
+    harness_session: Session,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A copy of it, to which report and bundle are added as at the end of a run that failed."""
+    evidence = tmp_path / "evidence"
+    shutil.copytree(environment.evidence, evidence)
+    with monkeypatch.context() as instead:
+        instead.setattr(environment, "evidence", evidence)
+        harness_session.write()
+        explain(environment, EnvironmentFailed("looked at by a test"))
+    shutil.rmtree(environment.scratch / "git-log", ignore_errors=True)  # else the next bundle has no room for it
+
+    files = {str(path.relative_to(evidence)) for path in evidence.rglob("*") if path.is_file()}
+    parts = ("verdict.json", "report.html", "timeline.json", "repro.json", "commands.log", "bundle/pods.txt",
+             "bundle/helm-values.yaml", "bundle/git-log.txt", "bundle/transcript.txt")  # fmt: skip
+    assert [part for part in parts if part not in files] == []
+    assert [file for file in files if file.startswith("logs/")]
+    assert [file for file in files if file.startswith("bundle/logs/harness/git-")]
+    assert leaks_below(evidence, known) == {}
+
+
+def test_none_is_in_a_pods_description(known: Mapping[str, str], pod_watch: PodWatch) -> None:
+    """Of all pods that there were, the DAG's among them, in all namespaces."""
+    pods = [json.loads(text) for text in list(pod_watch.pods.values())]
+    labels = [pod["metadata"].get("labels") or {} for pod in pods]
+    assert [one for one in labels if one.get("kubernetes_pod_operator") == "True"], "no pod of a task was seen"
+    assert {pod["metadata"]["namespace"] for pod in pods} >= {"airflow", "harness", "kube-system"}
+
+    found = {pod["metadata"]["name"]: seen for pod in pods if (seen := leaks(_told(pod), known))}
+
+    assert found == {}
+
+
+def _told(pod: Mapping[str, Any]) -> bytes:
+    """The description without what is there knowingly."""
+    copy = json.loads(json.dumps(pod))
+    for kind in ("initContainers", "containers"):
+        for container in copy["spec"].get(kind) or ():
+            container["env"] = [one for one in container.get("env") or () if one["name"] not in _IN_POD_SPECS.values()]
+    return json.dumps(copy).encode()
+
+
+@pytest.mark.usefixtures("ready")
+def test_none_was_on_a_command_line(known: Mapping[str, str], command_lines: CommandLines) -> None:
+    """Of all programs of this machine and of the pods, sampled from before the environment came up."""
+    lines = set(command_lines.seen)
+    for word in (b"docker", b"kubelet", b"airflow", b"dvc"):
+        assert [line for line in lines if word in line], f"no process was seen with {word.decode()} in its command line"
+    assert command_lines.leaks(known) == {}
+
+
+def test_none_is_in_a_layer_of_our_images(
+    known: Mapping[str, str], ready: Ready, record_property: Callable[[str, object], None]
+) -> None:
+    """Of the images with our own files, the layers that they do not share, and how they were made."""
+    docker, env = str(ready.toolchain.engine.docker), {**os.environ, **ready.toolchain.engine.env}
+
+    def inspected(image: str, template: str) -> Any:
+        done = subprocess.run(
+            [docker, "image", "inspect", "--format", template, image],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    # Of an image's digests the engine knows one: its id.
+    named = {name: (ready.toolchain.images[name], *ready.toolchain.image_digests[name]) for name in _OURS}
+    images = {
+        name: next((known_as for known_as in reversed(names) if inspected(known_as, "{{json .Id}}")), "")
+        for name, names in named.items()
+    }
+    assert [name for name, image in images.items() if not image] == [], (
+        "the engine has them all, else none was looked at"
+    )
+    stacks = [[str(one) for one in inspected(image, "{{json .RootFS.Layers}}")] for image in images.values()]
+    shared = {layer.removeprefix("sha256:") for layer in set(stacks[0]).intersection(*stacks[1:])}
+    # Of a key file one line is enough: there is much to look through.
+    once = {name: secret for name, secret in known.items() if " line " not in name or name.endswith(" line 2")}
+    with subprocess.Popen(
+        [docker, "image", "save", *dict.fromkeys(images.values())], env=env, stdout=subprocess.PIPE
+    ) as saving:
+        assert saving.stdout is not None
+        looked: Looked = leaks_in_archive(saving.stdout, once, pass_over=shared)
+    assert saving.returncode == 0
+    record_property("layers", looked.layers)
+    record_property("layers.passed", looked.passed)
+    record_property("layers.bytes", looked.size)
+    assert looked.layers > len(_OURS)
+    assert looked.found == {}
