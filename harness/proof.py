@@ -288,6 +288,7 @@ class Prover:
                     conf=conf,
                     with_logical_date=with_logical_date,
                     earlier=earlier,
+                    timeout=environment.settings.run_timeout,
                 )
             finally:
                 # Also of a run that could not be carried out: its pods say why, and may be gone a moment later.
