@@ -13,7 +13,7 @@ from harness.dvc.bucket import Digest
 from harness.dvc.remote import Address
 from harness.dvc.repository import Commit
 from harness.dvc.table import TableComparison
-from harness.model import DagRunOutcome, PodEvidence, Seeded
+from harness.model import UNBROKEN, DagRunOutcome, PodEvidence, Seeded, Watch
 from harness.settings import Policy
 
 DVC_CONFIG = ".dvc/config"
@@ -155,6 +155,7 @@ class Evidence:
         pods: Every pod seen.
         refs: Commit by full ref name.
         etags: By key, of everything in the bucket.
+        watch: What could not be seen of the pods.
     """
 
     before: Snapshot
@@ -180,3 +181,4 @@ class Evidence:
     pods: tuple[PodEvidence, ...]
     refs: Mapping[str, str] = field(default_factory=dict)
     etags: Mapping[str, str] = field(default_factory=dict)
+    watch: Watch = UNBROKEN
