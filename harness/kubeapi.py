@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from kubernetes import client, stream
 
@@ -136,6 +138,21 @@ class KubeApi(KubeObjects):
                 return response.data
 
         return bytes(self._call(f"log of {namespace}/{pod}", ask)).decode("utf-8", errors="replace")
+
+    def node_log(self, node: str, path: str) -> str:
+        """What a node has below /var/log, as its kubelet gives it out: a file, or a folder's names in HTML.
+
+        Args:
+            node: Of that name.
+            path: Below /var/log; a folder ends in a slash.
+
+        Raises:
+            KubeApiError: There is nothing of that name, or this user may not ask nodes.
+            KubeUnavailable: The server or the kubelet did not answer.
+        """
+        address = f"/api/v1/nodes/{quote(node)}/proxy/logs/{quote(path)}"
+        ask = partial(self._resources().request, "get", address, serialize=False)
+        return bytes(self._call(f"GET {address}", ask).data).decode("utf-8", errors="replace")
 
     def follow_logs(self, pod: str, container: str, *, namespace: str, read_timeout: float = 300.0) -> LogStream:
         """A container's log from its start, as it is written.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import SecretStr
 
@@ -217,13 +217,15 @@ class DagRunOutcome:
         dag_id: Of the DAG.
         run_id: Unique, chosen by the harness.
         state: Airflow's final state, "success" or "failed".
-        tasks: By task id.
+        tasks: By task id; of a mapped task also each instance, as "task[0]".
+        overdue: Seconds after which the harness ended it, for it had not ended; None where it ended by itself.
     """
 
     dag_id: str
     run_id: str
     state: str
     tasks: Mapping[str, TaskOutcome]
+    overdue: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +289,12 @@ class PodEvidence:
         reason: Why it could not start, or was ended, in the cluster's words; empty where nothing of that kind was seen.
         last_words: The last line that its main container wrote, redacted.
         address: Its address in the cluster; empty where it never had one, or the node's where it is in its network.
+        former_addresses: Those that it had before.
+        host_network: Whether it is in the node's own network, where nothing is watched or blocked.
+        map_index: Of the instance of a mapped task; -1 for a task that is not mapped.
+        try_number: The try of the task that it was made for, from 1; 0 where it does not say.
+        ran: Whether its main container came to run, or may have while nobody looked.
+        unread: Of each container whose log was not read to its end: "base: why not".
         leaks: Its containers whose logs held a secret of this run; never the secret.
         blocked: What it tried to reach outside the cluster, and was kept from.
     """
@@ -302,6 +310,12 @@ class PodEvidence:
     reason: str = ""
     last_words: str = ""
     address: str = ""
+    former_addresses: tuple[str, ...] = ()
+    host_network: bool = False
+    map_index: int = -1
+    try_number: int = 0
+    ran: bool = True
+    unread: tuple[str, ...] = ()
     leaks: tuple[Leak, ...] = ()
     blocked: tuple[BlockedEgress, ...] = ()
 
@@ -345,6 +359,23 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """What could not be seen of a run's pods.
+
+    Attributes:
+        gaps: How often they were out of sight for a moment: some may have come and gone in it.
+        unnamed: Attempts to leave the cluster during the run that no pod is known for.
+    """
+
+    gaps: int = 0
+    unnamed: tuple[BlockedEgress, ...] = ()
+
+
+# Nothing was missed.
+UNBROKEN: Final = Watch()
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineRun:
     """One run of the DAG and everything seen of it from outside.
 
@@ -352,8 +383,10 @@ class PipelineRun:
         seeded: What it started from.
         outcome: What Airflow says. The verdict does not trust it.
         pods: Every pod seen, by name.
+        watch: What could not be seen of them.
     """
 
     seeded: Seeded
     outcome: DagRunOutcome
     pods: Mapping[str, PodEvidence]
+    watch: Watch = UNBROKEN

@@ -50,6 +50,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("worker_image", str, "image that the DAG's pods run, by tag", "IMAGE"),
     Option("branch", str, "branch that the DAG's commit lands on", "NAME"),
     Option("pause_on_failure", bool, "on red or failure wait for Enter before anything is taken down"),
+    Option("run_timeout", float, "seconds that a DAG run may last; one that does not end in them is red", "SECONDS"),
     Option("patience", float, "multiplies every deadline; above 1 on slow machines", "FACTOR"),
     Option("registry_mirror", str, "pull the images of a registry host from a mirror", "HOST=MIRROR", many=True),
 )

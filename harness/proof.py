@@ -93,7 +93,8 @@ class Prover:
 
         Raises:
             UsageError: Another DAG folder without a fresh repository, or one with no usable DAG file; no such check.
-            EnvironmentFailed: The run could not be carried out; says nothing about the DAG.
+            EnvironmentFailed: The run could not be carried out, or not all of it be seen that a verdict needs; says
+                nothing about the DAG.
         """
         environment = self._environment
         if dags is not None and not reseed:
@@ -130,10 +131,10 @@ class Prover:
             run, follower = self._run(seeded, conf, earlier, with_logical_date=with_logical_date)
             environment.blocked = self._blocked(run)
             blocked = egress.since(blocked_before, environment.blocked)
-            run = replace(run, pods=egress.with_blocked(run.pods, namespace=AIRFLOW_NAMESPACE, blocked=blocked))
+            run = egress.with_blocked(run, namespace=AIRFLOW_NAMESPACE, blocked=blocked)
             with environment.timeline.phase("verdict"):
-                evidence = gatherer.evidence(before, outcome=run.outcome, pods=run.pods.values())
-                judged = dvc.judge(expectation, evidence)
+                evidence = gatherer.evidence(before, outcome=run.outcome, pods=run.pods.values(), watch=run.watch)
+                judged = dvc.decided(dvc.judge(expectation, evidence))
                 api, kube = self._ready.api, self._ready.kube
                 found = causes(judged, run, follower, kube=kube, api=api, blocked=blocked)
                 verdict = replace(judged, red_expected=bool(expect_red), must_fail=must_fail, diagnoses=found)
@@ -291,6 +292,7 @@ class Prover:
                     conf=conf,
                     with_logical_date=with_logical_date,
                     earlier=earlier,
+                    timeout=environment.settings.run_timeout,
                 )
             finally:
                 # Also of a run that could not be carried out: its pods say why, and may be gone a moment later.

@@ -179,6 +179,9 @@ class Settings(BaseSettings):
         default=None, description="the image that the DAG's pods run; default: the one built from worker-image/"
     )
     patience: float = Field(default=1.0, gt=0, le=20, description="multiplies every deadline; raise on slow machines")
+    run_timeout: float = Field(
+        default=600.0, ge=10, le=86400, description="seconds that a DAG run may last, before patience; then it is red"
+    )
     policy: Policy = Field(default_factory=Policy, description="what a run may do to its repository")
     evidence_dir: Path = Field(default=Path(".harness"), description="where verdicts, timelines and bundles go")
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(APP), description="what is built once")

@@ -23,7 +23,7 @@ from harness.dvc.remote import Address, Remote, RemoteError, object_key, parse_c
 from harness.dvc.repository import Commit, GitAccess, Repository
 from harness.dvc.reproduce import Dvc
 from harness.dvc.rules import Check
-from harness.dvc.verdict import Verdict, judge
+from harness.dvc.verdict import Verdict, decided, judge
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -52,6 +52,7 @@ __all__ = [
     "RunFacts",
     "Snapshot",
     "Verdict",
+    "decided",
     "digest",
     "judge",
     "object_key",

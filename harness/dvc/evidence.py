@@ -13,7 +13,7 @@ from harness.dvc.hashing import Digest
 from harness.dvc.remote import Address
 from harness.dvc.repository import Commit
 from harness.dvc.table import TableComparison
-from harness.model import DagRunOutcome, PodEvidence, Seeded
+from harness.model import UNBROKEN, DagRunOutcome, PodEvidence, Seeded, Watch
 from harness.settings import Policy
 
 DVC_CONFIG = ".dvc/config"
@@ -160,6 +160,7 @@ class Evidence:
         stages: Bytes of the `dvc.yaml` beside each `dvc.lock` among `pointers`, by the path of the lock file.
         earlier: Bytes of the same pointers before the run, by path.
         earlier_stages: As `stages`, of `earlier`.
+        watch: What could not be seen of the pods.
     """
 
     before: Snapshot
@@ -188,3 +189,4 @@ class Evidence:
     stages: Mapping[str, bytes | None] = field(default_factory=dict)
     earlier: Mapping[str, bytes | None] = field(default_factory=dict)
     earlier_stages: Mapping[str, bytes | None] = field(default_factory=dict)
+    watch: Watch = UNBROKEN

@@ -23,7 +23,7 @@ from harness.dvc.remote import Address, NamedObject, Naming
 from harness.dvc.repository import Commit, GitAccess, Repository
 from harness.dvc.reproduce import Dvc, reproduce
 from harness.dvc.table import TableComparison, TableError, compare_tables
-from harness.model import DagRunOutcome, PodEvidence
+from harness.model import UNBROKEN, DagRunOutcome, PodEvidence, Watch
 from harness.process import Runner
 
 # How far a missing object is looked for elsewhere: a clue for the reader, not a fact of the verdict.
@@ -70,13 +70,16 @@ class Gatherer:
         digests = self._digests(naming.objects)
         return Snapshot(tip, refs, pointer, config, found.sizes, digests, manifests, found.etags)
 
-    def evidence(self, before: Snapshot, *, outcome: DagRunOutcome, pods: Iterable[PodEvidence]) -> Evidence:
+    def evidence(
+        self, before: Snapshot, *, outcome: DagRunOutcome, pods: Iterable[PodEvidence], watch: Watch = UNBROKEN
+    ) -> Evidence:
         """The state after it.
 
         Args:
             before: What `snapshot` gave before the run.
             outcome: What Airflow says of the run.
             pods: Every pod that was seen.
+            watch: What could not be seen of them.
 
         Raises:
             EnvironmentFailed: The Git server or the object store does not answer.
@@ -144,6 +147,7 @@ class Gatherer:
             stages=stages,
             earlier=earlier,
             earlier_stages=earlier_stages,
+            watch=watch,
         )
 
     @contextmanager

@@ -29,12 +29,14 @@ class Finding:
         expected: What should be, for the table.
         found: What is, for the table.
         explanation: One plain sentence that says what is wrong; empty if it passed.
+        established: False where the facts to decide it by are missing: nothing is known to be wrong, nor to be right.
     """
 
     passed: bool
     expected: str
     found: str
     explanation: str = ""
+    established: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Rule:
         ask: The check itself; pure.
         needs: Checks that must have passed for this one to mean anything.
         applies: Whether it belongs to a verdict of this expectation at all.
+        moot: Why it has nothing to say on this run, where it has not; it is left out then, and the verdict says so.
     """
 
     id: str
@@ -54,6 +57,7 @@ class Rule:
     ask: Callable[[Case], Finding]
     needs: tuple[str, ...] = ()
     applies: Callable[[Expectation], bool] = lambda _expectation: True
+    moot: Callable[[Case], str] = lambda _case: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,8 @@ class Check:
         expected: What should be.
         found: What is.
         explanation: One plain sentence that says what is wrong; empty if it passed.
-        evaluated: False if it could not be evaluated, because an earlier check did not pass.
+        evaluated: False if it could not be evaluated, because an earlier check did not pass, or for want of facts.
+        established: False if it was for want of facts: nothing is known to be wrong with the run then.
     """
 
     id: str
@@ -77,11 +82,12 @@ class Check:
     found: str
     explanation: str
     evaluated: bool = True
+    established: bool = True
 
 
 def pronounce(rules: Sequence[Rule], case: Case) -> tuple[Check, ...]:
     """Ask the rules that apply, in order. One whose needs did not pass is listed as not evaluated, so not passed."""
-    applying = [rule for rule in rules if rule.applies(case.expectation)]
+    applying = [rule for rule in rules if rule.applies(case.expectation) and not rule.moot(case)]
     listed = {rule.id for rule in applying}
     passed: set[str] = set()
     checks = []
@@ -96,5 +102,22 @@ def pronounce(rules: Sequence[Rule], case: Case) -> tuple[Check, ...]:
         finding = rule.ask(case)
         if finding.passed:
             passed.add(rule.id)
-        checks.append(Check(rule.id, rule.title, finding.passed, finding.expected, finding.found, finding.explanation))
+        checks.append(
+            Check(
+                rule.id,
+                rule.title,
+                finding.passed,
+                finding.expected,
+                finding.found,
+                finding.explanation,
+                evaluated=finding.established,
+                established=finding.established,
+            )
+        )
     return tuple(checks)
+
+
+def left_out(rules: Sequence[Rule], case: Case) -> tuple[str, ...]:
+    """Which rules have nothing to say on this run though they may on others, each with why."""
+    found = ((rule.id, rule.moot(case)) for rule in rules if rule.applies(case.expectation))
+    return tuple(f"{name} does not apply: {why}" for name, why in found if why)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from harness.dvc.case import study
 from harness.dvc.checks import RULES
 from harness.dvc.evidence import Evidence, Expectation
-from harness.dvc.rules import Check, pronounce
+from harness.dvc.rules import Check, left_out, pronounce
+from harness.errors import EnvironmentFailed
 from harness.model import Diagnosis
 
 
@@ -23,6 +24,7 @@ class Verdict:
         must_fail: Id of the check that it has declared must fail then; empty where it has named none.
         diagnoses: Why tasks failed, the likeliest cause first, as far as it was recognised; empty where none failed.
             No part of the judgement.
+        notes: Which checks have nothing to say on this run, each with why.
     """
 
     checks: tuple[Check, ...]
@@ -31,6 +33,7 @@ class Verdict:
     red_expected: bool = False
     must_fail: str = ""
     diagnoses: tuple[Diagnosis, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def green(self) -> bool:
@@ -39,24 +42,47 @@ class Verdict:
 
     @property
     def failures(self) -> tuple[Check, ...]:
-        """The checks that were evaluated and did not pass, then those that could not be."""
+        """The checks that were evaluated and did not pass, then those without facts, then those that hang on these."""
         red = [check for check in self.checks if not check.passed]
-        return tuple(sorted(red, key=lambda check: not check.evaluated))
+        return tuple(sorted(red, key=lambda check: (not check.evaluated, check.established)))
+
+    @property
+    def undecided(self) -> tuple[Check, ...]:
+        """Where nothing is known to be wrong: the checks without the facts to say so. Empty for green and for red."""
+        if any(check.evaluated for check in self.failures):
+            return ()
+        return tuple(check for check in self.checks if not check.established)
 
     @property
     def headline(self) -> str:
         """One line: green, or the first thing that is wrong."""
         if self.green:
             what = f"commit {self.commit[:10]}" if self.changes and self.commit else "nothing changed, as expected"
-            return f"green: {what}, {len(self.checks)} checks passed"
+            return "; ".join([f"green: {what}, {len(self.checks)} checks passed", *self.notes])
         if not self.checks:
             return "red: nothing was checked"
         first = self.failures[0]
-        return f"red: {first.id}: {first.explanation}"
+        return f"{'undecided' if self.undecided else 'red'}: {first.id}: {first.explanation}"
 
 
 def judge(expectation: Expectation, evidence: Evidence) -> Verdict:
     """The verdict on one run, from facts alone: pure, and the same for the same facts."""
     case = study(expectation, evidence)
     final = case.final.sha if case.final is not None else None
-    return Verdict(pronounce(RULES, case), final, expectation.changes)
+    return Verdict(pronounce(RULES, case), final, expectation.changes, notes=left_out(RULES, case))
+
+
+def decided(verdict: Verdict) -> Verdict:
+    """The verdict, if it is one: green, or red for something that is known to be wrong.
+
+    Raises:
+        EnvironmentFailed: Nothing is known to be wrong, and not all that must be known is: neither green nor red.
+    """
+    if not verdict.undecided:
+        return verdict
+    first, *others = verdict.undecided
+    raise EnvironmentFailed(
+        f"the run cannot be judged: {first.id}: {first.explanation}",
+        evidence={check.id: check.explanation for check in others},
+        next_step="run again; where it comes back, see that the API server and the node keep up, or raise --patience",
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.model import BlockedEgress, PodEvidence
+from harness.model import BlockedEgress, PipelineRun, PodEvidence
 
 
 def named(
@@ -25,7 +25,13 @@ def named(
         present: Pods that the cluster still knows, as its API has them. An address is given to another pod only after
             all others of the node were in use, so one that is still there, or came last, is the one.
     """
-    names = {pod.address: f"{namespace}/{pod.name}" for pod in followed if pod.address}
+    names = {
+        address: f"{namespace}/{pod.name}"
+        for pod in followed
+        if not pod.host_network
+        for address in (*pod.former_addresses, pod.address)
+        if address
+    }
     for pod in present:
         status, metadata = pod.get("status") or {}, pod["metadata"]
         # One in the node's own network has the node's address, and passes no rule.
@@ -41,15 +47,20 @@ def since(before: Iterable[BlockedEgress], after: Iterable[BlockedEgress]) -> tu
     return tuple(entry for entry in newer if entry.packets > 0)
 
 
-def with_blocked(
-    pods: Mapping[str, PodEvidence], *, namespace: str, blocked: Iterable[BlockedEgress]
-) -> dict[str, PodEvidence]:
-    """The pods of a run, each with what it was kept from; `blocked` has the names of pods already (`named`)."""
+def with_blocked(run: PipelineRun, *, namespace: str, blocked: Iterable[BlockedEgress]) -> PipelineRun:
+    """A run, each pod of it with what it was kept from, and what no pod is known for.
+
+    Args:
+        run: It.
+        namespace: Of its pods.
+        blocked: What was blocked while it lasted, with the names of pods already (`named`).
+    """
     entries = tuple(blocked)
-    return {
+    pods = {
         name: replace(pod, blocked=tuple(entry for entry in entries if entry.pod == f"{namespace}/{pod.name}"))
-        for name, pod in pods.items()
+        for name, pod in run.pods.items()
     }
+    return replace(run, pods=pods, watch=replace(run.watch, unnamed=tuple(entry for entry in entries if not entry.pod)))
 
 
 def _key(entry: BlockedEgress) -> tuple[str, str, str, int | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,16 +10,18 @@ from typing import Any, Final, Literal
 
 from harness.kubeapi import JsonObject
 from harness.model import Leak, PodEvidence
+from harness.pipeline.containerlog import ContainerLog
 from harness.pipeline.differences import added_to
 from harness.pipeline.gitsync import SIDECAR, checkout_of, sync_fault
-from harness.podstate import Blame, FatalState, fatal_state
+from harness.podstate import Blame, FatalState, fatal_state, parse_time
 
 # Both the executor's and the operator's container of interest has this name (apache-airflow-providers-cncf-kubernetes
 # 10.25.0: kubernetes_helper_functions / pod template file of the chart; operators/pod.py BASE_CONTAINER_NAME).
 BASE: Final = "base"
-_KEPT_LINES: Final = 5000
 _FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LONGEST_LAST_WORDS: Final = 300
+# Called terminated, and yet its program was never begun.
+_NEVER_RAN: Final = frozenset({"StartError", "ContainerCannotRun"})
 # What a registry says of an image that it does not have or does not give to this client (containerd 2.x,
 # core/remotes/docker/resolver.go; OCI distribution specification v1.1, error codes).
 _NO_SUCH_IMAGE: Final = re.compile(
@@ -31,61 +32,27 @@ _INVALID_IMAGE: Final = "InvalidImageName"
 
 
 @dataclass(slots=True)
-class ContainerLog:
-    """The log of one container instance.
-
-    Attributes:
-        container: Its name.
-        lines: The last lines, redacted.
-        count: How many lines there were.
-        complete: Whether the reading has ended.
-        leaking: How many lines held a secret.
-        first_leak: Position of the first of them; 0 if there is none.
-    """
-
-    container: str
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT_LINES))
-    count: int = 0
-    complete: bool = False
-    leaking: int = 0
-    first_leak: int = 0
-
-    def add(self, position: int, line: str, *, secrets: int = 0) -> bool:
-        """Keep a redacted line at a position (from 1) of a log that may be read again from its start; False if known.
-
-        Args:
-            position: Of the line.
-            line: It, without the secrets that stood in it.
-            secrets: How many those were.
-        """
-        if position <= self.count:
-            return False
-        self.count = position
-        self.lines.append(line)
-        if secrets:
-            self.leaking += 1
-            self.first_leak = self.first_leak or position
-        return True
-
-
-@dataclass(slots=True)
 class PodRecord:
     """One pod.
 
     Attributes:
         pod: The last object seen.
         deleted: Whether it is gone.
+        vanished: Whether it went while nobody looked, so that its last state is not known.
+        started: Whether its main container was ever seen to run, or to have run.
         fault: The first fatal state that it was seen in; one that nobody waits out before one that ends by itself.
         image_id: The last image ID that the kubelet gave for its main container.
-        address: The last address that it had.
+        addresses: Those that it had, the last one last.
         logs: By container name.
     """
 
     pod: JsonObject
     deleted: bool = False
+    vanished: bool = False
+    started: bool = False
     fault: FatalState | None = None
     image_id: str = ""
-    address: str = ""
+    addresses: list[str] = field(default_factory=list)
     logs: dict[str, ContainerLog] = field(default_factory=dict)
 
     def update(self, pod: JsonObject, *, deleted: bool, now: datetime) -> None:
@@ -93,12 +60,22 @@ class PodRecord:
         self.pod = pod
         self.deleted = self.deleted or deleted
         self.fault = self.state(now) or self.fault
-        # The kubelet takes it from a pod that has ended.
-        self.address = str((pod.get("status") or {}).get("podIP") or self.address)
+        # The kubelet takes it from a pod that has ended, and gives another one with another sandbox.
+        address = str((pod.get("status") or {}).get("podIP") or "")
+        if address and address not in self.addresses[-1:]:
+            self.addresses.append(address)
         for status in self._statuses():
+            if status.get("name") != self._main.get("name"):
+                continue
+            self.started = self.started or _has_started(status)
             # The kubelet drops the ID again in some states; what was once seen stays true of this container.
-            if status.get("name") == self._main.get("name") and status.get("imageID"):
+            if status.get("imageID"):
                 self.image_id = str(status["imageID"])
+
+    def lose(self) -> None:
+        """Take in that it is not there any more, and that nobody saw it go."""
+        self.vanished = self.vanished or not self.deleted
+        self.deleted = True
 
     def state(self, now: datetime) -> FatalState | None:
         """The fatal state that counts by now."""
@@ -141,14 +118,29 @@ class PodRecord:
         return _INVALID_IMAGE in fault.text or _NO_SUCH_IMAGE.search(fault.message) is not None
 
     def unread(self) -> list[ContainerLog]:
-        """Logs that exist by now and that nobody reads yet; each is given out once."""
-        fresh = []
-        for status in self._statuses():
-            name, state = str(status.get("name")), status.get("state") or {}
-            if name not in self.logs and ("running" in state or "terminated" in state):
-                self.logs[name] = ContainerLog(name)
-                fresh.append(self.logs[name])
+        """Logs that exist by now and that nobody reads yet; each is given out once.
+
+        Of a pod that is gone also those that may exist: what a kubelet had not reported yet, nobody has seen.
+        """
+        found = {
+            str(status.get("name")): _reason(status) not in _NEVER_RAN
+            for status in self._statuses()
+            if _has_started(status)
+        }
+        spec = self.pod.get("spec") or {}
+        if self.deleted and spec.get("nodeName"):
+            for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+                found.setdefault(str(container.get("name")), False)
+        fresh = [ContainerLog(name, certain=certain) for name, certain in found.items() if name not in self.logs]
+        self.logs.update({log.container: log for log in fresh})
         return fresh
+
+    def finished(self, container: str) -> datetime | None:
+        """When a container ended, on its node's clock; None where it has not, or nobody saw it."""
+        for status in self._statuses():
+            if status.get("name") == container:
+                return parse_time(((status.get("state") or {}).get("terminated") or {}).get("finishedAt"))
+        return None
 
     def ended(self, container: str) -> bool:
         """Whether a container will write nothing more."""
@@ -195,9 +187,27 @@ class PodRecord:
             reason="" if self.fault is None else self.fault.text,
             last_words=self._last_words(),
             added=added_to(self.pod),
-            address=self.address,
+            address=self.addresses[-1] if self.addresses else "",
+            former_addresses=tuple(self.addresses[:-1]),
+            host_network=bool((self.pod.get("spec") or {}).get("hostNetwork")),
+            map_index=self._number("map_index", -1),
+            try_number=self._number("try_number", 0),
+            ran=self._ran,
+            unread=tuple(f"{name}: {why}" for name, why in self._unread().items()),
             leaks=tuple(Leak(name, log.leaking, log.first_leak) for name, log in self.logs.items() if log.leaking),
         )
+
+    @property
+    def _ran(self) -> bool:
+        log = self.logs.get(str(self._main.get("name")))
+        return self.started or self.vanished or (log is not None and log.count > 0)
+
+    def _unread(self) -> dict[str, str]:
+        """Why not all of a log is known, by container."""
+        found = {name: log.missing for name, log in self.logs.items() if log.missing}
+        found |= {name: "it is still being read" for name, log in self.logs.items() if not log.complete}
+        again = {str(one.get("name")): int(one.get("restartCount") or 0) for one in self._statuses()}
+        return {name: f"of its {count + 1} logs one was followed" for name, count in again.items() if count} | found
 
     def _last_words(self) -> str:
         log = self.logs.get(str(self._main.get("name")))
@@ -224,6 +234,11 @@ class PodRecord:
         annotations = self.pod["metadata"].get("annotations") or {}
         return str(annotations.get("task_id") or self._labels.get("task_id") or "")
 
+    def _number(self, name: str, default: int) -> int:
+        annotations = self.pod["metadata"].get("annotations") or {}
+        text = str(annotations.get(name) or self._labels.get(name) or "")
+        return int(text) if text.isdecimal() else default
+
     @property
     def _main(self) -> Mapping[str, Any]:
         containers = (self.pod.get("spec") or {}).get("containers") or [{}]
@@ -233,3 +248,13 @@ class PodRecord:
         status = self.pod.get("status") or {}
         for kind in ("initContainerStatuses", "containerStatuses"):
             yield from status.get(kind) or ()
+
+
+def _reason(status: Mapping[str, Any]) -> str:
+    return str(((status.get("state") or {}).get("terminated") or {}).get("reason") or "")
+
+
+def _has_started(status: Mapping[str, Any]) -> bool:
+    """Whether a container runs or has run, by its status."""
+    state = status.get("state") or {}
+    return "running" in state or "terminated" in state or bool(status.get("lastState"))

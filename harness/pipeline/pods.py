@@ -12,30 +12,28 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from harness.errors import EnvironmentFailed, WaitTimeout
 from harness.kubeapi import JsonObject, KubeApiError, KubeUnavailable, LogStream
 from harness.model import PodEvidence
-from harness.pipeline.podrecord import ContainerLog, PodRecord
+from harness.pipeline.podlogs import LogReader, LogSource, OnLine
+from harness.pipeline.podrecord import PodRecord
 from harness.pipeline.readers import Readers
-from harness.redaction import LineRedactor, Redactor
+from harness.redaction import Redactor
 from harness.wait import Waiter
 
 _log = logging.getLogger(__name__)
-OnLine = Callable[[str, str, str], None]
 
 _WATCH_SECONDS: Final = 60
 _GONE: Final = 410
-_NOT_FOUND: Final = 404
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 # About a minute and a half without an answer; whoever waits for the run has its own, shorter patience.
 _MOST_FAILURES: Final = 20
 
 
-class PodSource(Protocol):
+class PodSource(LogSource, Protocol):
     """What of `KubeApi` the follower needs."""
 
     def list_with_version(self, kind: str, namespace: str, *, labels: str) -> tuple[list[JsonObject], str]:
@@ -43,9 +41,6 @@ class PodSource(Protocol):
 
     def watch(self, kind: str, namespace: str, *, labels: str, resource_version: str, seconds: int) -> LogStream:
         """See `KubeApi.watch`."""
-
-    def follow_logs(self, pod: str, container: str, *, namespace: str) -> LogStream:
-        """See `KubeApi.follow_logs`."""
 
 
 class PodFollower:
@@ -63,6 +58,9 @@ class PodFollower:
         provided: Image references that the environment has put into the node: that one of them cannot be had is not
             the DAG's fault.
         now: The time, for states that need to last before they count.
+
+    Attributes:
+        gaps: How often the watch could not go on where it had ended: pods may have come and gone in between.
     """
 
     def __init__(
@@ -80,14 +78,16 @@ class PodFollower:
         self.run_id = run_id
         self._kube = kube
         self._selector = f"run_id={run_id}"
-        self._redactor = redactor
-        self._on_line = on_line
         self._provided = frozenset(provided)
         self._now = now
         self._lock = threading.Lock()
         self._readers = Readers(f"the pods of {run_id}")
+        self._logs = LogReader(
+            kube, namespace, redactor=redactor, on_line=on_line, readers=self._readers, lock=self._lock, now=now
+        )
         self._pods: dict[str, PodRecord] = {}
         self._failures = 0
+        self.gaps = 0
 
     def __enter__(self) -> Self:
         self.start()
@@ -165,6 +165,15 @@ class PodFollower:
             }
         return {name: found[0] for name, found in hindrances.items() if found is not None and found[1]}
 
+    def unsettled(self) -> tuple[str, ...]:
+        """The pods that have not ended yet, or whose logs are not in, each with its phase."""
+        with self._lock:
+            return tuple(
+                f"{name} ({record.evidence().phase})"
+                for name, record in sorted(self._pods.items())
+                if not record.settled
+            )
+
     def settle(self, waiter: Waiter, *, timeout: float = 20.0) -> bool:
         """Wait until every pod seen has ended and its logs are in; False if that took too long.
 
@@ -172,10 +181,9 @@ class PodFollower:
             EnvironmentFailed: The pods are not followed any more.
         """
 
-        def unsettled() -> list[str]:
+        def unsettled() -> tuple[str, ...]:
             self.check()
-            with self._lock:
-                return sorted(name for name, record in self._pods.items() if not record.settled)
+            return self.unsettled()
 
         try:
             waiter.until(
@@ -197,11 +205,12 @@ class PodFollower:
         while not self._readers.stopping:
             try:
                 if current is None:
+                    self.gaps += 1
                     current = self._relist()
                 current = self._watch(current)
                 self._failures = 0
             except KubeUnavailable as error:
-                current = None
+                # Asked again from where it was: the API server has kept what happened since, for minutes.
                 self._failures += 1
                 if self._failures >= _MOST_FAILURES:
                     raise
@@ -218,8 +227,12 @@ class PodFollower:
         for pod in pods:
             self._seen(pod)
         with self._lock:
-            for name, record in self._pods.items():
-                record.deleted = record.deleted or name not in present
+            lost = {name: record for name, record in self._pods.items() if name not in present}
+            for record in lost.values():
+                record.lose()
+            fresh = [(name, record, log) for name, record in lost.items() for log in record.unread()]
+        for one in fresh:
+            self._logs.spawn(*one)
         return version
 
     def _watch(self, version: str) -> str | None:
@@ -230,7 +243,7 @@ class PodFollower:
         with self._readers.opened(stream):
             try:
                 for line in stream.lines():
-                    event = _event(line)
+                    event = _event(line)  # half a line is a stream that broke off
                     if event is None:
                         return None
                     kind, item = event
@@ -250,49 +263,19 @@ class PodFollower:
             record.update(pod, deleted=deleted, now=self._now())
             fresh = record.unread()
         for log in fresh:
-            self._readers.spawn(f"log of {name}/{log.container}", partial(self._read, name, record, log))
-
-    def _read(self, pod: str, record: PodRecord, log: ContainerLog) -> None:
-        """Read one container's log to its end, over broken streams."""
-        pause = _FIRST_PAUSE
-        while not self._readers.stopping:
-            try:
-                ended = self._read_once(pod, log)
-            except KubeUnavailable as error:
-                _log.debug("log of %s/%s: %s", pod, log.container, error.message)
-                ended = False
-            except KubeApiError as error:
-                # 404: the pod is gone. 400: the container is not there yet; asked again below.
-                ended = error.status == _NOT_FOUND
-            with self._lock:
-                # The stream of a container that still runs may also end; a gone pod has no log any more.
-                if (ended and record.ended(log.container)) or record.deleted:
-                    break
-            self._readers.pause(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
-        with self._lock:
-            log.complete = True
-
-    def _read_once(self, pod: str, log: ContainerLog) -> bool:
-        stream = self._kube.follow_logs(pod, log.container, namespace=self.namespace)
-        position, lines = 0, LineRedactor(self._redactor)
-        with self._readers.opened(stream):
-            for raw in stream.lines():
-                position += 1
-                line, secrets = lines.examined(raw)
-                with self._lock:
-                    new = log.add(position, line, secrets=secrets)
-                if new:
-                    self._on_line(pod, log.container, line)
-        return True
+            self._logs.spawn(name, record, log)
 
 
 def _event(line: str) -> tuple[str, JsonObject] | None:
-    """Kind and object of a line of a watch; None where only a new list helps: an error, or half a line."""
+    """Kind and object of a line of a watch; None for an error, where only a new list helps.
+
+    Raises:
+        KubeUnavailable: It is half a line.
+    """
     try:
         event = json.loads(line)
-    except ValueError:
-        return None
+    except ValueError as error:
+        raise KubeUnavailable(f"a watch broke off within a line: {error}", status=0) from error
     if event.get("type") == "ERROR":
         _log.debug("watch of pods: %s", event.get("object"))
         return None

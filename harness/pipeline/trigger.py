@@ -16,80 +16,29 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from harness.airflow.runids import new_logical_date
 from harness.airflow.transport import AirflowUnavailable
-from harness.airflow.values import DagInfo, Health, RunInfo, TaskInfo
+from harness.airflow.values import DagInfo, TaskInfo
 from harness.errors import EnvironmentFailed, HarnessError, WaitAbandoned, WaitFailed, WaitTimeout
-from harness.model import DagRunOutcome, PipelineRun, PodEvidence, Seeded, TaskOutcome
+from harness.model import DagRunOutcome, PipelineRun, Seeded, Watch
+from harness.pipeline.outcomes import outcomes
+from harness.pipeline.parties import Follower, RunApi
 from harness.pipeline.stuck import StuckTasks
 from harness.wait import Waiter
 
 FINISHED: Final = frozenset({"success", "failed"})
 _HEALTHY: Final = "healthy"
 _LOST: Final = frozenset({"failed", "upstream_failed"})
+_AT_WORK: Final = frozenset({"running", "up_for_retry", "up_for_reschedule", "deferred"})
+# For pods to end and their logs to be in, before patience. The executor's pod of a task that has succeeded is over in
+# seconds; one that is ended may take its grace period of 30 s, and nobody needs to know.
+_SETTLED_SECONDS: Final = 60.0
+_ENDED_SECONDS: Final = 20.0
 # Of each log, for the reader of an error: whole logs are in the evidence folder. Airflow's own lines are long JSON.
 _TAIL_LINES: Final = 12
 _LINE_CHARACTERS: Final = 300
-
-
-class RunApi(Protocol):
-    """What of `AirflowApi` a run needs."""
-
-    def require_dag(self, dag_id: str) -> DagInfo:
-        """See `AirflowApi.require_dag`."""
-
-    def trigger(
-        self, dag_id: str, run_id: str, *, logical_date: datetime | None, conf: Mapping[str, Any] | None = None
-    ) -> None:
-        """See `AirflowApi.trigger`."""
-
-    def unpause(self, dag_id: str) -> None:
-        """See `AirflowApi.unpause`."""
-
-    def pause(self, dag_id: str) -> None:
-        """See `AirflowApi.pause`."""
-
-    def runs(self, dag_id: str | None = None, *, unfinished: bool = False) -> tuple[RunInfo, ...]:
-        """See `AirflowApi.runs`."""
-
-    def fail_run(self, dag_id: str, run_id: str) -> None:
-        """See `AirflowApi.fail_run`."""
-
-    def run_state(self, dag_id: str, run_id: str) -> str:
-        """See `AirflowApi.run_state`."""
-
-    def task_instances(self, dag_id: str, run_id: str) -> tuple[TaskInfo, ...]:
-        """See `AirflowApi.task_instances`."""
-
-    def health(self) -> Health:
-        """See `AirflowApi.health`."""
-
-
-class Follower(Protocol):
-    """What of `PodFollower` a run needs."""
-
-    run_id: str
-
-    def check(self) -> None:
-        """See `PodFollower.check`."""
-
-    def evidence(self) -> dict[str, PodEvidence]:
-        """See `PodFollower.evidence`."""
-
-    def logs(self, pod: str) -> dict[str, tuple[str, ...]]:
-        """See `PodFollower.logs`."""
-
-    def fatal(self) -> Mapping[str, str]:
-        """See `PodFollower.fatal`."""
-
-    def doomed(self) -> Mapping[str, str]:
-        """See `PodFollower.doomed`."""
-
-    def settle(self, waiter: Waiter, *, timeout: float = 20.0) -> bool:
-        """See `PodFollower.settle`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +86,14 @@ def run_pipeline(
 
     Returns:
         The run, its pods and how it ended. A task that has failed for good ends it at once, and so does a pod of a task
-        that never starts for what the DAG names in it. The DAG is paused again.
+        that never starts for what the DAG names in it, and the end of `timeout` while a task works or waits for its
+        next try. The DAG is paused again.
 
     Raises:
         WaitFailed: The environment lets a pod not come to work, or a task is stuck.
-        WaitTimeout: The run has not ended in time.
-        EnvironmentFailed: Airflow or the API server does not answer, or another run of the DAG ran beside this one.
+        WaitTimeout: The run has not ended in time, and no task of it works, or the scheduler does not.
+        EnvironmentFailed: Airflow or the API server does not answer, another run of the DAG ran beside this one, or a
+            pod of a run that succeeded still works.
     """
     run_id = follower.run_id
     what = f"run {run_id} of DAG {dag_id}"
@@ -151,9 +102,16 @@ def run_pipeline(
     # with max_active_runs=1 ours would queue behind it.
     api.trigger(dag_id, run_id, logical_date=new_logical_date() if with_logical_date else None, conf=conf)
     with _unpaused(api, dag):
-        state = _followed(api, follower, dag_id, what, waiter=waiter, timeout=timeout)
-    follower.settle(waiter)
+        state, overdue = _followed(api, follower, dag_id, what, waiter=waiter, timeout=timeout)
+    settled = follower.settle(waiter, timeout=_SETTLED_SECONDS if state == "success" else _ENDED_SECONDS)
     follower.check()
+    if state == "success" and not settled:
+        # What it still does would change what is judged. A run that failed is red whatever it does.
+        raise EnvironmentFailed(
+            f"{what} has succeeded, and not all of its pods have ended: {', '.join(follower.unsettled())}",
+            next_step="see what these pods still do; on a slow machine raise --patience",
+            evidence=pod_report(follower),
+        )
     faults = follower.fatal()
     if state != "success" and faults:
         # Airflow may have given the pod up before the look at it: the same cause, the same error.
@@ -161,13 +119,15 @@ def run_pipeline(
         broken.evidence.update(pod_report(follower))
         raise broken
     _refuse_company(api, dag_id, {*earlier, run_id})
-    tasks = _outcomes(api.task_instances(dag_id, run_id))
-    outcome = DagRunOutcome(dag_id=dag_id, run_id=run_id, state=state, tasks=tasks)
-    return PipelineRun(seeded=seeded, outcome=outcome, pods=follower.evidence())
+    tasks = outcomes(api.task_instances(dag_id, run_id))
+    outcome = DagRunOutcome(dag_id=dag_id, run_id=run_id, state=state, tasks=tasks, overdue=overdue)
+    return PipelineRun(seeded=seeded, outcome=outcome, pods=follower.evidence(), watch=Watch(gaps=follower.gaps))
 
 
-def _followed(api: RunApi, follower: Follower, dag_id: str, what: str, *, waiter: Waiter, timeout: float) -> str:
-    """The state in which the run ended; errors as `run_pipeline`."""
+def _followed(
+    api: RunApi, follower: Follower, dag_id: str, what: str, *, waiter: Waiter, timeout: float
+) -> tuple[str, float | None]:
+    """The state in which the run ended, and the seconds after which it was ended; errors as `run_pipeline`."""
     run_id = follower.run_id
     stuck = StuckTasks(waiter.clock, patience=waiter.patience)
 
@@ -194,15 +154,28 @@ def _followed(api: RunApi, follower: Follower, dag_id: str, what: str, *, waiter
             next_step="see the task logs and the pods' logs and events",
         )
     except (WaitFailed, WaitTimeout) as error:
+        if isinstance(error, WaitTimeout) and _works(api, dag_id, run_id):
+            api.fail_run(dag_id, run_id)
+            return "failed", timeout * waiter.patience
         error.evidence.update(pod_report(follower))
         raise
     if progress.state in FINISHED:
-        return progress.state
+        return progress.state, None
     if progress.lost:
-        return _final_state(api, follower, dag_id, waiter)
+        return _final_state(api, follower, dag_id, waiter), None
     # No next try would do better, and the operator would wait for its pod for minutes.
     api.fail_run(dag_id, run_id)
-    return "failed"
+    return "failed", None
+
+
+def _works(api: RunApi, dag_id: str, run_id: str) -> bool:
+    """Whether it is the DAG that takes its time: a task of it works or waits by its own will, and Airflow is well."""
+    try:
+        if api.health().scheduler != _HEALTHY:
+            return False
+        return any(task.state in _AT_WORK for task in api.task_instances(dag_id, run_id))
+    except AirflowUnavailable:
+        return False
 
 
 @contextmanager
@@ -285,20 +258,3 @@ def _final_state(api: RunApi, follower: Follower, dag_id: str, waiter: Waiter) -
     except (WaitFailed, WaitTimeout):
         api.fail_run(dag_id, run_id)
         return "failed"
-
-
-def _outcomes(tasks: Sequence[TaskInfo]) -> dict[str, TaskOutcome]:
-    """By task id; of a mapped task each instance, and under the plain id the first that did not succeed."""
-    outcomes = {_key(task): _outcome(task) for task in tasks}
-    for task in sorted(tasks, key=lambda one: one.state == "success"):
-        outcomes.setdefault(task.task_id, _outcome(task))
-    return outcomes
-
-
-def _key(task: TaskInfo) -> str:
-    """Task id; with the index for an instance of a mapped task."""
-    return task.task_id if task.map_index < 0 else f"{task.task_id}[{task.map_index}]"
-
-
-def _outcome(task: TaskInfo) -> TaskOutcome:
-    return TaskOutcome(task_id=task.task_id, state=task.state, try_number=task.try_number, seconds=task.seconds)

@@ -44,9 +44,9 @@ class Played:
 
     @property
     def failed(self) -> dict[str, str]:
-        """What each check says that was evaluated and did not pass."""
+        """What each check says that did not pass, or lacks the facts to; not those that hang on another."""
         checks = self.verdict.failures if self.verdict else ()
-        return {check.id: check.explanation for check in checks if check.evaluated}
+        return {check.id: check.explanation for check in checks if check.evaluated or not check.established}
 
     @property
     def as_wanted(self) -> bool:
@@ -65,7 +65,7 @@ class Played:
             return "not listed"
         if found.passed:
             return "passed"
-        if not found.evaluated:
+        if not found.evaluated and found.established:
             return "unasked"
         if not isinstance(self.row, Mutation):
             return "wrong"

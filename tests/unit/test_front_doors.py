@@ -33,6 +33,7 @@ FLAGS = {
     "--airflow-chart": "chart.tgz",
     "--values": "team.yaml",
     "--patience": "2.5",
+    "--run-timeout": "120",
     "--registry-mirror": "docker.io=mirror.example:5000",
 }
 SWITCHES = ("--pause-on-failure",)

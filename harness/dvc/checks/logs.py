@@ -1,7 +1,8 @@
 """The check on what the run's pods wrote: a secret in a log is a secret that others can read.
 
 It sees the logs of every pod of the run, the executor's too, which hold the task's log again. Only secrets of this run
-count, in any form that the redactor knows; what merely looks like one is masked, and judged by nobody.
+count, in any form that the redactor knows; what merely looks like one is masked, and judged by nobody. A log that could
+not be read to its end proves nothing, so without a secret elsewhere the question stays open.
 """
 
 from __future__ import annotations
@@ -21,6 +22,17 @@ def _no_secrets(case: Case) -> Finding:
     leaks = [(pod, leak) for pod in sorted(pods, key=lambda pod: pod.role != "task") for leak in pod.leaks]
     expected = "no secret in the logs of the run's pods"
     if not leaks:
+        unread = [f"pod {pod.name} ({pod.task_id}), container {what}" for pod in pods for what in pod.unread]
+        if unread:
+            further = f"; and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+            return Finding(
+                passed=False,
+                expected=expected,
+                found=f"none in what was read; {counted(len(unread), 'log')} not read to the end",
+                explanation="whether a secret stands in a log could not be established, for not all of them could be "
+                f"read: {'; '.join(unread[:_SHOWN])}{further}.",
+                established=False,
+            )
         return Finding(passed=True, expected=expected, found=f"none in those of {counted(len(pods), 'pod')}")
     more = len(leaks) - _SHOWN
     told = "; ".join(_told(pod, leak) for pod, leak in leaks[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")

@@ -1,6 +1,7 @@
 """The check on what pods of the run tried to reach: a pipeline that calls elsewhere needs it, or tells it something.
 
-Attempts are blocked by the target's packet filter (`harness.targets.egress`), which keeps who tried what.
+Attempts are blocked by the target's packet filter (`harness.targets.egress`), which keeps who tried what. It sees
+what is forwarded, so nothing of a pod in the node's own network.
 """
 
 from __future__ import annotations
@@ -17,30 +18,60 @@ _SHOWN = 3
 def _none_outside(case: Case) -> Finding:
     pods = case.evidence.pods
     # The task's own pod first, for that is what a team wrote itself.
-    tried = [(pod, entry) for pod in sorted(pods, key=lambda pod: pod.role != "task") for entry in pod.blocked]
-    if not tried:
-        return Finding(
-            passed=True,
-            expected="no pod of the run tries to leave the cluster",
-            found=f"none of {counted(len(pods), 'pod')} did",
-        )
-    more = len(tried) - _SHOWN
-    told = "; ".join(_told(pod, entry) for pod, entry in tried[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-    found = f"{counted(len(tried), 'address', 'addresses')} tried, and blocked"
-    if case.expectation.policy.blocked_calls:
-        return Finding(passed=True, expected="any, by the policy's blocked_calls", found=f"{found}: {told}")
-    return Finding(
-        passed=False,
-        expected="no pod of the run tries to leave the cluster",
-        found=found,
-        explanation=f"{told}. If the pipeline needs it, name it in egress_allow; if it may try in vain, say so in the "
-        "policy's blocked_calls.",
-    )
+    ordered = sorted(pods, key=lambda pod: pod.role != "task")
+    tried = [_told(pod, entry) for pod in ordered for entry in pod.blocked]
+    unwatched = [_unwatched(pod) for pod in ordered if pod.host_network and pod.ran]
+    unnamed = [f"{entry.source} called {entry.target} ({entry.protocol})" for entry in case.evidence.watch.unnamed]
+    expected = "no pod of the run tries to leave the cluster"
+    found = _found(tried, unwatched, unnamed) or f"none of {counted(len(pods), 'pod')} did"
+    if case.expectation.policy.blocked_calls and (tried or unwatched or unnamed):
+        what = _shown([*tried, *unwatched, *unnamed])
+        return Finding(passed=True, expected="any, by the policy's blocked_calls", found=f"{found}: {what}")
+    if tried or unwatched:
+        return Finding(False, expected, found, " ".join([*_advice(tried, _NEXT), *_advice(unwatched, _NEXT_UNWATCHED)]))
+    if unnamed:
+        why = "whether a pod of the run did could not be established, for nobody knows whose address it was"
+        return Finding(False, expected, found, f"{why}: {_shown(unnamed)}.", established=False)
+    return Finding(True, expected, found)
+
+
+_NEXT = (
+    "If the pipeline needs it, name it in egress_allow; if it may try in vain, say so in the policy's blocked_calls."
+)
+_NEXT_UNWATCHED = (
+    "Nothing there is kept from leaving the cluster, nor seen: take hostNetwork away, or allow any call by the "
+    "policy's blocked_calls."
+)
+
+
+def _found(tried: list[str], unwatched: list[str], unnamed: list[str]) -> str:
+    parts = [
+        f"{counted(len(tried), 'address', 'addresses')} tried, and blocked" if tried else "",
+        f"{counted(len(unwatched), 'pod')} not watched" if unwatched else "",
+        f"{counted(len(unnamed), 'address', 'addresses')} tried by nobody knows whom, and blocked" if unnamed else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _advice(what: list[str], advice: str) -> list[str]:
+    return [f"{_shown(what)}. {advice}"] if what else []
+
+
+def _shown(what: list[str]) -> str:
+    more = len(what) - _SHOWN
+    return "; ".join(what[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _unwatched(pod: PodEvidence) -> str:
+    return f"{_whose(pod)} was not watched: pod {pod.name} is in the node's own network"
 
 
 def _told(pod: PodEvidence, entry: BlockedEgress) -> str:
-    whose = f"task {pod.task_id}" if pod.role == "task" else f"the executor of task {pod.task_id}"
-    return f"{whose} called {entry.target} ({entry.protocol}, pod {pod.name})"
+    return f"{_whose(pod)} called {entry.target} ({entry.protocol}, pod {pod.name})"
+
+
+def _whose(pod: PodEvidence) -> str:
+    return f"task {pod.task_id}" if pod.role == "task" else f"the executor of task {pod.task_id}"
 
 
 TRAFFIC_RULES: Final = (Rule("traffic.none-outside", "the run called nobody outside the cluster", _none_outside),)

@@ -226,6 +226,21 @@ def test_a_log_is_read_whole_with_its_options(api: KubeApi, server: Any) -> None
     assert (query["container"], query["tailLines"], query["timestamps"]) == (["base"], ["5"], ["true"])
 
 
+def test_a_file_of_a_node_is_asked_for_by_its_path(api: KubeApi, server: Any) -> None:
+    def answer(asked: Any) -> None:
+        asked.begin()
+        asked.chunk("2026-11-21T12:00:00Z stdout F grün\n".encode() + b"\xff")
+        asked.chunk(b"")
+
+    server.on("GET", "/api/v1/nodes/n1/proxy/logs/pods/airflow_p_1/base/", answer)
+    assert (
+        api.node_log("n1", "pods/airflow_p_1/base/") == "2026-11-21T12:00:00Z stdout F grün\n\N{REPLACEMENT CHARACTER}"
+    )
+    with pytest.raises(KubeApiError) as caught:
+        api.node_log("n1", "pods/airflow_p_1/base/0.log")
+    assert caught.value.status == 404
+
+
 def test_a_log_that_is_not_there_yet_is_an_error_with_its_status(api: KubeApi, server: Any) -> None:
     server.on("GET", LOG, lambda asked: asked.refuse(400, 'container "base" is waiting to start'))
     with pytest.raises(KubeApiError, match="waiting to start") as caught:

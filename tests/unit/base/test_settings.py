@@ -96,6 +96,8 @@ def test_other_variables_are_nobodys_business(monkeypatch: pytest.MonkeyPatch) -
         ("keep", "sometimes"),
         ("patience", 0),
         ("patience", 21),
+        ("run_timeout", 9),
+        ("run_timeout", 86401),
         ("cache_limit_gb", 1),
         ("cluster_name", "Upper"),
         ("cluster_name", "-dash"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.dvc import judge
 from harness.model import Leak, PodEvidence
 
 from .conftest import Facts, Told, given, told
@@ -23,9 +24,28 @@ def leaking(**leaks: tuple[Leak, ...]) -> Facts:
     return given(pods=tuple(pod(one) for one in given()[1].pods))
 
 
+def unread(why: str, **leaks: tuple[Leak, ...]) -> Facts:
+    """The same, and of no pod the log of its main container was read to its end."""
+    expectation, evidence = leaking(**leaks)
+    return expectation, replace(evidence, pods=tuple(replace(pod, unread=(f"base: {why}",)) for pod in evidence.pods))
+
+
 ROWS: dict[str, tuple[Facts, Told]] = {
     "none": (given(), (True, NONE, "none in those of 6 pods", "")),
     "no pods, which is another check's question": (given(pods=()), (True, NONE, "none in those of 0 pods", "")),
+    "some could not be read": (
+        unread("gone with its pod"),
+        (False, NONE, "none in what was read; 6 logs not read to the end",
+         ("whether a secret stands in a log could not be established, for not all of them could be read: "
+          "pod pull_data-executor (pull_data), container base: gone with its pod; "
+          "pod modify_data-executor (modify_data), container base: gone with its pod; "
+          "pod push_data-executor (push_data), container base: gone with its pod; and 3 more.")),
+    ),
+    "what was read is enough to be red": (
+        unread("gone with its pod", pull_data_task=(Leak("base", 1, 7),)),
+        (False, NONE, "1 line with one",
+         f"{READ}the log of task pull_data (pod pull_data-task, container base, line 7)."),
+    ),
     "one line": (
         leaking(pull_data_task=(Leak("base", 1, 7),)),
         (False, NONE, "1 line with one",
@@ -59,3 +79,9 @@ ROWS: dict[str, tuple[Facts, Told]] = {
 def test_the_check_tells_whose_log_holds_a_secret_and_where(what: str) -> None:
     facts, expected = ROWS[what]
     assert told("logs.no-secrets", facts) == expected
+
+
+def test_a_log_that_could_not_be_read_makes_no_run_red_and_none_green() -> None:
+    verdict = judge(*unread("gone with its pod"))
+    assert [check.id for check in verdict.undecided] == ["logs.no-secrets"]
+    assert not verdict.green

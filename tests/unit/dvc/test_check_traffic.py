@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from harness.model import BlockedEgress, PodEvidence
+from harness.dvc import judge
+from harness.model import BlockedEgress, PodEvidence, Watch
 
 from .conftest import Facts, Told, given, told
 
@@ -29,6 +30,18 @@ def calling(*, policy: bool = False, **calls: tuple[BlockedEgress, ...]) -> Fact
     return given(pods=tuple(pod(one) for one in given()[1].pods), policy={"blocked_calls": policy})
 
 
+def on_node(name: str, *, ran: bool = True, policy: bool = False, **calls: tuple[BlockedEgress, ...]) -> Facts:
+    """The same, one pod in the node's own network."""
+    expectation, evidence = calling(policy=policy, **calls)
+    pods = (replace(pod, host_network=pod.name == name, ran=ran) for pod in evidence.pods)
+    return expectation, replace(evidence, pods=tuple(pods))
+
+
+PULL_UNWATCHED = "task pull_data was not watched: pod pull_data-task is in the node's own network"
+UNWATCHED = (
+    "Nothing there is kept from leaving the cluster, nor seen: take hostNetwork away, or allow any call by the "
+    "policy's blocked_calls."
+)
 PULL = "task pull_data called 192.0.2.1:443 (tcp, pod pull_data-task)"
 ROWS: dict[str, tuple[Facts, Told]] = {
     "none": (given(), (True, NONE, "none of 6 pods did", "")),
@@ -51,6 +64,33 @@ ROWS: dict[str, tuple[Facts, Told]] = {
           "task push_data called 192.0.2.2:443 (tcp, pod push_data-task); "
           f"task push_data called 192.0.2.3:443 (tcp, pod push_data-task); and 1 more{NEXT}")),
     ),
+    "one in the node's own network": (
+        on_node("pull_data-task"),
+        (False, NONE, "1 pod not watched", f"{PULL_UNWATCHED}. {UNWATCHED}"),
+    ),
+    "one there, and one that called": (
+        on_node("pull_data-task", modify_data_task=(call(2),)),
+        (False, NONE, "1 address tried, and blocked; 1 pod not watched",
+         f"task modify_data called 192.0.2.2:443 (tcp, pod modify_data-task){NEXT} {PULL_UNWATCHED}. {UNWATCHED}"),
+    ),
+    "one there that never ran": (
+        on_node("pull_data-task", ran=False), (True, NONE, "none of 6 pods did", ""),
+    ),
+    "one there where any call is allowed": (
+        on_node("pull_data-task", policy=True),
+        (True, "any, by the policy's blocked_calls", f"1 pod not watched: {PULL_UNWATCHED}", ""),
+    ),
+    "by nobody knows whom": (
+        given(watch=Watch(unnamed=(call(1),))),
+        (False, NONE, "1 address tried by nobody knows whom, and blocked",
+         ("whether a pod of the run did could not be established, for nobody knows whose address it was: "
+          "10.244.0.9 called 192.0.2.1:443 (tcp).")),
+    ),
+    "by nobody knows whom, where any call is allowed": (
+        given(watch=Watch(unnamed=(call(1),)), policy={"blocked_calls": True}),
+        (True, "any, by the policy's blocked_calls",
+         "1 address tried by nobody knows whom, and blocked: 10.244.0.9 called 192.0.2.1:443 (tcp)", ""),
+    ),
     "allowed to try": (
         calling(policy=True, pull_data_task=(call(1),)),
         (True, "any, by the policy's blocked_calls", f"1 address tried, and blocked: {PULL}", ""),
@@ -62,3 +102,9 @@ ROWS: dict[str, tuple[Facts, Told]] = {
 def test_the_check_tells_who_called_whom(what: str) -> None:
     facts, expected = ROWS[what]
     assert told("traffic.none-outside", facts) == expected
+
+
+def test_an_attempt_of_nobody_knows_whom_makes_no_run_red_and_none_green() -> None:
+    verdict = judge(*given(watch=Watch(unnamed=(call(1),))))
+    assert [check.id for check in verdict.undecided] == ["traffic.none-outside"]
+    assert not verdict.green

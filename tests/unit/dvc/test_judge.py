@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.dvc import Address, Astray, Check, Commit, Digest, Evidence, Reproduction, RivalPointer, judge
+from harness.dvc import Address, Astray, Check, Commit, Digest, Evidence, Reproduction, RivalPointer, decided, judge
 from harness.dvc.table import TableComparison
+from harness.errors import EnvironmentFailed
 from harness.model import BlockedEgress, Leak
 
 from .conftest import NEW, POINTER, RIVAL, SEED, SIDE, Facts, Folder, commit
@@ -379,3 +380,35 @@ class TestNothingToChange:
         other = green_facts()[1].pointers[POINTER]
         verdict = judge(expectation, replace(evidence, pointers={POINTER: other}))
         assert "pointer.unchanged" in {check.id for check in verdict.failures}
+
+
+class TestUndecided:
+    """What could not be seen makes a run neither green nor red; what is known to be wrong makes it red all the same."""
+
+    UNREAD: Final[dict[str, Any]] = {"unread": ("base: gone with its pod",)}
+
+    def facts(self, green_facts: GreenFacts, **changed: Any) -> Facts:
+        expectation, evidence = green_facts()
+        return expectation, replace(evidence, pods=tuple(replace(pod, **changed) for pod in evidence.pods))
+
+    def test_it_is_an_error_that_names_pod_and_reason(self, green_facts: GreenFacts) -> None:
+        verdict = judge(*self.facts(green_facts, synced_sha=None, **self.UNREAD))
+        assert verdict.headline.startswith("undecided: code.dag-sha: which code ran could not be established")
+        assert [(check.evaluated, check.established, check.passed) for check in verdict.undecided] == [
+            (False, False, False)
+        ] * 2
+        with pytest.raises(EnvironmentFailed, match=r"cannot be judged: code\.dag-sha: .*pull_data-executor") as caught:
+            decided(verdict)
+        assert "container base: gone with its pod" in caught.value.evidence["logs.no-secrets"]
+
+    def test_a_run_that_is_red_for_something_else_stays_red(self, green_facts: GreenFacts) -> None:
+        expectation, evidence = self.facts(green_facts, **self.UNREAD)
+        verdict = judge(expectation, replace(evidence, grew=False))
+        assert verdict.undecided == ()
+        assert decided(verdict) is verdict
+        assert [check.id for check in verdict.failures][:2] == ["history.grew", "logs.no-secrets"]
+        assert verdict.headline.startswith("red: history.grew")
+
+    def test_green_stays_green(self, green_facts: GreenFacts) -> None:
+        verdict = judge(*green_facts())
+        assert decided(verdict) is verdict

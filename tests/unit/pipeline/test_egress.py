@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from harness.model import BlockedEgress, PodEvidence
+from harness.model import BlockedEgress, DagRunOutcome, PipelineRun, PodEvidence, Seeded, Watch
 from harness.pipeline.egress import named, since, with_blocked
 
 
@@ -14,6 +15,10 @@ def attempt(source: str = "10.244.0.5", *, port: int | None = 443, packets: int 
 
 def followed(address: str) -> PodEvidence:
     return PodEvidence("dvc-pull-1", "pull_data", "task", "Succeeded", "worker:1", "", address=address)
+
+
+def run_of(pod: PodEvidence) -> PipelineRun:
+    return PipelineRun(Seeded("a" * 40, "main", "p", "dags"), DagRunOutcome("d", "r1", "success", {}), {"p": pod})
 
 
 def pod(name: str, address: str, **spec: object) -> dict[str, Any]:
@@ -57,6 +62,23 @@ def test_each_pod_of_a_run_gets_its_own_attempts_and_no_others() -> None:
     own = BlockedEgress("10.244.0.5", "192.0.2.1", "tcp", 443, 1, "airflow/dvc-pull-1")
     elsewhere = BlockedEgress("10.244.0.6", "192.0.2.1", "tcp", 443, 1, "harness/dvc-pull-1")
     unknown = attempt("10.244.0.7")
-    found = with_blocked({"p": followed("10.244.0.5")}, namespace="airflow", blocked=[own, elsewhere, unknown])
+    found = with_blocked(run_of(followed("10.244.0.5")), namespace="airflow", blocked=[own, elsewhere, unknown])
 
-    assert found["p"].blocked == (own,)
+    assert found.pods["p"].blocked == (own,)
+
+
+def test_what_no_pod_is_known_for_is_not_lost() -> None:
+    run = run_of(followed("10.244.0.5"))
+    found = with_blocked(replace(run, watch=Watch(gaps=1)), namespace="airflow", blocked=[attempt("10.244.0.7")])
+
+    assert found.watch == Watch(gaps=1, unnamed=(attempt("10.244.0.7"),))
+
+
+def test_a_pod_is_known_by_addresses_that_it_had_before() -> None:
+    pods = [replace(followed("10.244.0.6"), former_addresses=("10.244.0.5",))]
+    assert names(named([attempt()], followed=pods, namespace="airflow", present=[])) == ["airflow/dvc-pull-1"]
+
+
+def test_a_pod_of_the_run_in_the_nodes_network_is_not_taken_for_it() -> None:
+    pods = [replace(followed("10.244.0.5"), host_network=True)]
+    assert names(named([attempt()], followed=pods, namespace="airflow", present=[])) == [""]

@@ -60,6 +60,19 @@ class Cluster:
         self.versions: list[str] = []
         self.lists = 0
         self.selectors: set[str] = set()
+        self.node: dict[str, str] = {}
+
+    def node_log(self, node: str, path: str) -> str:
+        if path not in self.node:
+            raise KubeApiError(f"{node} has no {path}", status=404)
+        return self.node[path]
+
+    def keep_on_node(self, pod: str, container: str, *lines: str, name: str = "0.log") -> None:
+        folder = f"pods/airflow_{pod}_uid-of-{pod}/{container}/"
+        self.node[folder] = (
+            self.node.get(folder, "<pre>") + f'\n<a href="/api/v1/x/proxy/logs/{folder}{name}">{name}</a>'
+        )
+        self.node[f"{folder}{name}"] = "".join(f"2026-11-21T12:00:00.1Z stdout {line}\n" for line in lines)
 
     def list_with_version(self, kind: str, namespace: str, *, labels: str) -> tuple[list[dict[str, Any]], str]:
         self.lists += 1
@@ -109,6 +122,7 @@ def pod(
         "metadata": {
             "name": name,
             "namespace": "airflow",
+            "uid": f"uid-of-{name}",
             "resourceVersion": version,
             "labels": {"task_id": "pull_data", "run_id": "r1", **(labels or {})},
             **metadata,
@@ -205,6 +219,7 @@ def test_a_log_is_kept_after_its_pod_is_gone(cluster: Cluster) -> None:
         assert following.settle(WAITER)
         assert following.logs("p") == {"base": ("one", "two")}
         assert following.evidence()["p"].phase == "Succeeded"
+        assert following.evidence()["p"].unread == ()
 
 
 def test_each_line_is_passed_on_once_and_redacted_even_if_the_stream_breaks_and_is_read_again(cluster: Cluster) -> None:
@@ -298,16 +313,30 @@ def test_a_watch_that_ends_goes_on_from_the_last_version_seen(cluster: Cluster) 
     [
         Stream(json.dumps({"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}})),
         KubeApiError("too old resource version", status=410),
-        KubeUnavailable("busy", status=503),
-        Stream('{"type": "ADD'),
     ],
-    ids=["410 in the stream", "410 at once", "503", "half a line"],
+    ids=["410 in the stream", "410 at once"],
 )
 def test_a_watch_that_cannot_go_on_begins_with_a_new_list(cluster: Cluster, trouble: Stream | Exception) -> None:
     cluster.watches.put(trouble)
     with follower(cluster) as following:
         reach("the second list", lambda: cluster.lists == 2)
         following.check()
+        assert following.gaps == 1
+
+
+@pytest.mark.parametrize(
+    "trouble", [KubeUnavailable("busy", status=503), Stream('{"type": "ADD')], ids=["503", "half a line"]
+)
+def test_a_watch_that_breaks_off_goes_on_where_it_was_and_misses_nothing(
+    cluster: Cluster, trouble: Stream | Exception
+) -> None:
+    cluster.watches.put(Stream(event("ADDED", pod("p", "Running", version="7"))))
+    cluster.watches.put(trouble)
+    with follower(cluster) as following:
+        reach("the third watch", lambda: len(cluster.versions) == 3)
+        following.check()
+    assert cluster.versions == ["list-1", "7", "7"]
+    assert (cluster.lists, following.gaps) == (1, 0)
 
 
 def test_a_pod_that_vanished_between_two_lists_has_ended(cluster: Cluster) -> None:

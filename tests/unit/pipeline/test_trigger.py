@@ -85,6 +85,8 @@ class Pods:
     dooms: dict[str, str] = field(default_factory=dict)
     broken: EnvironmentFailed | None = None
     settled: int = 0
+    working: tuple[str, ...] = ()
+    gaps: int = 0
 
     def check(self) -> None:
         if self.broken is not None:
@@ -104,7 +106,10 @@ class Pods:
 
     def settle(self, waiter: Waiter, *, timeout: float = 20.0) -> bool:
         self.settled += 1
-        return True
+        return not self.working
+
+    def unsettled(self) -> tuple[str, ...]:
+        return self.working
 
 
 def run(airflow: Airflow, pods: Pods | None = None, **options: Any) -> PipelineRun:
@@ -265,13 +270,45 @@ def test_a_queue_that_nobody_serves_is_a_failed_wait() -> None:
         run(airflow)
 
 
-def test_a_run_that_does_not_end_times_out_with_its_pods() -> None:
-    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("running"))
+def test_a_run_that_does_not_end_and_has_no_scheduler_times_out_with_its_pods() -> None:
+    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("running"), scheduler="unhealthy")
     pods = Pods(pods={"p": PodEvidence("p", "t0", "task", "Running", "", "")})
     with pytest.raises(WaitTimeout) as caught:
         run(airflow, pods, timeout=30.0)
     assert caught.value.last_state == "running: t0 running"
     assert "pod p (task of t0, Running)" in caught.value.evidence
+
+
+@pytest.mark.parametrize("state", ["running", "up_for_retry", "up_for_reschedule", "deferred"])
+def test_a_run_whose_task_takes_too_long_is_ended_and_judged(state: str) -> None:
+    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("success", state))
+    made = run_pipeline(airflow, Pods(), SEEDED, "d", waiter=Waiter(airflow.clock, patience=2.0), timeout=30.0)
+    assert (made.outcome.state, made.outcome.overdue) == ("failed", 60.0)
+    assert airflow.calls[-2:] == [("fail", "r1"), ("pause", "d")]
+
+
+def test_a_run_that_waits_for_airflow_to_its_last_second_is_not_judged() -> None:
+    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("scheduled"))
+    busy = {"p": PodEvidence("p", "elsewhere", "task", "Running", "", "")}
+    with pytest.raises(WaitTimeout):
+        run(airflow, Pods(pods=busy), timeout=30.0)
+
+
+def test_a_run_that_ended_by_itself_is_not_overdue() -> None:
+    assert [run(airflow).outcome.overdue for airflow in (succeeding(), failing())] == [None, None]
+
+
+def test_a_run_that_succeeded_is_not_judged_while_one_of_its_pods_still_works() -> None:
+    with pytest.raises(EnvironmentFailed, match=r"not all of its pods have ended: p \(Running\)"):
+        run(succeeding(), Pods(working=("p (Running)",)))
+
+
+def test_a_run_that_failed_is_red_whatever_its_pods_still_do() -> None:
+    assert run(failing(), Pods(working=("p (Running)",))).outcome.state == "failed"
+
+
+def test_how_often_the_pods_were_out_of_sight_is_part_of_the_run() -> None:
+    assert run(succeeding(), Pods(gaps=2)).watch.gaps == 2
 
 
 def test_pods_that_are_not_followed_any_more_end_the_run_with_that_error() -> None:
@@ -300,3 +337,10 @@ def test_a_mapped_task_is_as_good_as_its_worst_instance(second: str, whole: str)
     mapped = tuple(TaskInfo("m", index, state, 1, 1.0, None) for index, state in enumerate(("success", second)))
     made = run(Airflow(Clock(), lambda _at: "success", lambda _at: mapped))
     assert made.outcome.tasks["m"].state == whole
+
+
+@pytest.mark.parametrize("order", [("skipped", "failed", "success"), ("failed", "success", "skipped")])
+def test_an_instance_that_was_skipped_does_not_hide_one_that_failed(order: tuple[str, ...]) -> None:
+    mapped = tuple(TaskInfo("m", index, state, 1, 1.0, None) for index, state in enumerate(order))
+    made = run(Airflow(Clock(), lambda _at: "success", lambda _at: mapped))
+    assert made.outcome.tasks["m"].state == "failed"
