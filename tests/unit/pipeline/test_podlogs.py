@@ -210,6 +210,25 @@ def test_a_pod_that_went_while_nobody_looked_may_have_written_more(cluster: Clus
     assert [why.partition(":")[0] for why in found.unread] == ["sidecar", "base"]
 
 
+def test_a_stream_that_ended_says_nothing_of_the_end_of_a_pod_that_nobody_saw(
+    cluster: Cluster, redactor: Redactor
+) -> None:
+    running = placed("p", "Running")
+    running["spec"]["containers"] = [{"name": "base", "image": "worker:1"}]
+    cluster.listed = [running]
+    cluster.script_log("p", "base", Stream("one"), *[GONE] * 20)
+    cluster.keep_on_node("p", "base", "F one", f"F {SECRET}")
+    watch = Stream(open_end=True)
+    cluster.watches.put(watch)
+    with follower(cluster, redactor=redactor) as following:
+        reach("the first line", lambda: following.logs("p").get("base") == ("one",))
+        cluster.listed = []
+        watch.items.put('{"type": "ERROR", "object": {"code": 410}}')
+        assert following.settle(WAITER)
+        found = following.evidence()["p"]
+    assert (found.unread, found.leaks) == ((), (Leak("base", 1, 2),))
+
+
 def test_a_log_that_is_still_being_read_is_not_whole(cluster: Cluster) -> None:
     cluster.listed = [placed("p", "Running")]
     with follower(cluster) as following:
