@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 _WATCH_SECONDS: Final = 60
 _GONE: Final = 410
+# What an API server that has just started says of everybody, until it has read its roles and keys again.
+_NOT_YET: Final = frozenset({401, 403})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 # About a minute and a half without an answer; whoever waits for the run has its own, shorter patience.
 _MOST_FAILURES: Final = 20
@@ -209,17 +211,17 @@ class PodFollower:
                     current = self._relist()
                 current = self._watch(current)
                 self._failures = 0
-            except KubeUnavailable as error:
+            except KubeApiError as error:
+                if error.status == _GONE:
+                    current = None  # the version is too old to watch from
+                    continue
                 # Asked again from where it was: the API server has kept what happened since, for minutes.
                 self._failures += 1
-                if self._failures >= _MOST_FAILURES:
+                passing = isinstance(error, KubeUnavailable) or error.status in _NOT_YET
+                if not passing or self._failures >= _MOST_FAILURES:
                     raise
                 _log.debug("pods of %s: %s", self.run_id, error.message)
                 self._readers.pause(min(_FIRST_PAUSE * 2.0**self._failures, _LONGEST_PAUSE))
-            except KubeApiError as error:
-                if error.status != _GONE:
-                    raise
-                current = None  # the version is too old to watch from
 
     def _relist(self) -> str:
         pods, version = self._kube.list_with_version("Pod", self.namespace, labels=self._selector)

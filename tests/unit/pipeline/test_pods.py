@@ -325,7 +325,14 @@ def test_a_watch_that_cannot_go_on_begins_with_a_new_list(cluster: Cluster, trou
 
 
 @pytest.mark.parametrize(
-    "trouble", [KubeUnavailable("busy", status=503), Stream('{"type": "ADD')], ids=["503", "half a line"]
+    "trouble",
+    [
+        KubeUnavailable("busy", status=503),
+        Stream('{"type": "ADD'),
+        KubeApiError("pods is forbidden: User cannot watch pods", status=403),  # of a server that has just started
+        KubeApiError("Unauthorized", status=401),
+    ],
+    ids=["503", "half a line", "403", "401"],
 )
 def test_a_watch_that_breaks_off_goes_on_where_it_was_and_misses_nothing(
     cluster: Cluster, trouble: Stream | Exception
@@ -378,10 +385,10 @@ def test_an_unschedulable_pod_becomes_fatal_by_time_alone(cluster: Cluster) -> N
 
 
 def test_a_refusal_is_raised_to_whoever_asks_next(cluster: Cluster) -> None:
-    cluster.watches.put(KubeApiError("pods is forbidden", status=403))
+    cluster.watches.put(KubeApiError("unknown label selector", status=400))
     with follower(cluster) as following:
         reach("the error", lambda: _raises(following))
-        with pytest.raises(EnvironmentFailed, match="pods is forbidden"):
+        with pytest.raises(EnvironmentFailed, match="unknown label selector"):
             following.settle(WAITER)
 
 
