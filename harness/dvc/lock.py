@@ -38,7 +38,7 @@ class Declared:
 
     def fits(self, path: str) -> bool:
         """Whether an output of the lock file, by its path there, may be this one."""
-        return re.fullmatch(".+".join(map(re.escape, _FILLED_IN.split(self.path))), path, re.DOTALL) is not None
+        return re.fullmatch(".+".join(map(re.escape, _FILLED_IN.split(self.path))), path) is not None
 
 
 @dataclass(frozen=True, slots=True)

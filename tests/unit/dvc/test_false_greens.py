@@ -238,6 +238,13 @@ def test_the_policy_may_leave_keys_to_the_dag(allowed: str, key: str, green: boo
     assert [judge(*one).green for one in (new, changed, gone)] == [green] * 3
 
 
+def test_keys_below_a_remote_without_a_prefix_may_be_left_to_the_dag() -> None:
+    seeded = replace(given()[0].seeded, prefix="")
+    for entry, allowed in (("./cache/", True), ("./other/", False)):
+        facts = given(policy={"extra_objects": (entry,)}, expect={"seeded": seeded}, listing={**SIZES, "cache/x": 1})
+        assert ("object.no-strays" not in told_red(facts)) is allowed
+
+
 def test_allowed_keys_are_named_in_the_check() -> None:
     expectation, evidence = given(policy={"extra_objects": ("reports/",)})
     (check,) = [one for one in judge(expectation, evidence).checks if one.id == "object.no-strays"]

@@ -80,6 +80,7 @@ def test_a_stage_of_many_is_declared_under_the_name_of_all(form: str) -> None:
     stages = "stages:\n  train:\n    " + form.replace("OUT", "'m-${item}.json': {cache: false}")
     assert pushed(lock("m-1.json", stage="train@1"), stages) == {"a/m-1.json": False}
     assert pushed(lock("m-1.json", stage="other@1"), stages) == {"a/m-1.json": True}
+    assert pushed(lock("m-1.json", stage="b@train@1"), stages.replace("train", "b@train")) == {"a/m-1.json": False}
 
 
 def test_a_flag_in_the_lock_file_itself_counts_too() -> None:
