@@ -44,13 +44,11 @@ class Backend:
         url: Such as "http://127.0.0.1:4566".
         access_key: Its key; pods never see it.
         secret_key: Its secret.
-        region: What its signatures are scoped to.
     """
 
     url: str
     access_key: str
     secret_key: str
-    region: str = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +151,7 @@ class Witness:
         headers["authorization"] = sign(
             HttpRequest(request.method, request.path, query, headers, payload),
             (self._backend.access_key, self._backend.secret_key),
-            region=self._backend.region,
+            region=self._account.region,
             service="s3",
             now=now,
         )

@@ -30,6 +30,7 @@ from .site import Site
 
 _APPS = Path(harness.services.apps.__file__).parent
 _SECONDS = 60.0
+_S3_SECRET = "local-test-key"
 _IMAGE = f"sha256:{'1' * 64}"
 
 
@@ -38,7 +39,7 @@ def local_site(folder: Path) -> Iterator[Site]:
     """Start both servers in a folder of their own; stopped at the end."""
     with ExitStack() as running:
         git = _git_server(folder, running)
-        store = _s3_server(folder, running)
+        store = s3_server(folder, running)
         workspace = folder / "workspace"
         workspace.mkdir()
         site = Site(
@@ -91,7 +92,8 @@ def _git_server(folder: Path, running: ExitStack) -> GitService:
     return GitService(url, url, ca_file, USERNAME, SecretStr(password), SecretStr(admin_password))
 
 
-def _s3_server(folder: Path, running: ExitStack) -> S3Service:
+def s3_server(folder: Path, running: ExitStack, *, enforcing: bool = False) -> S3Service:
+    """ministack on the loopback until the stack is left; one that is enforcing checks signatures and keys."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -103,6 +105,8 @@ def _s3_server(folder: Path, running: ExitStack) -> S3Service:
         "GATEWAY_PORT": str(port),
         "IOT_MTLS_ENABLED": "0",
         "S3_DATA_DIR": str(folder / "s3"),
+        "AUTH": str(enforcing).lower(),
+        "AWS_SECRET_ACCESS_KEY": _S3_SECRET,
     }
     # Its own command listens on every address; served this way it is on the loopback only.
     command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--bind", f"127.0.0.1:{port}"]
@@ -122,7 +126,7 @@ def _s3_server(folder: Path, running: ExitStack) -> S3Service:
         interval=0.1,
     )
     url = f"http://127.0.0.1:{port}"
-    return S3Service(url, url, "mlops", "us-east-1", "test", SecretStr("local-test-key"), "ministack")
+    return S3Service(url, url, "mlops", "us-east-1", "test", SecretStr(_S3_SECRET), "ministack")
 
 
 def _start(
