@@ -144,6 +144,17 @@ def sweep() -> ExitCode:
     return verbs.sweep(resolve(), ReportConsole())
 
 
+@app.command("eks-token")
+@_reported
+def eks_token(
+    cluster_name: Annotated[str, typer.Option(help="name of the EKS cluster")],
+    region: Annotated[str | None, typer.Option(help="its region (default: the profile's)")] = None,
+    profile: Annotated[str | None, typer.Option(help="profile of the AWS configuration that signs")] = None,
+) -> ExitCode:
+    """Print a token for an EKS cluster, as a Kubernetes client reads it from an exec plug-in."""
+    return verbs.eks_token(cluster_name, region=region, profile=profile)
+
+
 @app.command("versions")
 @_reported
 def versions_command() -> ExitCode:

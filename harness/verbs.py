@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -24,6 +26,8 @@ from harness.process import SubprocessRunner
 from harness.settings import Settings
 from harness.supply.cache import Cache
 from harness.supply.engine import EngineFolders, EngineSupply
+from harness.targets.eks import token
+from harness.targets.eks.aws import open_session
 from harness.versions import versions
 from harness.wait import Waiter
 
@@ -221,6 +225,19 @@ def _engine(settings: Settings, runner: SubprocessRunner, console: Console) -> I
         yield engine
     finally:
         engines.release(keep=bool(_cluster_folders(settings)))
+
+
+def eks_token(cluster: str, *, region: str | None, profile: str | None) -> ExitCode:
+    """Print a token for an EKS cluster on standard output; nothing else may be printed there.
+
+    Raises:
+        UsageError: No such profile, no region, or the Kubernetes client asks for another form.
+        AwsRefused: There are no credentials.
+    """
+    session = open_session(profile=profile, region=region)
+    made = token.make_token(session, cluster=cluster, now=datetime.now(UTC))
+    sys.stdout.write(token.exec_credential(made, os.environ) + "\n")
+    return ExitCode.GREEN
 
 
 def _cluster_folders(settings: Settings) -> list[Path]:
