@@ -6,6 +6,7 @@ leads the same calls to the look-alike (docs/eks-lookalike.md).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -59,9 +60,12 @@ def open_session(*, profile: str | None, region: str | None) -> boto3.Session:
     """
     try:
         session = boto3.Session(profile_name=profile, region_name=region)
+        if not session.region_name and (named := os.environ.get("AWS_REGION")):
+            # The variable of all other SDKs; botocore 1.43 reads AWS_DEFAULT_REGION alone.
+            session = boto3.Session(profile_name=profile, region_name=named)
     except ProfileNotFound as error:
         raise UsageError(str(error), next_step="see `aws configure list-profiles`, or leave the profile out") from None
-    if session.region_name is None:
+    if not session.region_name:
         raise UsageError(
             "no AWS region is named",
             next_step="set eks.region (HARNESS_EKS__REGION), AWS_REGION or the profile's region",
