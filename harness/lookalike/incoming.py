@@ -70,10 +70,14 @@ def receive(method: str, target: str, headers: Message, stream: Stream) -> Incom
         found[key] = f"{found[key]},{value}" if key in found else value
     body = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by the caller
     digest, length = hashlib.sha256(), 0
-    for piece in _pieces(found, stream):
-        digest.update(piece)
-        length += len(piece)
-        body.write(piece)
+    try:
+        for piece in _pieces(found, stream):
+            digest.update(piece)
+            length += len(piece)
+            body.write(piece)
+    except BaseException:
+        body.close()
+        raise
     body.seek(0)
     return Incoming(HttpRequest(method, path, query, found, digest.hexdigest()), body, length)
 

@@ -32,10 +32,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._send(Reply(400, (("Content-Type", "text/plain"),), iter([str(error).encode()]), len(str(error))))
             return
+        except OSError:
+            self.close_connection = True  # the client hung up
+            return
         with incoming.body:
             self._send(self.gateway.reply(incoming))
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = _serve  # noqa: N815 - http.server's names
+
+    def handle_expect_100(self) -> bool:
+        """Say at once that the body may come: a client may wait for this for ever, and answers are buffered."""
+        proceed = super().handle_expect_100()
+        self.wfile.flush()
+        return proceed
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
+import httpx
 import pytest
 from botocore.config import Config
 
 from harness.lookalike.cloud import ADMINISTRATOR, Cloud
 from harness.lookalike.eks import Cluster
 from harness.lookalike.eks_auth import Reviewed
+from harness.lookalike.node import pod_identity_agent
 from harness.lookalike.principals import Credentials
 from harness.lookalike.server import Server
+from harness.lookalike.witness import Backend
+from harness.wait import Waiter
+from tests.mutations.local import s3_server
 
 ACCOUNT = "111122223333"
 REGION = "eu-central-1"
 CLUSTER = "mlops"
+AGENT = Path(pod_identity_agent.__file__)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Airflow-DVCS3Role"
 TRUST: dict[str, Any] = {
     "Version": "2012-10-17",
@@ -30,6 +41,19 @@ TRUST: dict[str, Any] = {
             "Effect": "Allow",
             "Principal": {"Service": "pods.eks.amazonaws.com"},
             "Action": ["sts:AssumeRole", "sts:TagSession"],
+        }
+    ],
+}
+
+BUCKET = "dvc"
+# The guide's policy: the objects and the list of the one bucket.
+GUIDE: dict[str, Any] = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"],
+            "Resource": [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"],
         }
     ],
 }
@@ -67,14 +91,18 @@ class Tokens:
 
     def review(self, token: str, audience: str) -> Reviewed:
         self.asked.append(token)
-        if token not in self.issued or audience != self.audience:
+        if token not in self.issued:
             return Reviewed(authenticated=False, error="[invalid bearer token]")
         namespace, account, pod = self.issued[token]
         extra = {
             "authentication.kubernetes.io/pod-name": [pod],
             "authentication.kubernetes.io/pod-uid": ["0f5b1d5e-0000-4000-8000-000000000001"],
         }
-        return Reviewed(authenticated=True, username=f"system:serviceaccount:{namespace}:{account}", extra=extra)
+        return Reviewed(
+            authenticated=audience == self.audience,
+            username=f"system:serviceaccount:{namespace}:{account}",
+            extra=extra,
+        )
 
 
 @pytest.fixture
@@ -82,9 +110,26 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """A store that checks signatures itself."""
+    with ExitStack() as running:
+        service = s3_server(tmp_path_factory.mktemp("store"), running, enforcing=True)
+        assert service.outside
+        assert service.access_key
+        assert service.secret_key
+        yield Backend(service.outside, service.access_key, service.secret_key.get_secret_value())
+
+
 @pytest.fixture
-def cloud(clock: Clock) -> Cloud:
-    cloud = Cloud(number=ACCOUNT, region=REGION, now=clock)
+def backend() -> Backend | None:
+    """What holds S3's objects: nothing, where a module does not say otherwise."""
+    return None
+
+
+@pytest.fixture
+def cloud(clock: Clock, backend: Backend | None) -> Cloud:
+    cloud = Cloud(number=ACCOUNT, region=REGION, backend=backend, now=clock)
     cloud.eks.add_cluster(Cluster(CLUSTER, "https://127.0.0.1:6443", "PEM", cloud.account.moment()))
     return cloud
 
@@ -160,3 +205,70 @@ def associated(client: Client) -> str:
         clusterName=CLUSTER, namespace="airflow", serviceAccount="airflow-dvc-sa", roleArn=ROLE
     )
     return str(made["association"]["associationId"])
+
+
+@pytest.fixture
+def bucket(client: Client, clock: Clock) -> Iterator[str]:
+    s3 = client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    yield BUCKET
+    clock.ahead = timedelta()
+    left = s3.list_object_versions(Bucket=BUCKET)
+    for version in [*left.get("Versions", []), *left.get("DeleteMarkers", [])]:
+        s3.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
+    s3.delete_bucket(Bucket=BUCKET)
+
+
+@dataclass
+class Agent:
+    url: str
+    token_file: Path
+
+    def environment(self, token: str) -> dict[str, str]:
+        """What a pod with this token has of AWS, but for the agent's address."""
+        self.token_file.write_text(token)
+        return {
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_STS_REGIONAL_ENDPOINTS": "regional",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": self.url,
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(self.token_file),
+        }
+
+    def ask(self, token: str, **headers: str) -> httpx.Response:
+        return httpx.get(self.url, headers={"Authorization": token, **headers}, trust_env=False)
+
+
+@pytest.fixture
+def start(url: str, tmp_path: Path, limited: Callable[..., Credentials]) -> Iterator[Callable[..., Agent]]:
+    """Start the program as on the node, but on loopback; it has nothing but its environment and its file."""
+    keys = limited("eks-auth:AssumeRoleForPodIdentity")
+    node = tmp_path / "node.json"
+    node.write_text(json.dumps({"AccessKeyId": keys.access_key_id, "SecretAccessKey": keys.secret_access_key}))
+    running: list[subprocess.Popen[bytes]] = []
+
+    def begin(**changes: str) -> Agent:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "AGENT_CLUSTER": CLUSTER,
+            "AGENT_REGION": REGION,
+            "AGENT_ENDPOINT": url,
+            "AGENT_CREDENTIALS": str(node),
+            "AGENT_LISTEN": "127.0.0.1:0",
+            "AGENT_HOSTS": "127.0.0.1",
+            **changes,
+        }
+        log = tmp_path / f"agent{len(running)}.log"
+        with log.open("wb") as out:
+            program = subprocess.Popen([sys.executable, "-I", str(AGENT)], env=environment, stdout=out, stderr=out)
+        running.append(program)
+        line = Waiter().until(
+            "the agent's first line", lambda: log.read_text().splitlines()[:1], ready=bool, timeout=30, interval=0.05
+        )[0]
+        return Agent(f"http://{json.loads(line)['listening']}/v1/credentials", tmp_path / "token")
+
+    yield begin
+    for program in running:
+        program.terminate()
+        program.wait(10)

@@ -2,68 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import boto3
-import httpx
 import pytest
 
 from harness.lookalike.cloud import Cloud
-from harness.lookalike.node import pod_identity_agent
-from harness.lookalike.principals import Credentials
-from harness.wait import Waiter
-from tests.contract.lookalike.conftest import ACCOUNT, CLUSTER, REGION, Client, Tokens, token_of
-
-PROGRAM = Path(pod_identity_agent.__file__)
-
-
-@dataclass
-class Agent:
-    url: str
-    token_file: Path
-
-    def ask(self, token: str, **headers: str) -> httpx.Response:
-        return httpx.get(self.url, headers={"Authorization": token, **headers}, trust_env=False)
-
-
-@pytest.fixture
-def start(url: str, tmp_path: Path, limited: Callable[..., Credentials]) -> Iterator[Callable[..., Agent]]:
-    """Start the program as on the node, but on loopback; it has nothing but its environment and its file."""
-    keys = limited("eks-auth:AssumeRoleForPodIdentity")
-    node = tmp_path / "node.json"
-    node.write_text(json.dumps({"AccessKeyId": keys.access_key_id, "SecretAccessKey": keys.secret_access_key}))
-    running: list[subprocess.Popen[bytes]] = []
-
-    def begin(**changes: str) -> Agent:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "AGENT_CLUSTER": CLUSTER,
-            "AGENT_REGION": REGION,
-            "AGENT_ENDPOINT": url,
-            "AGENT_CREDENTIALS": str(node),
-            "AGENT_LISTEN": "127.0.0.1:0",
-            "AGENT_HOSTS": "127.0.0.1",
-            **changes,
-        }
-        log = tmp_path / f"agent{len(running)}.log"
-        with log.open("wb") as out:
-            program = subprocess.Popen([sys.executable, "-I", str(PROGRAM)], env=environment, stdout=out, stderr=out)
-        running.append(program)
-        line = Waiter().until(
-            "the agent's first line", lambda: log.read_text().splitlines()[:1], ready=bool, timeout=30, interval=0.05
-        )[0]
-        return Agent(f"http://{json.loads(line)['listening']}/v1/credentials", tmp_path / "token")
-
-    yield begin
-    for program in running:
-        program.terminate()
-        program.wait(10)
+from tests.contract.lookalike.conftest import ACCOUNT, AGENT, CLUSTER, REGION, Agent, Client, Tokens, token_of
 
 
 @pytest.fixture
@@ -72,16 +21,13 @@ def pod(start: Callable[..., Agent], monkeypatch: pytest.MonkeyPatch) -> Callabl
     agent = start()
 
     def session(token: str) -> boto3.Session:
-        agent.token_file.write_text(token)
         for name in list(os.environ):
             if name.startswith("AWS_"):
                 monkeypatch.delenv(name)
-        monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", agent.url)
-        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(agent.token_file))
-        monkeypatch.setenv("AWS_REGION", REGION)
+        for name, value in agent.environment(token).items():
+            monkeypatch.setenv(name, value)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            monkeypatch.setenv(name, os.devnull)
         return boto3.Session(region_name=REGION)
 
     return session
@@ -186,7 +132,7 @@ def test_an_endpoint_that_is_down_is_a_server_error(start: Callable[..., Agent],
 
 def test_a_program_without_its_configuration_ends(tmp_path: Path) -> None:
     ended = subprocess.run(
-        [sys.executable, "-I", str(PROGRAM)], env={}, capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-I", str(AGENT)], env={}, capture_output=True, text=True, check=False, timeout=30
     )
     assert ended.returncode == 1
     assert "AGENT_CLUSTER" in ended.stderr

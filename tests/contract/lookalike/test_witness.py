@@ -6,8 +6,7 @@ import hashlib
 import io
 import json
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,56 +16,16 @@ import pytest
 from botocore.config import Config
 
 from harness.lookalike.cloud import ADMINISTRATOR, Cloud
-from harness.lookalike.eks import Cluster
 from harness.lookalike.principals import Credentials
 from harness.lookalike.server import Server
 from harness.lookalike.witness import Backend, writer_of
-from harness.model import S3Service
-from tests.contract.lookalike.conftest import ACCOUNT, CLUSTER, REGION, ROLE, Client, Clock, Tokens
+from tests.contract.lookalike.conftest import ACCOUNT, BUCKET, CLUSTER, GUIDE, REGION, ROLE, Client, Clock, Tokens
 from tests.contract.lookalike.test_signatures import refusal_of
-from tests.mutations.local import s3_server
-
-BUCKET = "dvc"
-# The guide's policy: the objects and the list of the one bucket.
-GUIDE: dict[str, Any] = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"],
-            "Resource": [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"],
-        }
-    ],
-}
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
-    with ExitStack() as running:
-        yield s3_server(tmp_path_factory.mktemp("store"), running, enforcing=True)
 
 
 @pytest.fixture
-def cloud(clock: Clock, store: S3Service) -> Cloud:
-    assert store.outside
-    assert store.access_key
-    assert store.secret_key
-    backend = Backend(store.outside, store.access_key, store.secret_key.get_secret_value())
-    cloud = Cloud(number=ACCOUNT, region=REGION, backend=backend, now=clock)
-    cloud.eks.add_cluster(Cluster(CLUSTER, "https://127.0.0.1:6443", "PEM", cloud.account.moment()))
-    return cloud
-
-
-@pytest.fixture
-def bucket(client: Client, clock: Clock) -> Iterator[str]:
-    s3 = client("s3")
-    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-    yield BUCKET
-    clock.ahead = timedelta()
-    left = s3.list_object_versions(Bucket=BUCKET)
-    for version in [*left.get("Versions", []), *left.get("DeleteMarkers", [])]:
-        s3.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
-    s3.delete_bucket(Bucket=BUCKET)
+def backend(store: Backend) -> Backend:
+    return store
 
 
 @pytest.fixture
