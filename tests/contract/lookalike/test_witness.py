@@ -6,9 +6,11 @@ import hashlib
 import io
 import json
 import secrets
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +21,7 @@ from harness.lookalike.cloud import ADMINISTRATOR, Cloud
 from harness.lookalike.principals import Credentials
 from harness.lookalike.server import Server
 from harness.lookalike.witness import Backend, writer_of
+from harness.services.pki import Authority
 from tests.contract.lookalike.conftest import ACCOUNT, BUCKET, CLUSTER, GUIDE, REGION, ROLE, Client, Clock, Tokens
 from tests.contract.lookalike.test_signatures import refusal_of
 
@@ -247,3 +250,29 @@ def test_throttling_is_slow_down(cloud: Cloud, client: Client, bucket: str) -> N
     cloud.gateway.faults.throttle("s3", "PutObject", 1)
     given = {"Bucket": bucket, "Key": "a", "Body": b"1"}
     assert refusal_of(client("s3").put_object, **given) == ("SlowDown", 503)
+
+
+def test_over_tls_the_sdks_chunked_uploads_with_a_trailing_checksum_arrive(
+    cloud: Cloud, admin: Credentials, boto: Any, bucket: str, tmp_path: Path
+) -> None:
+    # Over https botocore sends STREAMING-UNSIGNED-PAYLOAD-TRAILER; over http it does not.
+    authority = Authority.create()
+    pair = authority.issue(["127.0.0.1"])
+    for name, text in (("ca", authority.certificate), ("crt", pair.certificate), ("key", pair.key)):
+        (tmp_path / name).write_text(text)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    with Server(cloud.gateway, ("127.0.0.1", 0), tls=context) as server:
+        s3 = boto.client(
+            "s3",
+            endpoint_url=server.url,
+            verify=str(tmp_path / "ca"),
+            region_name=REGION,
+            aws_access_key_id=admin.access_key_id,
+            aws_secret_access_key=admin.secret_access_key,
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        )
+        body = secrets.token_bytes(3 << 20)
+        s3.put_object(Bucket=bucket, Key="a", Body=io.BytesIO(body))
+        assert s3.get_object(Bucket=bucket, Key="a")["Body"].read() == body
+        s3.close()
