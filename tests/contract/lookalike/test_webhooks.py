@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import boto3
 import httpx
 import pytest
+from botocore.model import ServiceId
+from botocore.signers import RequestSigner
 
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.principals import Credentials
@@ -266,3 +268,30 @@ def test_the_tokens_host_is_stss_whatever_the_environment_says(
     raw = token(admin).removeprefix("k8s-aws-v1.")
     url = base64.urlsafe_b64decode(raw + "=" * (-len(raw) % 4)).decode()
     assert urlsplit(url).netloc == f"sts.{REGION}.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds", "said"),
+    [
+        ("Action=GetCallerIdentity&Version=2011-06-15&Surplus=1", 60, "parameters that a token may not have: surplus"),
+        ("Action=GetCallerIdentity&Version=2011-06-15", 901, "invalid X-Amz-Expires"),
+        ("Action=AssumeRole&Version=2011-06-15", 60, "unexpected action parameter"),
+    ],
+)
+def test_a_url_that_is_signed_well_and_is_no_tokens_is_nobodys(
+    ask: Ask, client: Client, admin: Credentials, query: str, seconds: int, said: str
+) -> None:
+    enter(client, f"arn:aws:iam::{ACCOUNT}:user/admin")
+    session = session_of(admin)
+    found = session.get_credentials()
+    assert found is not None
+    signer = RequestSigner(ServiceId("STS"), REGION, "sts", "v4", found, session.events)
+    request = {
+        "method": "GET", "url": f"https://sts.{REGION}.amazonaws.com/?{query}", "body": {},
+        "headers": {"x-k8s-aws-id": CLUSTER}, "context": {},
+    }  # fmt: skip
+    url = signer.generate_presigned_url(request, region_name=REGION, expires_in=seconds, operation_name="")
+    value = "k8s-aws-v1." + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
+    status = review(ask, value)
+    assert status["authenticated"] is False
+    assert said in status["error"]
