@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import rerun, series, session, verbs
+from harness import eks_verbs, rerun, series, session, verbs
 from harness.errors import ExitCode, HarnessError, Interrupted
 from harness.options import OPTIONS, Option, settings_from
 from harness.report.console import ReportConsole
@@ -200,6 +200,17 @@ def down(cluster: Cluster = None) -> ExitCode:
 def sweep() -> ExitCode:
     """Remove what killed runs left behind; nothing that the harness did not make."""
     return verbs.sweep(resolve(), ReportConsole())
+
+
+@app.command("eks-token")
+@_reported
+def eks_token(
+    cluster_name: Annotated[str, typer.Option(help="name of the EKS cluster")],
+    region: Annotated[str | None, typer.Option(help="its region (default: the profile's)")] = None,
+    profile: Annotated[str | None, typer.Option(help="profile of the AWS configuration that signs")] = None,
+) -> ExitCode:
+    """Print a token for an EKS cluster, as a Kubernetes client reads it from an exec plug-in."""
+    return eks_verbs.eks_token(cluster_name, region=region, profile=profile)
 
 
 @app.command("versions")

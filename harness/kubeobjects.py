@@ -140,6 +140,25 @@ class KubeObjects:
 
         return list(self._call(f"list {kind}", ask).get("items") or [])
 
+    def create(self, manifest: Mapping[str, Any]) -> JsonObject:
+        """Create one object, or ask a question that is put as one (TokenReview, SubjectAccessReview).
+
+        Returns:
+            The object as the server answers it.
+
+        Raises:
+            KubeApiError: The server refused it; status 409 where there is one of that name.
+            KubeUnavailable: It did not answer, or not now.
+        """
+        kind = str(manifest["kind"])
+
+        def ask() -> JsonObject:
+            resource = self._resource(kind, str(manifest.get("apiVersion") or ""))
+            namespace = (manifest.get("metadata") or {}).get("namespace")
+            return resource.create(body=dict(manifest), namespace=namespace, serializer=_plain)  # type: ignore[no-any-return]
+
+        return self._call(f"create {kind}", ask)
+
     def apply(self, manifests: Iterable[Mapping[str, Any]]) -> builtins.list[JsonObject]:
         """Server-side apply, in the given order, as field manager `harness`, taking over conflicting fields.
 

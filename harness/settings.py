@@ -25,6 +25,7 @@ from pydantic_settings import (
 )
 
 from harness.allowlist import Allowed
+from harness.eks_settings import EksSettings
 from harness.errors import UsageError
 from harness.model import PulledName
 
@@ -180,6 +181,7 @@ class Settings(BaseSettings):
     )
     patience: float = Field(default=1.0, gt=0, le=20, description="multiplies every deadline; raise on slow machines")
     policy: Policy = Field(default_factory=Policy, description="what a run may do to its repository")
+    eks: EksSettings = Field(default_factory=EksSettings, description="which EKS cluster, and what allows a run on it")
     evidence_dir: Path = Field(default=Path(".harness"), description="where verdicts, timelines and bundles go")
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(APP), description="what is built once")
     state_dir: Path = Field(default_factory=lambda: platformdirs.user_state_path(APP), description="journals, clusters")

@@ -31,6 +31,7 @@ from cryptography.x509.oid import NameOID
 _RESOURCES = {
     "/api/v1": [("pods", "Pod", True), ("configmaps", "ConfigMap", True), ("namespaces", "Namespace", False)],
     "/apis/apps/v1": [("deployments", "Deployment", True), ("replicasets", "ReplicaSet", True)],
+    "/apis/authentication.k8s.io/v1": [("tokenreviews", "TokenReview", False)],
 }
 _WEB_SOCKET_KEY = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
@@ -119,9 +120,11 @@ class ApiServer:
         elif asked.path == "/version":
             asked.reply(200, {"major": "1", "minor": "34", "gitVersion": "v1.34.4"})
         elif asked.path == "/apis":
-            version = {"groupVersion": "apps/v1", "version": "v1"}
-            group = {"name": "apps", "versions": [version], "preferredVersion": version}
-            asked.reply(200, {"kind": "APIGroupList", "groups": [group]})
+            groups = []
+            for name in (path.split("/")[2] for path in _RESOURCES if path.startswith("/apis/")):
+                version = {"groupVersion": f"{name}/v1", "version": "v1"}
+                groups.append({"name": name, "versions": [version], "preferredVersion": version})
+            asked.reply(200, {"kind": "APIGroupList", "groups": groups})
         elif asked.path in _RESOURCES:
             listed = [
                 {"name": name, "kind": kind, "namespaced": namespaced, "singularName": "", "verbs": ["get"]}

@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import CommandFailed, CommandTimeout, EnvironmentFailed, WaitFailed, WaitTimeout
 from harness.kubeapi import KubeApi, KubeApiError, KubeUnavailable
+from harness.lookalike.token_review import ClusterTokens
 from harness.pipeline.pods import PodFollower
 from harness.redaction import Redactor
 from harness.wait import Waiter
@@ -382,3 +383,33 @@ def test_nothing_of_the_discovery_is_left_on_disk(server: Any, tmp_path: Path, m
         api.list("Pod", "airflow")
     gc.collect()
     assert not list(folder.iterdir())
+
+
+REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+POD_AUDIENCE = "pods.eks.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("status", "authenticated"),
+    [
+        ({"authenticated": True, "audiences": [POD_AUDIENCE]}, True),
+        ({"authenticated": True, "audiences": ["https://kubernetes.default.svc"]}, False),
+        ({"authenticated": True}, False),
+        ({"authenticated": False, "error": "token has expired"}, False),
+    ],
+)
+def test_a_pods_token_is_reviewed_for_its_audience(
+    api: KubeApi, server: Any, status: dict[str, Any], authenticated: object
+) -> None:
+    user = {"username": "system:serviceaccount:airflow:a", "extra": {"authentication.kubernetes.io/pod-name": ["p"]}}
+    server.on("POST", REVIEWS, lambda asked: asked.reply(201, {**asked.body, "status": {"user": user, **status}}))
+    reviewed = ClusterTokens(api).review("a.b.c", POD_AUDIENCE)
+    assert reviewed.authenticated is authenticated
+    assert (reviewed.username, reviewed.extra) == (user["username"], user["extra"])
+    assert server.asked("POST", REVIEWS)[0].body["spec"] == {"token": "a.b.c", "audiences": [POD_AUDIENCE]}
+
+
+def test_leave_to_review_tokens_may_be_missing(api: KubeApi, server: Any) -> None:
+    server.on("POST", REVIEWS, lambda asked: asked.refuse(403, "tokenreviews is forbidden"))
+    with pytest.raises(KubeApiError, match="tokenreviews is forbidden"):
+        ClusterTokens(api).review("a.b.c", POD_AUDIENCE)

@@ -1,0 +1,72 @@
+"""Settings of the EKS target: which cluster, and what must hold before the harness writes anything to an account.
+
+Nothing is allowed by default: an account, a cluster and the consent are named by whoever pays for them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_ACCOUNT: Final = re.compile(r"\d{12}")
+_CLUSTER_ARN: Final = re.compile(r"arn:aws[a-z-]*:eks:[a-z0-9-]+:\d{12}:cluster/[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
+_CLUSTER: Final = re.compile(r"[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
+
+
+class EksSettings(BaseModel):
+    """The EKS target.
+
+    Attributes:
+        cluster: Name of the cluster to attach to.
+        region: Its region; None takes the profile's.
+        profile: Profile of the AWS configuration; None takes what boto3 finds.
+        accounts: Accounts that may be written to, twelve digits each.
+        clusters: ARNs of the clusters that may be written to.
+        tag: Tag, NAME=VALUE, that the cluster must have.
+        consent: Whether this run may write to the account, and cost.
+        max_cost: Most that a run may cost by the estimate, in USD.
+        max_lifetime: Hours after which what a run has made may be removed by anybody's sweep.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cluster: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    accounts: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
+    tag: str = "harness.allowed=true"
+    consent: bool = False
+    max_cost: float = Field(default=2.0, gt=0)
+    max_lifetime: float = Field(default=4.0, gt=0, le=24)
+
+    @field_validator("cluster")
+    @classmethod
+    def _check_cluster(cls, name: str | None) -> str | None:
+        if name is not None and not _CLUSTER.fullmatch(name):
+            raise ValueError("use the name of an EKS cluster: letters, digits, - and _, at most 100")
+        return name
+
+    @field_validator("accounts")
+    @classmethod
+    def _check_accounts(cls, accounts: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [one for one in accounts if not _ACCOUNT.fullmatch(one)]:
+            raise ValueError(f"{', '.join(wrong)}: an account has twelve digits")
+        return accounts
+
+    @field_validator("clusters")
+    @classmethod
+    def _check_clusters(cls, arns: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [one for one in arns if not _CLUSTER_ARN.fullmatch(one)]:
+            raise ValueError(f"{', '.join(wrong)}: use an ARN such as arn:aws:eks:REGION:ACCOUNT:cluster/NAME")
+        return arns
+
+    @field_validator("tag")
+    @classmethod
+    def _check_tag(cls, tag: str) -> str:
+        name, separator, value = tag.partition("=")
+        if not (name and separator and value):
+            raise ValueError("use NAME=VALUE")
+        return tag
