@@ -57,7 +57,8 @@ class RunFacts:
         started: When the run was triggered; with a time zone.
         finished: When the verdict was reached; likewise.
         added: What the adapter added to the run's pods that the DAG does not ask for, by kind of pod.
-        blocked: What pods tried to reach outside the cluster during the run, and were kept from.
+        blocked: What pods tried to reach outside the cluster during the run, and were kept from; None where nobody
+            watched.
     """
 
     run_id: str
@@ -77,7 +78,7 @@ class RunFacts:
     started: datetime
     finished: datetime
     added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    blocked: tuple[BlockedEgress, ...] = ()
+    blocked: tuple[BlockedEgress, ...] | None = ()
 
 
 def verdict_document(verdict: Verdict, facts: RunFacts, redactor: Redactor) -> dict[str, Any]:
@@ -109,7 +110,8 @@ def verdict_document(verdict: Verdict, facts: RunFacts, redactor: Redactor) -> d
             "values_digest": facts.values_digest,
             "images": {name: asdict(image) for name, image in sorted(facts.images.items())},
             "stand_ins": [asdict(stand_in) for stand_in in facts.stand_ins],
-            "blocked_egress": [_blocked(entry) for entry in facts.blocked],
+            "egress_watched": facts.blocked is not None,
+            "blocked_egress": [_blocked(entry) for entry in facts.blocked or ()],
             "added_to_pods": {role: list(entries) for role, entries in sorted(facts.added.items())},
         },
         "code": {"seed_sha": facts.seed_sha, "commit_sha": verdict.commit, "branch": facts.branch},

@@ -41,6 +41,8 @@ class Rule:
         ask: The check itself; pure.
         needs: Checks that must have passed for this one to mean anything.
         applies: Whether it belongs to a verdict of this expectation at all.
+        unseen: Why nobody could see what it asks for; empty where somebody could. It then counts neither for nor
+            against the run, and is listed.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Rule:
     ask: Callable[[Case], Finding]
     needs: tuple[str, ...] = ()
     applies: Callable[[Expectation], bool] = lambda _expectation: True
+    unseen: Callable[[Expectation], str] = lambda _expectation: ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class Check:
         expected: What should be.
         found: What is.
         explanation: One plain sentence that says what is wrong; empty if it passed.
-        evaluated: False if it could not be evaluated, because an earlier check did not pass.
+        evaluated: False if it could not be evaluated: an earlier check did not pass, or nobody could see.
+        counts: False if it says nothing for or against the run, because nobody could see what it asks for.
     """
 
     id: str
@@ -71,15 +75,26 @@ class Check:
     found: str
     explanation: str
     evaluated: bool = True
+    counts: bool = True
 
 
 def pronounce(rules: Sequence[Rule], case: Case) -> tuple[Check, ...]:
-    """Ask the rules that apply, in order. One whose needs did not pass is listed as not evaluated, so not passed."""
+    """Ask the rules that apply, in order.
+
+    One whose needs did not pass is listed as not evaluated, so not passed; one that nobody could answer likewise, but
+    it does not count.
+    """
     applying = [rule for rule in rules if rule.applies(case.expectation)]
     listed = {rule.id for rule in applying}
     passed: set[str] = set()
     checks = []
     for rule in applying:
+        if unseen := rule.unseen(case.expectation):
+            checks.append(
+                Check(rule.id, rule.title, passed=False, expected="", found=unseen, explanation="", evaluated=False,
+                      counts=False)
+            )  # fmt: skip
+            continue
         missing = [need for need in rule.needs if need in listed and need not in passed]
         if missing:
             why = f"not evaluated because {missing[0]} did not pass"

@@ -46,7 +46,7 @@ class RunFacts:
         stand_ins: What replaces a real part; None where the run ended before that was known.
         unpinned: Images that were trusted at their first pull.
         added: What the adapter added to pods that the DAG does not ask for, by kind of pod.
-        blocked: What pods tried to reach outside the cluster, and were kept from.
+        blocked: What pods tried to reach outside the cluster, and were kept from; None where nobody watched.
     """
 
     run_id: str
@@ -58,7 +58,7 @@ class RunFacts:
     stand_ins: tuple[StandIn, ...] | None = ()
     unpinned: tuple[str, ...] = ()
     added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    blocked: tuple[BlockedEgress, ...] = ()
+    blocked: tuple[BlockedEgress, ...] | None = ()
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) of each fact; stand-ins, what was added to pods and what they were kept from, last.
@@ -78,7 +78,9 @@ class RunFacts:
         # Which container got it stands in verdict.json.
         whats = {kind: dict.fromkeys(entry.partition(": ")[2] for entry in of) for kind, of in self.added.items()}
         added = [("adapter", f"added to {kind} pods: {', '.join(what) or 'nothing'}") for kind, what in whats.items()]
-        added += [("blocked", f"{entry}, {entry.packets} packets") for entry in self.blocked]
+        added += [("blocked", f"{entry}, {entry.packets} packets") for entry in self.blocked or ()]
+        if self.blocked is None:
+            added.append(("traffic", "what pods reach outside the cluster is not watched on this target"))
         if self.stand_ins is None:
             return rows + added
         named = "; ".join(f"{part.name} for {part.replaces}" for part in self.stand_ins)
@@ -150,6 +152,7 @@ class KeptCluster:
         enter: Command that opens a shell with the right context.
         inspect: Command that shows what runs in it.
         delete: Command that removes it.
+        no_ui: Why there is no address of the UI, where there is none.
     """
 
     name: str
@@ -160,6 +163,7 @@ class KeptCluster:
     enter: str
     inspect: str
     delete: str
+    no_ui: str = "did not come up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +251,7 @@ class Report:
             return "every verdict is as declared, and a test failed all the same: see it above"
         if self.verdict.green:
             return "a run that a test has declared red is green: look for what was to break it, and did not"
-        failed = [check.id for check in self.verdict.checks if not check.passed]
+        failed = [check.id for check in self.verdict.checks if not check.passed and check.evaluated]
         if _TASKS in failed:
             return f"begin with {_TASKS}: what the other checks miss may only follow from it"
         return f"begin with {failed[0] if failed else 'the DAG'}, the first check that failed"
@@ -280,7 +284,9 @@ def _line(place: int, verdict: VerdictResult) -> str:
     wrong = [check.id for check in verdict.checks if not check.passed and check.evaluated]
     unasked = _unasked(verdict)
     more = f" ({unasked} could not be asked)" if unasked else ""
-    which = f": {', '.join(wrong)}{more}" if wrong else f", {len(verdict.checks)} checks passed"
+    which = (
+        f": {', '.join(wrong)}{more}" if wrong else f", {sum(check.passed for check in verdict.checks)} checks passed"
+    )
     return f"run {place + 1} is {word}{said}{which} ({file})"
 
 

@@ -103,7 +103,7 @@ class Summary:
         self._console.print(table, highlight=False)
 
     def _kept(self, kept: KeptCluster) -> None:
-        rows = [("kept", kept.name), ("Airflow", kept.ui or "did not come up")]
+        rows = [("kept", kept.name), ("Airflow", kept.ui or kept.no_ui)]
         commands = [("run", kept.run), ("enter", kept.enter), ("inspect", kept.inspect), ("delete", kept.delete)]
         self._pairs(rows)
         if self._console.is_terminal and kept.ui:

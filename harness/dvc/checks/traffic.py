@@ -1,6 +1,7 @@
 """The check on what pods of the run tried to reach: a pipeline that calls elsewhere needs it, or tells it something.
 
-Attempts are blocked by the target's packet filter (`harness.targets.egress`), which keeps who tried what.
+Attempts are blocked by the target's packet filter (`harness.targets.egress`), which keeps who tried what. A target
+without one sees nothing, which is not to be taken for "nobody called".
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from harness.dvc.case import Case
 from harness.dvc.rules import Finding, Rule, counted
 from harness.model import BlockedEgress, PodEvidence
 
+NOT_WATCHED: Final = "not watched on this target"
 _SHOWN = 3
 
 
@@ -43,4 +45,11 @@ def _told(pod: PodEvidence, entry: BlockedEgress) -> str:
     return f"{whose} called {entry.target} ({entry.protocol}, pod {pod.name})"
 
 
-TRAFFIC_RULES: Final = (Rule("traffic.none-outside", "the run called nobody outside the cluster", _none_outside),)
+TRAFFIC_RULES: Final = (
+    Rule(
+        "traffic.none-outside",
+        "the run called nobody outside the cluster",
+        _none_outside,
+        unseen=lambda expectation: "" if expectation.traffic_watched else NOT_WATCHED,
+    ),
+)
