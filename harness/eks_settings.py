@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 _ACCOUNT: Final = re.compile(r"\d{12}")
 _CLUSTER_ARN: Final = re.compile(r"arn:aws[a-z-]*:eks:[a-z0-9-]+:\d{12}:cluster/[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
 _CLUSTER: Final = re.compile(r"[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
+# "Bucket naming rules" and "Naming Amazon S3 objects" in the S3 user guide: the characters that need no escaping.
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PREFIX: Final = re.compile(r"[A-Za-z0-9!_.*'()-]+(?:/[A-Za-z0-9!_.*'()-]+)*")
+_REGISTRY: Final = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
 
 
 class EksSettings(BaseModel):
@@ -25,6 +29,12 @@ class EksSettings(BaseModel):
         accounts: Accounts that may be written to, twelve digits each.
         clusters: ARNs of the clusters that may be written to.
         tag: Tag, NAME=VALUE, that the cluster must have.
+        bucket: Bucket in the cluster's region that runs write to; it must be there.
+        prefix: Key prefix in it below which all of the harness's keys are, without a slash at its end; empty for a
+            bucket of the harness's own.
+        registry: What stands before an image's path and tag in the registry that nodes pull from; None where the nodes
+            hold the images under their own names.
+        storage_class: Of the claim that the tasks share; empty takes the cluster's default, of which EKS has none.
         consent: Whether this run may write to the account, and cost.
         max_cost: Most that a run may cost by the estimate, in USD.
         max_lifetime: Hours after which what a run has made may be removed by anybody's sweep.
@@ -38,6 +48,10 @@ class EksSettings(BaseModel):
     accounts: tuple[str, ...] = ()
     clusters: tuple[str, ...] = ()
     tag: str = "harness.allowed=true"
+    bucket: str | None = None
+    prefix: str = ""
+    registry: str | None = None
+    storage_class: str = "gp3"
     consent: bool = False
     max_cost: float = Field(default=2.0, gt=0)
     max_lifetime: float = Field(default=4.0, gt=0, le=24)
@@ -48,6 +62,27 @@ class EksSettings(BaseModel):
         if name is not None and not _CLUSTER.fullmatch(name):
             raise ValueError("use the name of an EKS cluster: letters, digits, - and _, at most 100")
         return name
+
+    @field_validator("bucket")
+    @classmethod
+    def _check_bucket(cls, name: str | None) -> str | None:
+        if name is not None and not _BUCKET.fullmatch(name):
+            raise ValueError("use the name of a bucket, not its ARN or URL: lower-case letters, digits, - and .")
+        return name
+
+    @field_validator("prefix")
+    @classmethod
+    def _check_prefix(cls, prefix: str) -> str:
+        if prefix and not _PREFIX.fullmatch(prefix):
+            raise ValueError("use a key prefix such as team/e2e, without a slash at its ends")
+        return prefix
+
+    @field_validator("registry")
+    @classmethod
+    def _check_registry(cls, prefix: str | None) -> str | None:
+        if prefix is not None and not _REGISTRY.fullmatch(prefix):
+            raise ValueError("use a registry's host with a path, such as registry.example/team, without a tag")
+        return prefix
 
     @field_validator("accounts")
     @classmethod

@@ -66,7 +66,9 @@ def explain(
         kube=kube,
         helm=_helm(environment),
         git_log=partial(_git_log, environment, services.git) if services is not None else None,
-        bucket=partial(_bucket, services.s3, f"runs/{environment.run_id}/") if services is not None else None,
+        bucket=partial(_bucket, services.s3, f"{services.s3.root}runs/{environment.run_id}/")
+        if services is not None
+        else None,
         task_logs=partial(_task_logs, environment) if kube is not None and api is not None else None,
         journal=environment.journal.path,
         transcript=environment.evidence / "commands.log",
@@ -187,20 +189,21 @@ def git_log(runner: Runner, access: GitAccess, *, branch: str, into: Path) -> st
 
 def _bucket(service: S3Service, prefix: str) -> str:
     client: Any = s3.connect(service)
-    return bucket_listing(client, service.bucket, prefix=prefix)
+    return bucket_listing(client, service.bucket, prefix=prefix, root=service.root)
 
 
-def bucket_listing(client: Any, bucket: str, *, prefix: str) -> str:
+def bucket_listing(client: Any, bucket: str, *, prefix: str, root: str = "") -> str:
     """Key, size and time of every object, those of the run first; versions and delete markers where there are any.
 
     Args:
         client: A boto3 S3 client.
         bucket: The bucket.
         prefix: What the run writes under.
+        root: What all keys begin with that are of interest.
     """
     entries: list[tuple[str, str]] = []
     versioned = False
-    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=root)
     for page in pages:
         for kind in ("Versions", "DeleteMarkers"):
             for entry in page.get(kind, ()):

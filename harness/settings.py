@@ -38,7 +38,7 @@ _BRANCH = re.compile(r"(?!HEAD$|refs/)(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z
 _ANY_ROWS = "any"
 # What is this machine's or its reader's own: not part of what a run is, and not recorded with it.
 MACHINE_SETTINGS = frozenset(
-    {"evidence_dir", "cache_dir", "state_dir", "cache_limit_gb", "registry_mirror", "pause_on_failure"}
+    {"evidence_dir", "cache_dir", "state_dir", "cache_limit_gb", "registry_mirror", "pause_on_failure", "eks"}
 )
 # By tag, as it is put into the node under that name (https://github.com/distribution/reference, regexp.go).
 _IMAGE = re.compile(
@@ -57,6 +57,7 @@ class TargetKind(StrEnum):
     """Where the suite runs."""
 
     KIND = "kind"
+    EKS = "eks"
 
 
 class SupplyKind(StrEnum):
@@ -309,8 +310,8 @@ def settings_alone(**values: Any) -> Settings:
         raise _unusable(_problems(error)) from None
 
 
-def policy_flags(**given: object) -> dict[str, object] | None:
-    """Flags of the policy as its part of the settings, to be laid over the other sources; None if none was given."""
+def part_flags(**given: object) -> dict[str, object] | None:
+    """Flags of one part (policy, eks), to be laid over what the other sources say of it; None if none was given."""
     return {name: value for name, value in given.items() if value is not None} or None
 
 

@@ -19,8 +19,10 @@ from harness.supply.engine import EngineSupply
 from harness.supply.inuse import IN_USE_FOLDER, live_runs
 from harness.supply.locks import LOCKS_FOLDER, remove_idle
 from harness.targets.dangling import dangling
+from harness.targets.eks.environment import is_eks, remove_environment
 from harness.targets.namelock import name_held, remove_idle_locks
 from harness.targets.removal import remove_cluster, remove_container
+from harness.wait import Waiter
 
 # Of the command line of a program that is ended, for the reader.
 _COMMAND_WIDTH = 100
@@ -33,10 +35,12 @@ class Remover:
     Attributes:
         engines: Finds the engine that a thing was made in; each is held until the block of `removing` ends.
         runner: Runs docker.
+        waiter: How patient to be with what goes slowly.
     """
 
     engines: EngineSupply
     runner: Runner
+    waiter: Waiter = field(default_factory=Waiter)
     _found: dict[str | None, Engine | None] = field(default_factory=dict)
     _missing: dict[str | None, HarnessError] = field(default_factory=dict)
 
@@ -53,6 +57,9 @@ class Remover:
             CleanupFailed: Something is still there.
         """
         with name_held(folder):
+            if is_eks(folder):
+                remove_environment(folder, waiter=self.waiter)
+                return
             engine = self._engine(host)
             if engine is not None:
                 remove_cluster(folder.name, folder=folder, engine=engine, runner=self.runner)
@@ -73,6 +80,12 @@ class Remover:
             if folder is None:
                 raise CleanupFailed(f"the journal names the cluster {entry.name} without its folder")
             self.cluster(folder, host)
+        elif entry.kind == "eks":
+            folder = _folder(entry)
+            if folder is None:
+                raise CleanupFailed(f"the journal names the environment in {entry.name} without its folder")
+            with name_held(folder):
+                remove_environment(folder, waiter=self.waiter)
         elif entry.kind == "container":
             self.container(entry.name, host)
         else:
@@ -235,7 +248,7 @@ def _clusters(state_dir: Path) -> frozenset[str]:
 def _left_behind(journal: Journal) -> list[Entry]:
     def kept(entry: Entry) -> bool:
         folder = _folder(entry)
-        return entry.kind == "cluster" and folder is not None and is_kept(folder)
+        return entry.kind in {"cluster", "eks"} and folder is not None and is_kept(folder)
 
     return [entry for entry in journal.open() if not kept(entry)]
 
@@ -265,4 +278,5 @@ def host_of(folder: Path) -> str | None:
 
 def _needed(engines: EngineSupply, clusters: Path) -> bool:
     """Whether a kept cluster is in our own engine."""
-    return any(is_kept(folder) and host_of(folder) in {None, engines.own_host} for folder in clusters.glob("*"))
+    kept = [folder for folder in clusters.glob("*") if is_kept(folder) and not is_eks(folder)]
+    return any(host_of(folder) in {None, engines.own_host} for folder in kept)

@@ -72,6 +72,7 @@ class KindTarget:
         self._status = status
         self._entries: list[Entry] = []
         self._held: NameLock | None = None
+        self.note = ""
         self._egress = EgressRules(
             inside=inside_node(self._node, engine=toolchain.engine, runner=runner),
             allowed=[Allowed.read(entry) for entry in egress_allow],
@@ -136,6 +137,7 @@ class KindTarget:
             self.release()  # then `down`, too, knows that this is not ours
             raise
         up = self._reuse(cluster) if cluster.exists() else self._create(cluster)
+        self.note = "reused" if up.reused else up.kubernetes_version
         # Before anything of ours or of the DAG runs in it.
         self._egress.load()
         self._load_images()

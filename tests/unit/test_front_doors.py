@@ -34,8 +34,12 @@ FLAGS = {
     "--values": "team.yaml",
     "--patience": "2.5",
     "--registry-mirror": "docker.io=mirror.example:5000",
+    "--eks-cluster": "mlops",
+    "--eks-region": "eu-central-1",
+    "--eks-profile": "nightly",
+    "--eks-bucket": "team-dvc",
 }
-SWITCHES = ("--pause-on-failure",)
+SWITCHES = ("--pause-on-failure", "--eks-consent")
 WORDS = (*(word for pair in FLAGS.items() for word in pair), *SWITCHES)
 
 
@@ -53,6 +57,9 @@ def check(settings: Settings) -> None:
     assert settings.registry_mirror == {"docker.io": "mirror.example:5000"}
     assert settings.worker_image == "registry.example/team/worker:1.4"
     assert settings.pause_on_failure
+    eks = settings.eks
+    assert (eks.cluster, eks.region, eks.profile, eks.bucket) == ("mlops", "eu-central-1", "nightly", "team-dvc")
+    assert eks.consent
 
 
 @pytest.mark.parametrize(("verb", "driven_by"), [("run", "run_once"), ("up", "bring_up")])

@@ -15,6 +15,7 @@ import boto3
 import yaml
 
 from harness.errors import EnvironmentFailed
+from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
 from harness.targets.eks.aws import AwsRefused, client, explained
 
 _ACTIVE: Final = "ACTIVE"
@@ -109,6 +110,33 @@ def check_pod_identity(session: boto3.Session, cluster: str) -> None:
         raise EnvironmentFailed(f"the add-on {_POD_IDENTITY} of {cluster} is {status}, not {_ACTIVE}")
 
 
+def role_of_pods(session: boto3.Session, cluster: str) -> str:
+    """ARN of the role that is associated with the service account of the DVC pods.
+
+    Raises:
+        EnvironmentFailed: None is.
+        AwsRefused: It may not be asked.
+    """
+    eks = client(session, "eks")
+    account = f"{AIRFLOW_NAMESPACE}/{DVC_SERVICE_ACCOUNT}"
+    of = {"clusterName": cluster, "namespace": AIRFLOW_NAMESPACE, "serviceAccount": DVC_SERVICE_ACCOUNT}
+    try:
+        with explained(f"look for the association of {account} in {cluster}"):
+            listed: list[dict[str, Any]] = eks.list_pod_identity_associations(**of)["associations"]
+            if listed:
+                found = eks.describe_pod_identity_association(
+                    clusterName=cluster, associationId=listed[0]["associationId"]
+                )
+                return str(found["association"]["roleArn"])
+    finally:
+        eks.close()
+    raise EnvironmentFailed(
+        f"no role is associated with the service account {account} in {cluster}: the DAG's pods would get no keys",
+        next_step=f"aws eks create-pod-identity-association --cluster-name {cluster} --namespace {AIRFLOW_NAMESPACE} "
+        f"--service-account {DVC_SERVICE_ACCOUNT} --role-arn ROLE",
+    )
+
+
 def write_kubeconfig(cluster: EksCluster, path: Path, *, profile: str | None) -> str:
     """Write a kubeconfig with one context for a cluster, mode 0600; the context's name.
 
@@ -120,7 +148,7 @@ def write_kubeconfig(cluster: EksCluster, path: Path, *, profile: str | None) ->
         profile: Profile that signs; None for what boto3 finds.
     """
     command = [
-        "-m", "harness.cli", "eks-token", "--cluster-name", cluster.name, "--region", cluster.region,
+        "-m", "harness.eks_token", "--cluster-name", cluster.name, "--region", cluster.region,
         *(("--profile", profile) if profile else ()),
     ]  # fmt: skip
     plugin = {

@@ -16,7 +16,7 @@ from harness.targets.eks.attach import EksCluster, describe
 from harness.targets.eks.aws import client, explained
 from harness.targets.eks.prices import Estimate
 
-_CONSENT: Final = "set HARNESS_EKS__CONSENT=true once you are sure"
+_CONSENT: Final = "give --eks-consent, or set HARNESS_EKS__CONSENT=true, once you are sure"
 
 
 def caller(session: boto3.Session) -> tuple[str, str]:
@@ -41,7 +41,9 @@ def guarded_cluster(session: boto3.Session, settings: EksSettings) -> EksCluster
         AwsRefused: AWS does not say.
     """
     if settings.cluster is None:
-        raise UsageError("no EKS cluster is named", next_step="set eks.cluster (HARNESS_EKS__CLUSTER)")
+        raise UsageError(
+            "no EKS cluster is named", next_step="name it with --eks-cluster (eks.cluster, HARNESS_EKS__CLUSTER)"
+        )
     for name, allowed in (("accounts", settings.accounts), ("clusters", settings.clusters)):
         if not allowed:
             raise UsageError(

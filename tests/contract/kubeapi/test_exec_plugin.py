@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 import harness
+from harness.errors import ExitCode
 from harness.kubeapi import KubeApi
 from harness.targets.eks.attach import EksCluster, write_kubeconfig
 
@@ -71,7 +73,7 @@ def test_the_file_is_for_its_owner_alone(kubeconfig: Path) -> None:
     user = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["exec"]
     assert user["interactiveMode"] == "Never"
     assert user["args"] == [
-        "-m", "harness.cli", "eks-token", "--cluster-name", "mlops", "--region", "eu-central-1"
+        "-m", "harness.eks_token", "--cluster-name", "mlops", "--region", "eu-central-1"
     ]  # fmt: skip
 
 
@@ -97,3 +99,11 @@ def test_a_token_that_is_over_is_renewed_while_the_client_lives(server: Any, kub
     sent = [asked.handler.headers["Authorization"] for asked in server.asked("GET", "/version")]
     assert sent[-1] == sent[-2] == "Bearer token-3"
     assert int(count.read_text()) == 3, "asked again only while the token was over"
+
+
+def test_who_has_no_credentials_is_told_by_the_plugin(kubeconfig: Path) -> None:
+    user = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["exec"]
+    done = subprocess.run([user["command"], *user["args"]], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == ExitCode.ENVIRONMENT_FAILED
+    assert done.stdout == ""
+    assert "log in: aws sso login" in done.stderr
