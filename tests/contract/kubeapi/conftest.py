@@ -15,6 +15,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -108,9 +109,10 @@ class Handled:
         with socket.create_connection(to) as pod:
 
             def back() -> None:
-                while data := pod.recv(1 << 16):
-                    self.channel(0, data)
-                self.close_socket()
+                with suppress(OSError):  # the client may have hung up
+                    while data := pod.recv(1 << 16):
+                        self.channel(0, data)
+                    self.close_socket()
 
             thread = threading.Thread(target=back, daemon=True)
             thread.start()
