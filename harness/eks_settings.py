@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 _ACCOUNT: Final = re.compile(r"\d{12}")
 _CLUSTER_ARN: Final = re.compile(r"arn:aws[a-z-]*:eks:[a-z0-9-]+:\d{12}:cluster/[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
 _CLUSTER: Final = re.compile(r"[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
+# "Bucket naming rules" and "Naming Amazon S3 objects" in the S3 user guide: the characters that need no escaping.
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class EksSettings(BaseModel):
@@ -25,6 +27,7 @@ class EksSettings(BaseModel):
         accounts: Accounts that may be written to, twelve digits each.
         clusters: ARNs of the clusters that may be written to.
         tag: Tag, NAME=VALUE, that the cluster must have.
+        bucket: Bucket in the cluster's region that runs write to; it must be there.
         consent: Whether this run may write to the account, and cost.
         max_cost: Most that a run may cost by the estimate, in USD.
         max_lifetime: Hours after which what a run has made may be removed by anybody's sweep.
@@ -38,6 +41,7 @@ class EksSettings(BaseModel):
     accounts: tuple[str, ...] = ()
     clusters: tuple[str, ...] = ()
     tag: str = "harness.allowed=true"
+    bucket: str | None = None
     consent: bool = False
     max_cost: float = Field(default=2.0, gt=0)
     max_lifetime: float = Field(default=4.0, gt=0, le=24)
@@ -47,6 +51,13 @@ class EksSettings(BaseModel):
     def _check_cluster(cls, name: str | None) -> str | None:
         if name is not None and not _CLUSTER.fullmatch(name):
             raise ValueError("use the name of an EKS cluster: letters, digits, - and _, at most 100")
+        return name
+
+    @field_validator("bucket")
+    @classmethod
+    def _check_bucket(cls, name: str | None) -> str | None:
+        if name is not None and not _BUCKET.fullmatch(name):
+            raise ValueError("use the name of a bucket, not its ARN or URL: lower-case letters, digits, - and .")
         return name
 
     @field_validator("accounts")

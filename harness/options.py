@@ -54,6 +54,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("registry_mirror", str, "pull the images of a registry host from a mirror", "HOST=MIRROR", many=True),
 )
 
+# Of these, what the making of an EKS look-alike's cluster takes.
+LOOKALIKE_OPTIONS: Final = frozenset({"supply", "cluster", "worker_image", "patience", "registry_mirror"})
+
 
 def settings_from(given: Mapping[str, Any]) -> Settings:
     """The settings of a run.
