@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from harness.eks_verbs import eks_token
-from harness.errors import HarnessError
+from harness.errors import ExitCode, HarnessError
+from harness.targets.eks.token import answer
 
 
 def main() -> int:
@@ -20,10 +20,12 @@ def main() -> int:
     parser.add_argument("--profile")
     given = parser.parse_args()
     try:
-        return int(eks_token(given.cluster_name, region=given.region, profile=given.profile))
+        printed = answer(given.cluster_name, region=given.region, profile=given.profile)
     except HarnessError as error:
         sys.stderr.write(f"harness: {error}\n")
         return int(error.exit_code)
+    sys.stdout.write(f"{printed}\n")
+    return int(ExitCode.GREEN)
 
 
 if __name__ == "__main__":

@@ -141,8 +141,10 @@ class KubeObjects:
 
         return list(self._call(f"list {kind}", ask).get("items") or [])
 
-    def create(self, manifest: Mapping[str, Any]) -> JsonObject:
+    def create(self, manifest: Mapping[str, Any], *, dry_run: bool = False) -> JsonObject:
         """Create one object, or ask a question that is put as one (TokenReview, SubjectAccessReview).
+
+        A dry run goes through admission and makes nothing.
 
         Returns:
             The object as the server answers it.
@@ -156,7 +158,8 @@ class KubeObjects:
         def ask() -> JsonObject:
             resource = self._resource(kind, str(manifest.get("apiVersion") or ""))
             namespace = (manifest.get("metadata") or {}).get("namespace")
-            return resource.create(body=dict(manifest), namespace=namespace, serializer=_plain)  # type: ignore[no-any-return]
+            dry = {"dry_run": "All"} if dry_run else {}
+            return resource.create(body=dict(manifest), namespace=namespace, serializer=_plain, **dry)  # type: ignore[no-any-return]
 
         return self._call(f"create {kind}", ask)
 

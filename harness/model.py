@@ -78,6 +78,7 @@ class Toolchain:
         unpinned: Images without a published digest: what their first pull brought is trusted.
         chart: Archive of the official Airflow chart; None where the supply cannot have it.
         no_chart: Why not.
+        engine_images: What the images are called in the engine, by logical name: to run one beside the node.
     """
 
     supply: Literal["registry", "packages"]
@@ -94,6 +95,7 @@ class Toolchain:
     unpinned: tuple[str, ...] = ()
     chart: Path | None = None
     no_chart: str = ""
+    engine_images: Mapping[ImageName, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
 # What stands before the names of those that set a part of `eks`.
 EKS: Final = "eks_"
 
+# Of these, what the making of an EKS look-alike's cluster takes.
+LOOKALIKE_OPTIONS: Final = frozenset({"supply", "cluster", "worker_image", "patience", "registry_mirror"})
+
 
 def settings_from(given: Mapping[str, Any]) -> Settings:
     """The settings of a run.

@@ -12,6 +12,9 @@ from pathlib import Path
 from harness.errors import CleanupFailed, GuardError, HarnessError
 from harness.journal import Entry, Journal
 from harness.liveness import bury, over
+from harness.lookalike.hosting import Folder
+from harness.lookalike.process import GatewayProcess
+from harness.lookalike.store import container_of
 from harness.model import Engine
 from harness.orphans import end_orphans
 from harness.process import Runner
@@ -61,6 +64,10 @@ class Remover:
                 remove_environment(folder, waiter=self.waiter)
                 return
             engine = self._engine(host)
+            if Folder.of_cluster(folder).path.is_dir():
+                GatewayProcess(Folder.of_cluster(folder)).end()
+                if engine is not None:
+                    remove_container(container_of(folder.name), engine=engine, runner=self.runner)
             if engine is not None:
                 remove_cluster(folder.name, folder=folder, engine=engine, runner=self.runner)
             elif folder.is_dir():
@@ -86,6 +93,11 @@ class Remover:
                 raise CleanupFailed(f"the journal names the environment in {entry.name} without its folder")
             with name_held(folder):
                 remove_environment(folder, waiter=self.waiter)
+        elif entry.kind == "gateway":
+            folder = _folder(entry)
+            if folder is None:
+                raise CleanupFailed(f"the journal names the gateway of {entry.name} without its folder")
+            GatewayProcess(Folder.of_cluster(folder)).end()
         elif entry.kind == "container":
             self.container(entry.name, host)
         else:
@@ -241,14 +253,16 @@ class _Sweeper:
 
 
 def _clusters(state_dir: Path) -> frozenset[str]:
-    """Names of the clusters that are known here, kept or in use."""
-    return frozenset(path.name for path in (state_dir / "clusters").glob("*"))
+    """Names of the clusters that are known here, kept or in use, and of what may be beside them."""
+    names = [path.name for path in (state_dir / "clusters").glob("*")]
+    return frozenset([*names, *map(container_of, names)])
 
 
 def _left_behind(journal: Journal) -> list[Entry]:
     def kept(entry: Entry) -> bool:
+        # What is beside a cluster names the cluster's folder, too, and stays with it.
         folder = _folder(entry)
-        return entry.kind in {"cluster", "eks"} and folder is not None and is_kept(folder)
+        return folder is not None and is_kept(folder)
 
     return [entry for entry in journal.open() if not kept(entry)]
 

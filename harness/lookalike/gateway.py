@@ -108,14 +108,14 @@ class Gateway:
         self._lock = threading.RLock()
         self.faults = Faults()
 
-    def reply(self, incoming: Incoming) -> Reply:
-        """Answer a request."""
+    def reply(self, incoming: Incoming, *, only: frozenset[str] | None = None) -> Reply:
+        """Answer a request; at an address where only some services are spoken, refuse one to another."""
         record = _Record(_unsigned_service(incoming))
         try:
             claim = claim_of(incoming.request)
             if claim is not None:
                 record.service, record.access_key_id = claim.service, claim.access_key_id
-            return self._dispatch(incoming, claim, record)
+            return self._dispatch(incoming, claim, record, only)
         except Refused as refused:
             return self._refuse(record, refused)
         except AwsError as error:
@@ -126,7 +126,9 @@ class Gateway:
             failed = AwsError("InternalFailure", str(error), status=500)
         return self._fail(record, failed, _protocol(record.service))
 
-    def _dispatch(self, incoming: Incoming, claim: Claim | None, record: _Record) -> Reply:
+    def _dispatch(self, incoming: Incoming, claim: Claim | None, record: _Record, only: frozenset[str] | None) -> Reply:
+        if only is not None and record.service not in only:
+            raise AwsError("NotImplemented", f"{record.service} is not spoken at this address", status=501)
         if record.service == _S3 and self._witness is not None:
             return self._object_store(incoming, claim, record, self._witness)
         if record.service in self._services:

@@ -24,6 +24,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = 1 << 16
     disable_nagle_algorithm = True
     gateway: Gateway
+    only: frozenset[str] | None
 
     def _serve(self) -> None:
         try:
@@ -36,7 +37,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True  # the client hung up
             return
         with incoming.body:
-            self._send(self.gateway.reply(incoming))
+            self._send(self.gateway.reply(incoming, only=self.only))
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = _serve  # noqa: N815 - http.server's names
 
@@ -70,13 +71,26 @@ class _Handler(BaseHTTPRequestHandler):
 class Server:
     """A server that is bound, and serves inside `with`."""
 
-    def __init__(self, gateway: Gateway, address: tuple[str, int], *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        address: tuple[str, int],
+        *,
+        tls: ssl.SSLContext | None = None,
+        only: frozenset[str] | None = None,
+    ) -> None:
         """Bind.
+
+        Args:
+            gateway: Answers.
+            address: Where.
+            tls: For https.
+            only: The services that are spoken there, by boto3's names; None for all.
 
         Raises:
             OSError: The address is taken or not of this machine.
         """
-        handler: Any = type("_BoundHandler", (_Handler,), {"gateway": gateway})
+        handler: Any = type("_BoundHandler", (_Handler,), {"gateway": gateway, "only": only})
         self._server = ThreadingHTTPServer(address, handler)
         self._server.daemon_threads = True
         self._scheme = "https" if tls else "http"

@@ -8,7 +8,7 @@ nothing is forwarded before its hash is known to be the signed one.
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -196,12 +196,19 @@ _AUTH: Final = frozenset(
 )  # fmt: skip
 
 
-def writer_of(log: CallLog, bucket: str, key: str) -> Call | None:
-    """The call that last wrote an object; its principal is who did. None if nobody has."""
+def writer_of(calls: CallLog | Iterable[Call], bucket: str, key: str) -> Call | None:
+    """The call that last wrote an object; its principal is who did. None if nobody has.
+
+    Args:
+        calls: Where it may be recorded: a log, or what `read_calls` has read of another process's.
+        bucket: The bucket.
+        key: The object.
+    """
     writes = [
         call
-        for call in log.calls("s3")
-        if call.operation in s3_actions.WRITES
+        for call in (calls.calls("s3") if isinstance(calls, CallLog) else calls)
+        if call.service == "s3"
+        and call.operation in s3_actions.WRITES
         and call.outcome == "allowed"
         and call.status < http.HTTPStatus.MULTIPLE_CHOICES
         and (call.parameters.get("Bucket"), call.parameters.get("Key")) == (bucket, key)

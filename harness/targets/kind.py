@@ -12,10 +12,8 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.allowlist import Allowed
 from harness.errors import CleanupFailed, CommandFailed, EnvironmentFailed, GuardError, HarnessError
@@ -23,15 +21,17 @@ from harness.journal import Entry, Journal, expires_at
 from harness.model import BlockedEgress, Cluster, Toolchain
 from harness.names import LABEL_EXPIRES, LABEL_OWNER, LABEL_RUN, NODE_PORTS, OWNER
 from harness.process import Runner
-from harness.targets.egress import POD_NETWORK, SERVICE_NETWORK, EgressRules, inside_node
+from harness.targets import kind_config
+from harness.targets.additions import Additions, Beside
+from harness.targets.description import read_description
+from harness.targets.egress import EgressRules, inside_node
 from harness.targets.inotify import raise_limits
 from harness.targets.kind_cluster import RunnerKindCluster
 from harness.targets.namelock import NameLock
 from harness.targets.node_images import NodeImages
-from harness.targets.ownership import refuse_foreign
+from harness.targets.ownership import refuse_foreign, refuse_other_use
 from harness.targets.ports import reserved_ports
 from harness.targets.removal import remove_network
-from harness.versions import versions
 
 PORT_TAKEN = re.compile(r"address already in use|port is already allocated")
 _PORT_ATTEMPTS = 3
@@ -49,6 +49,7 @@ class KindTarget:
         journal: Told of everything before it is created.
         status: Told what is going on.
         egress_allow: What pods may reach outside the cluster, as the setting of that name has it.
+        beside: What is made beside the cluster, and goes with it.
     """
 
     def __init__(
@@ -62,8 +63,11 @@ class KindTarget:
         journal: Journal,
         status: Callable[[str], None] = lambda _text: None,
         egress_allow: Sequence[str] = (),
+        beside: Beside | None = None,
     ) -> None:
         self.name = name
+        self._beside = beside
+        self._additions = Additions()
         self._run_id = run_id
         self._folder = state_dir / "clusters" / name
         self._toolchain = toolchain
@@ -133,6 +137,7 @@ class KindTarget:
         self._lock()
         try:
             refuse_foreign(self.name, folder=self._folder, engine=self._toolchain.engine, runner=self._runner)
+            refuse_other_use(self.name, folder=self._folder, beside=self._beside is not None)
         except GuardError:
             self.release()  # then `down`, too, knows that this is not ours
             raise
@@ -151,7 +156,7 @@ class KindTarget:
         if not (self._folder / "cluster.json").exists() and cluster.exists():
             raise GuardError(f"the cluster {self.name} was not made by the harness, so it is not removed")
         problems: list[str] = []
-        for action in (cluster.delete, self._remove_network):
+        for action in (self._remove_beside, cluster.delete, self._remove_network):
             try:
                 action()
             except HarnessError as error:
@@ -175,9 +180,12 @@ class KindTarget:
         # Before anything is created: a cluster whose making was broken off is known as ours, and is not reused or kept.
         self._mark.unlink(missing_ok=True)
         made = {"run": self._run_id, "host": host, "made_from": str(Path.cwd())}
+        if self._beside is not None:
+            made["beside"] = self._beside.name
         (self._folder / "cluster.json").write_text(json.dumps(made))
         try:
             self._make_network()
+            self._make_beside()
             ports = self._create_on_free_ports(cluster)
         except HarnessError as error:
             self._status("removing what was begun")
@@ -217,7 +225,11 @@ class KindTarget:
             config = self._folder / "kind.yaml"
             with reserved_ports(NODE_PORTS) as reserved:
                 ports = dict(reserved)
-                config.write_text(self._render(ports))
+                config.write_text(
+                    kind_config.render(
+                        ports=ports, run_id=self._run_id, own_network=self._own_network, additions=self._additions
+                    )
+                )
             try:
                 cluster.create(config)
             except CommandFailed as error:
@@ -230,26 +242,13 @@ class KindTarget:
             else:
                 return ports
 
-    def _render(self, ports: Mapping[str, int]) -> str:
-        templates = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined)  # noqa: S701 - YAML, not HTML; strings go through `tojson`
-        return templates.get_template("kind-cluster.yaml.j2").render(
-            ports=ports,
-            node_ports=NODE_PORTS,
-            run_id=self._run_id,
-            own_network=self._own_network,
-            pod_network=str(POD_NETWORK),
-            service_network=str(SERVICE_NETWORK),
-            coredns=versions().coredns,
-        )
-
     def _reuse(self, cluster: RunnerKindCluster) -> Cluster:
-        description_file = self._folder / "cluster.json"
-        if not description_file.exists() or not cluster.kubeconfig_path.exists():
+        if not (self._folder / "cluster.json").exists() or not cluster.kubeconfig_path.exists():
             raise GuardError(
                 f"a kind cluster named {self.name} exists, and the harness did not make it",
                 next_step="choose another name with --cluster, or delete that cluster yourself",
             )
-        description = self._description(description_file)
+        description = read_description(self._folder, wanted=self._toolchain.node_image)
         if description.get("node_image") != self._toolchain.node_image:
             self._status("the kept cluster has another node image: making a new one")
             self._entries.append(
@@ -260,21 +259,6 @@ class KindTarget:
             self.down()
             return self._create(cluster)
         return self._describe(description["ports"], reused=True)
-
-    def _description(self, file: Path) -> Mapping[str, Any]:
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-            contexts = yaml.safe_load((self._folder / "kubeconfig").read_text(encoding="utf-8"))["contexts"]
-            names = [context["name"] for context in contexts]
-            # One of a run that was killed while it made the cluster has no ports yet, and no node image either.
-            ports = dict(found["ports"]) if found.get("node_image") == self._toolchain.node_image else {}
-        except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
-            raise EnvironmentFailed(
-                f"what is known of the kept cluster {self.name} is damaged: {file.parent}",
-                evidence={"why": f"{type(error).__name__}: {error}"},
-                next_step=f"harness down --cluster {self.name}, then run again",
-            ) from error
-        return {"node_image": found.get("node_image"), "ports": ports, "contexts": names}
 
     def _describe(self, ports: Mapping[str, int], *, reused: bool) -> Cluster:
         kubeconfig = self._folder / "kubeconfig"
@@ -295,6 +279,27 @@ class KindTarget:
         labels = {LABEL_OWNER: OWNER, LABEL_RUN: self._run_id, LABEL_EXPIRES: expires_at()}
         words = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
         self._docker("network", "create", "--driver", "bridge", *words, self.name)
+
+    def _make_beside(self) -> None:
+        if self._beside is None:
+            return
+        self._additions = self._beside.make(folder=self._folder, gateway=self._gateway())
+        allowed = [Allowed.read(entry) for entry in self._additions.egress]
+        self._egress = replace(self._egress, allowed=[*self._egress.allowed, *allowed])
+
+    def _remove_beside(self) -> None:
+        if self._beside is not None:
+            self._beside.remove(folder=self._folder)
+
+    def _gateway(self) -> str:
+        """Address of this machine in the cluster's network."""
+        form = "{{(index .IPAM.Config 0).Gateway}}"
+        found = self._docker("network", "inspect", "--format", form, self.name).strip()
+        if not found:
+            raise EnvironmentFailed(
+                f"the engine does not say which address this machine has in the network {self.name}"
+            )
+        return found
 
     def _remove_network(self) -> None:
         remove_network(self.name, engine=self._toolchain.engine, runner=self._runner)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from harness import cli, plugin, session
+from harness import cli, eks_verbs, plugin, session
 from harness.errors import ExitCode
-from harness.options import OPTIONS
+from harness.options import LOOKALIKE_OPTIONS, OPTIONS
 from harness.settings import Settings
 
 FLAGS = {
@@ -76,6 +76,25 @@ def test_the_command_hands_every_flag_on(verb: str, driven_by: str, monkeypatch:
     check(seen[0])
 
 
+def test_the_look_alike_takes_what_the_making_of_its_cluster_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Settings] = []
+
+    def drive(settings: Settings, _console: object) -> ExitCode:
+        seen.append(settings)
+        return ExitCode.GREEN
+
+    monkeypatch.setattr(eks_verbs, "lookalike_up", drive)
+    words = [f"--{option.replace('_', '-')}" for option in sorted(LOOKALIKE_OPTIONS)]
+    result = CliRunner().invoke(
+        cli.app, ["eks-lookalike", "up", *(word for flag in words for word in (flag, FLAGS[flag]))]
+    )
+    assert result.exit_code == 0, result.output
+    assert (seen[0].cluster_name, seen[0].supply, seen[0].patience) == ("mine", "packages", 2.5)
+    assert seen[0].worker_image == "registry.example/team/worker:1.4"
+    refused = CliRunner().invoke(cli.app, ["eks-lookalike", "up", "--keep", "never"])
+    assert refused.exit_code != 0, "it is always kept"
+
+
 class Options:
     """Stands for pytest's own parser, which takes what argparse takes."""
 
@@ -121,6 +140,8 @@ def test_pytest_hands_every_flag_on() -> None:
         ["run", "--supply", "foo"],
         ["versions", "--bogus"],
         ["down", "foo"],
+        ["eks-lookalike", "up", "--bogus"],
+        ["eks-lookalike", "frobnicate"],
     ],
 )
 def test_a_wrong_flag_is_a_usage_error_without_a_traceback(

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import boto3
@@ -20,7 +21,7 @@ from botocore.exceptions import NoCredentialsError
 from botocore.signers import RequestSigner
 
 from harness.errors import UsageError
-from harness.targets.eks.aws import explained
+from harness.targets.eks.aws import explained, open_session
 
 PREFIX: Final = "k8s-aws-v1."
 CLUSTER_HEADER: Final = "x-k8s-aws-id"
@@ -79,6 +80,17 @@ def make_token(session: boto3.Session, *, cluster: str, now: datetime) -> Token:
     sts.close()
     value = PREFIX + base64.urlsafe_b64encode(url.encode()).decode().rstrip("=")
     return Token(value, now.replace(microsecond=0) + _LIFETIME)
+
+
+def answer(cluster: str, *, region: str | None, profile: str | None) -> str:
+    """What the exec plug-in prints: a token of now, as whoever has started it asks for it by its environment.
+
+    Raises:
+        UsageError: No such profile, no region, or the Kubernetes client asks for another form.
+        AwsRefused: There are no credentials.
+    """
+    session = open_session(profile=profile, region=region)
+    return exec_credential(make_token(session, cluster=cluster, now=datetime.now(UTC)), os.environ)
 
 
 def exec_credential(token: Token, environ: Mapping[str, str]) -> str:

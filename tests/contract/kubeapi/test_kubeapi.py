@@ -87,6 +87,15 @@ def test_an_object_is_plain_json(api: KubeApi, server: Any) -> None:
     assert api.get("Pod", "p", "airflow") == {"kind": "Pod", "spec": {"new": {"field": 1}}}
 
 
+@pytest.mark.parametrize("dry", [True, False])
+def test_what_is_to_be_tried_only_is_asked_for_as_a_dry_run(api: KubeApi, server: Any, dry: bool) -> None:  # noqa: FBT001 - pytest's form
+    server.on("POST", PODS, lambda asked: asked.reply(201, {"kind": "Pod", "spec": {}}))
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "p-", "namespace": "airflow"}}
+    assert api.create(manifest, dry_run=dry) == {"kind": "Pod", "spec": {}}
+    (asked,) = server.asked("POST", PODS)
+    assert asked.query.get("dryRun") == (["All"] if dry else None)
+
+
 def test_an_object_that_is_not_there_is_none(api: KubeApi) -> None:
     assert api.get("Pod", "p", "airflow") is None
 

@@ -65,8 +65,8 @@ class FakeKind(FakeRunner):
                 return self.node.run(command).stdout
             case ["network", "create", *_, name]:
                 self.networks.add(name)
-            case ["network", "ls", *_]:
-                return "\n".join(self.networks)
+            case ["network", "inspect" | "ls" as verb, *_]:
+                return "172.18.0.1" if verb == "inspect" else "\n".join(self.networks)
             case ["network", "rm", name]:
                 self.networks.discard(name)
             case _:
