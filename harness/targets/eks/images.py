@@ -22,12 +22,24 @@ _LOCAL: Final = frozenset({"localstack", "strict-s3", "path-helper"})
 _SECONDS: Final = 60.0
 
 
+def without_local(toolchain: Toolchain) -> Toolchain:
+    """The toolchain without what runs on a cluster of the harness's own only, so that nobody reads that it ran here."""
+    gone = {reference for name, reference in toolchain.images.items() if name in _LOCAL}
+    return replace(
+        toolchain,
+        images={name: reference for name, reference in toolchain.images.items() if name not in _LOCAL},
+        image_digests={name: ids for name, ids in toolchain.image_digests.items() if name not in _LOCAL},
+        stand_ins=tuple(
+            one for one in toolchain.stand_ins if not any(one.replaces.endswith(reference) for reference in gone)
+        ),
+    )
+
+
 def mapped(toolchain: Toolchain, registry: str | None) -> Mapping[str, str]:
     """What nodes call each image, by its reference; nothing where they hold them under their own names."""
     if registry is None:
         return {}
-    references = (reference for name, reference in toolchain.images.items() if name not in _LOCAL)
-    return {reference: below(registry, reference) for reference in references}
+    return {reference: below(registry, reference) for reference in toolchain.images.values()}
 
 
 def with_digests(toolchain: Toolchain, names: Mapping[str, str], *, runner: Runner) -> Toolchain:

@@ -114,7 +114,7 @@ class EksTarget:
         self._wanted = wanted
         self._settings = wanted.settings.eks
         self._folder = wanted.settings.state_dir / "clusters" / wanted.name
-        self._toolchain = toolchain
+        self._toolchain = images.without_local(toolchain)
         self._entry: Entry | None = None
         self._held: NameLock | None = None
         self._open = ExitStack()

@@ -18,7 +18,7 @@ from harness.lookalike.cloud import Cloud
 from harness.lookalike.eks import Cluster
 from harness.lookalike.principals import Credentials
 from harness.lookalike.witness import Backend
-from harness.model import Engine, Toolchain
+from harness.model import Engine, StandIn, Toolchain
 from harness.settings import Settings, TargetKind, settings_alone
 from harness.targets import Wanted
 from harness.targets.eks.target import EksTarget
@@ -183,7 +183,10 @@ def toolchain() -> Toolchain:
         images={"worker": "airflow-dvc-worker:2.0.0", "localstack": "localstack/localstack:4.14.0"},
         image_digests={"worker": ("sha256:1",), "localstack": ("sha256:2",)},
         preloaded=frozenset(),
-        stand_ins=(),
+        stand_ins=(
+            StandIn("LocalStack from packages", "docker.io/localstack/localstack:4.14.0", "none"),
+            StandIn("git-sync stand-in", "registry.k8s.io/git-sync/git-sync:v4.4.2", "none"),
+        ),
         kubernetes_version="v1.34.4",
     )
 

@@ -297,6 +297,12 @@ def test_images_of_a_registry_are_mapped_and_known_by_their_digests(site: Site) 
     assert target.toolchain.image_digests["worker"] == ("sha256:9", "sha256:1")
 
 
+def test_what_runs_on_a_local_cluster_only_is_not_said_to_run_here(site: Site) -> None:
+    toolchain = site.target("run-1").toolchain
+    assert set(toolchain.images) == set(toolchain.image_digests) == {"worker"}
+    assert [one.name for one in toolchain.stand_ins] == ["git-sync stand-in"]
+
+
 def test_an_image_that_was_never_pushed_is_named(site: Site, objects: Objects) -> None:
     site.docker.pushed["registry.example/team/airflow-dvc-worker:2.0.0"] = "[]"
     target = site.target("run-1", registry="registry.example/team")
