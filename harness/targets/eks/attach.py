@@ -14,6 +14,7 @@ from typing import Any, Final
 import boto3
 import yaml
 
+from harness.assets import package_path
 from harness.errors import EnvironmentFailed
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
 from harness.targets.eks.aws import AwsRefused, client, explained
@@ -151,10 +152,16 @@ def write_kubeconfig(cluster: EksCluster, path: Path, *, profile: str | None) ->
         "-m", "harness.eks_token", "--cluster-name", cluster.name, "--region", cluster.region,
         *(("--profile", profile) if profile else ()),
     ]  # fmt: skip
+    # This very harness, wherever the client runs the plug-in: a relative entry would lead elsewhere from there.
+    paths = [
+        package_path().parent,
+        *(Path(one).absolute() for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one),
+    ]
     plugin = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "command": sys.executable,
         "args": command,
+        "env": [{"name": "PYTHONPATH", "value": os.pathsep.join(dict.fromkeys(map(str, paths)))}],
         "interactiveMode": "Never",
         "provideClusterInfo": False,
     }

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-import harness
-from harness.errors import ExitCode
+from harness.errors import EnvironmentFailed, ExitCode
 from harness.kubeapi import KubeApi
 from harness.targets.eks.attach import EksCluster, write_kubeconfig
 
@@ -31,8 +30,8 @@ def kubeconfig(server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / name))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    # The plug-in runs in the kubeconfig's folder; this checkout need not be installed.
-    monkeypatch.setenv("PYTHONPATH", str(Path(harness.__file__).parent.parent))
+    # The plug-in runs in the kubeconfig's folder, where this leads nowhere; and this checkout need not be installed.
+    monkeypatch.setenv("PYTHONPATH", ".")
     theirs = yaml.safe_load(server.kubeconfig.read_text())["clusters"][0]["cluster"]
     cluster = EksCluster("mlops", ARN, theirs["server"], theirs["certificate-authority-data"], "1.34", {})
     path = tmp_path / "ours"
@@ -107,3 +106,10 @@ def test_who_has_no_credentials_is_told_by_the_plugin(kubeconfig: Path) -> None:
     assert done.returncode == ExitCode.ENVIRONMENT_FAILED
     assert done.stdout == ""
     assert "log in: aws sso login" in done.stderr
+
+
+def test_a_plugin_that_gives_no_token_is_an_error_and_not_somebody_anonymous(server: Any, kubeconfig: Path) -> None:
+    with pytest.raises(EnvironmentFailed, match="there is no token for the cluster") as caught:
+        KubeApi(kubeconfig, ARN)
+    assert "-m harness.eks_token --cluster-name mlops" in caught.value.next_step
+    assert server.requests == []
