@@ -80,7 +80,7 @@ class ServicesBringUp:
     def proof_from_a_pod(self, services: Services) -> None:
         """A pod made like the DAG's finds names, Git, S3 and the database."""
         with self.timeline.phase("services from a pod"):
-            self.deployer.prove_from_a_pod(services.s3.bucket)
+            self.deployer.prove_from_a_pod(services.s3)
 
 
 def fill(

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import rerun, series, session, verbs
+from harness import eks_verbs, rerun, series, session, verbs
 from harness.errors import ExitCode, HarnessError, Interrupted
-from harness.options import OPTIONS, Option, settings_from
+from harness.options import LOOKALIKE_OPTIONS, OPTIONS, Option, settings_from
 from harness.report.console import ReportConsole
 from harness.settings import Keep, resolve
 from harness.versions import harness_version
@@ -26,6 +26,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+lookalike = typer.Typer(no_args_is_help=True, help="A cluster with what of AWS a run on EKS touches, on this machine.")
+app.add_typer(lookalike, name="eks-lookalike")
 
 Cluster = Annotated[str | None, typer.Option(help="name of the cluster")]
 Json = Annotated[bool, typer.Option("--json", help="for programs")]
@@ -200,6 +203,39 @@ def down(cluster: Cluster = None) -> ExitCode:
 def sweep() -> ExitCode:
     """Remove what killed runs left behind; nothing that the harness did not make."""
     return verbs.sweep(resolve(), ReportConsole())
+
+
+@app.command("eks-token")
+@_reported
+def eks_token(
+    cluster_name: Annotated[str, typer.Option(help="name of the EKS cluster")],
+    region: Annotated[str | None, typer.Option(help="its region (default: the profile's)")] = None,
+    profile: Annotated[str | None, typer.Option(help="profile of the AWS configuration that signs")] = None,
+) -> ExitCode:
+    """Print a token for an EKS cluster, as a Kubernetes client reads it from an exec plug-in."""
+    return eks_verbs.eks_token(cluster_name, region=region, profile=profile)
+
+
+@lookalike.command("up")
+@_reported
+@_with_options(*(option.name for option in OPTIONS if option.name not in LOOKALIKE_OPTIONS))
+def lookalike_up(given: Mapping[str, Any]) -> ExitCode:
+    """Bring the EKS look-alike up with its cluster, and print the environment to use."""
+    return eks_verbs.lookalike_up(settings_from(given), ReportConsole())
+
+
+@lookalike.command("down")
+@_reported
+def lookalike_down(cluster: Cluster = None) -> ExitCode:
+    """Remove the EKS look-alike with its cluster."""
+    return eks_verbs.lookalike_down(resolve(cluster_name=cluster), ReportConsole())
+
+
+@lookalike.command("status")
+@_reported
+def lookalike_status(cluster: Cluster = None) -> ExitCode:
+    """Show how the EKS look-alike stands."""
+    return eks_verbs.lookalike_status(resolve(cluster_name=cluster), ReportConsole())
 
 
 @app.command("versions")

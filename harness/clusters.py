@@ -24,6 +24,7 @@ class KnownCluster:
         run: The run that made it; empty if the folder does not say.
         made_from: The folder that run was started in; likewise.
         ui: Address of Airflow; likewise. Nothing says that it answers.
+        context: The one of its kubeconfig; kind names that of its clusters.
     """
 
     folder: Path
@@ -31,6 +32,7 @@ class KnownCluster:
     run: str
     made_from: str
     ui: str
+    context: str
 
     @property
     def name(self) -> str:
@@ -41,11 +43,6 @@ class KnownCluster:
     def kubeconfig(self) -> Path:
         """With one context."""
         return self.folder / "kubeconfig"
-
-    @property
-    def context(self) -> str:
-        """That context; kind names it."""
-        return f"kind-{self.name}"
 
     @property
     def origin(self) -> str:
@@ -114,4 +111,5 @@ def _described(folder: Path) -> KnownCluster:
         run=str(said.get("run") or ""),
         made_from=str(said.get("made_from") or ""),
         ui=f"http://127.0.0.1:{port}" if port else "",
+        context=str(said.get("context") or f"kind-{folder.name}"),
     )

@@ -38,14 +38,15 @@ from harness.process import SubprocessRunner
 from harness.redaction import Redactor
 from harness.removing import Removing
 from harness.seeding import Seeder
+from harness.services import s3
 from harness.services.deploy import ServicesDeployer
 from harness.services.secrets import ClusterSecrets
 from harness.settings import Keep, Settings
 from harness.supply.cache import Cache
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.provision import provision
-from harness.targets import TARGETS, Target
-from harness.targets.ownership import refuse_foreign
+from harness.targets import TARGETS, Target, TargetType, Wanted
+from harness.targets.eks.environment import is_eks
 from harness.timeline import Timeline, UsualTimes
 from harness.wait import Waiter
 
@@ -117,8 +118,8 @@ class Environment:
         self.verdicts: list[Verdict] = []
         # What the adapter added to the pods of the runs, by kind of pod.
         self.added: Mapping[str, tuple[str, ...]] = {}
-        # What pods tried to reach outside the cluster, the environment's own among them.
-        self.blocked: tuple[BlockedEgress, ...] = ()
+        # What pods tried to reach outside the cluster, the environment's own among them; None where nobody watches.
+        self.blocked: tuple[BlockedEgress, ...] | None = ()
         # What is there so far; whoever explains a failure needs it before everything is ready.
         self.toolchain: Toolchain | None = None
         self.cluster: Cluster | None = None
@@ -148,15 +149,33 @@ class Environment:
 
     @property
     def cluster_name(self) -> str:
-        """One per run, unless it is to be kept or was named."""
-        if self.settings.cluster_name is not None:
-            return self.settings.cluster_name
+        """One per run, unless it is to be kept, was named, or is the target's to name."""
+        named = self.settings.cluster_name or self._target_type.own_name(self.settings)
+        if named is not None:
+            return named
         return KEPT_CLUSTER if self.settings.keep is Keep.ALWAYS else f"harness-{self.run_id}"
 
     @property
+    def target_flags(self) -> str:
+        """What a reader says on a command line to mean the same target."""
+        return self._target_type.flags(self.settings)
+
+    @property
+    def object_store(self) -> str:
+        """What speaks S3, as far as the settings say it."""
+        return self._target_type.object_store(self.settings)
+
+    @property
+    def _target_type(self) -> TargetType:
+        return TARGETS[self.settings.target]
+
+    @property
     def values_files(self) -> tuple[Path, ...]:
-        """Helm values in order: shared, what differs on kind, what the settings say, the user's."""
-        return values_files(self.scratch, branch=self.settings.policy.branch, further=self.settings.values)
+        """Helm values in order: shared, what differs on the target, what the settings say, the user's."""
+        settings = self.settings
+        return values_files(
+            self.scratch, target=settings.target, branch=settings.policy.branch, further=settings.values
+        )
 
     def up(self) -> Ready:
         """Bring everything up.
@@ -234,8 +253,10 @@ class Environment:
             return waiting
         return self._seeder(dags).fresh(self._ready().services, self.timeline)
 
-    def blocked_by_address(self) -> tuple[BlockedEgress, ...]:
+    def blocked_by_address(self) -> tuple[BlockedEgress, ...] | None:
         """What pods tried to reach outside the cluster and were kept from, since it was brought up.
+
+        None where nobody watches.
 
         Raises:
             EnvironmentFailed: The node does not say, or the environment is not up.
@@ -250,7 +271,8 @@ class Environment:
 
     def _up(self) -> Ready:
         # What the user got wrong is found before anything is built or started.
-        settings, name = self.settings, self.cluster_name
+        settings, name, kind = self.settings, self.cluster_name, self._target_type
+        kind.check_settings(settings)
         self._inputs = check_inputs(settings)
         learn_secrets(settings.values, self.redactor)
         self.inputs_checked(self._inputs)
@@ -262,27 +284,29 @@ class Environment:
         with self.timeline.phase("container engine") as note:
             engine = self._engines.acquire()
             note(f"Docker {engine.version}, " + ("the harness's own" if engine.ours else "the machine's own"))
-        refuse_foreign(name, folder=folder, engine=engine, runner=self.runner)
+        wanted = Wanted(
+            name=name,
+            run_id=self.run_id,
+            settings=settings,
+            engine=engine,
+            runner=self.runner,
+            journal=self.journal,
+            # As for the engines: what it waits for while it is taken down must not be given up.
+            waiter=Waiter(patience=settings.patience, on_change=lambda what, state: self.status(f"{what}: {state}")),
+            status=self.status,
+        )
+        kind.refuse(wanted)
         caches = Cache(engine=engine, runner=self.runner, cache_dir=settings.cache_dir, status=self.status)
         check_room_for_caches(host, cache_dir=settings.cache_dir, cached=lambda: caches.usage().total)
         toolchain = self._toolchain(engine)
         chosen = choice.of(toolchain)
         self.toolchain = toolchain = replace(toolchain, stand_ins=(*toolchain.stand_ins, *chosen.stand_ins))
-        with self.timeline.phase("kind cluster") as note:
-            self._target = target = TARGETS[settings.target](
-                name=name,
-                run_id=self.run_id,
-                state_dir=settings.state_dir,
-                toolchain=toolchain,
-                runner=self.runner,
-                journal=self.journal,
-                status=self.status,
-                egress_allow=settings.egress_allow,
-            )
+        with self.timeline.phase(kind.noun) as note:
+            self._target = target = kind.make(wanted, toolchain)
             self.cluster = cluster = target.up()
             # From here on with the digests that pods of this cluster show.
             self.toolchain = toolchain = target.toolchain
-            note("reused" if cluster.reused else cluster.kubernetes_version)
+            note(target.note)
         plan = ReleasePlan(
             chart=chosen.chart,
             files=choice.files,
@@ -317,6 +341,8 @@ class Environment:
             waiter=self.waiter,
         )
         self.services = services = deployer.services()
+        # Those of the reader's own session, too, before any program may show them.
+        self.redactor.learn(*s3.keys(services.s3).confidential())
         filling.apply()
         seed = seeder.build(services)
         release = fill(filling, airflow, services, seed, plan, gave_up=self._gave_up)
@@ -359,7 +385,7 @@ class Environment:
     def _clusters_left(self) -> bool:
         """Whether a kept cluster still needs the engine."""
         folder = self.settings.state_dir / "clusters"
-        return folder.is_dir() and any(path.is_dir() for path in folder.iterdir())
+        return folder.is_dir() and any(path.is_dir() and not is_eks(path) for path in folder.iterdir())
 
     def _ready(self) -> Ready:
         if self.ready is None:

@@ -19,7 +19,7 @@ from harness.diagnostics.kube import dag_runs
 from harness.diagnostics.values import masked
 from harness.dvc import GitAccess, Verdict
 from harness.environment import Environment
-from harness.errors import HarnessError, UsageError
+from harness.errors import EnvironmentFailed, HarnessError, UsageError
 from harness.model import BlockedEgress, Diagnosis, GitService, S3Service
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
 from harness.pipeline import egress
@@ -70,7 +70,9 @@ def explain(
         helm=_helm(environment),
         blocked=partial(_blocked, environment) if environment.cluster is not None else None,
         git_log=partial(_git_log, environment, services.git) if services is not None else None,
-        bucket=partial(_bucket, services.s3, f"runs/{environment.run_id}/") if services is not None else None,
+        bucket=partial(_bucket, services.s3, f"{services.s3.root}runs/{environment.run_id}/")
+        if services is not None
+        else None,
         task_logs=partial(_task_logs, environment) if kube is not None and api is not None else None,
         journal=environment.journal.path,
         transcript=environment.evidence / "commands.log",
@@ -154,8 +156,14 @@ def _task_logs(environment: Environment) -> Mapping[str, Callable[[], str]]:
 
 
 def _blocked(environment: Environment) -> tuple[BlockedEgress, ...]:
-    """What was blocked since the last run of the DAG was judged; what was before that stands in its verdict."""
+    """What was blocked since the last run of the DAG was judged; what was before that stands in its verdict.
+
+    Raises:
+        EnvironmentFailed: Nobody watches, or the node does not say.
+    """
     found = egress.since(environment.blocked, environment.blocked_by_address())
+    if found is None:
+        raise EnvironmentFailed("what pods reach outside the cluster is not watched on this target")
     present = environment.kube.list("Pod") if environment.kube is not None else ()
     return egress.named(found, followed=(), namespace=AIRFLOW_NAMESPACE, present=present)
 
@@ -198,20 +206,21 @@ def git_log(runner: Runner, access: GitAccess, *, branch: str, into: Path) -> st
 
 def _bucket(service: S3Service, prefix: str) -> str:
     client: Any = s3.connect(service)
-    return bucket_listing(client, service.bucket, prefix=prefix)
+    return bucket_listing(client, service.bucket, prefix=prefix, root=service.root)
 
 
-def bucket_listing(client: Any, bucket: str, *, prefix: str) -> str:
+def bucket_listing(client: Any, bucket: str, *, prefix: str, root: str = "") -> str:
     """Key, size and time of every object, those of the run first; versions and delete markers where there are any.
 
     Args:
         client: A boto3 S3 client.
         bucket: The bucket.
         prefix: What the run writes under.
+        root: What all keys begin with that are of interest.
     """
     entries: list[tuple[str, str]] = []
     versioned = False
-    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=root)
     for page in pages:
         for kind in ("Versions", "DeleteMarkers"):
             for entry in page.get(kind, ()):

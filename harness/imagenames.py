@@ -18,6 +18,11 @@ def split_host(name: str) -> tuple[str, str]:
     return (head, rest) if has_host else (DOCKER_HUB, name)
 
 
+def below(registry: str, reference: str) -> str:
+    """The reference of an image in another registry, below a prefix there: its own host is left out."""
+    return f"{registry}/{split_host(reference)[1]}"
+
+
 def official(host: str, path: str) -> str:
     """The path as its registry has it: Docker Hub's own images are below "library"."""
     return f"{_OFFICIAL}/{path}" if host == DOCKER_HUB and "/" not in path else path

@@ -13,13 +13,14 @@ from urllib.parse import quote
 
 from kubernetes import client, stream
 
-from harness import rollout
+from harness import portstream, rollout
 from harness.errors import CommandFailed, CommandTimeout
 from harness.kubeclient import KubeApiError, KubeUnavailable, LogStream, drop
 from harness.kubeobjects import JsonObject, KubeObjects
+from harness.portstream import PortStream
 from harness.wait import Waiter
 
-__all__ = ["JsonObject", "KubeApi", "KubeApiError", "KubeUnavailable", "LogStream"]
+__all__ = ["JsonObject", "KubeApi", "KubeApiError", "KubeUnavailable", "LogStream", "PortStream"]
 
 
 class KubeApi(KubeObjects):
@@ -106,6 +107,32 @@ class KubeApi(KubeObjects):
         if code != 0:
             raise CommandFailed(argv=shown, code=code, stdout=out, stderr=err)
         return out
+
+    def open_port(self, pod: str, port: int, *, namespace: str) -> PortStream:
+        """Connect to a port of a pod.
+
+        Args:
+            pod: Pod name.
+            port: Of one of its containers.
+            namespace: Of the pod.
+
+        Raises:
+            KubeApiError: There is no such pod, or it may not be reached.
+            KubeUnavailable: The server or the kubelet did not answer.
+        """
+        # A client of its own, as in `exec`.
+        with client.ApiClient(self._configuration) as own:
+
+            def open_session() -> Any:
+                return stream.stream(
+                    client.CoreV1Api(own).connect_get_namespaced_pod_portforward,
+                    pod,
+                    namespace,
+                    ports=str(port),
+                    _preload_content=False,
+                )
+
+            return self._call(f"port {port} of {namespace}/{pod}", lambda: portstream.connect(open_session, port))
 
     def pod_logs(
         self,

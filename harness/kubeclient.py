@@ -147,11 +147,35 @@ def configuration(kubeconfig: Path, context: str) -> Any:
             f"the kubeconfig {kubeconfig} is damaged: {type(error).__name__}: {error}",
             next_step="remove the cluster with `harness down`, then bring it up again",
         ) from error
+    _refuse_anonymous(made, kubeconfig, context)
     made.retries = False  # whoever waits asks again; silent repetition would hide how long an answer took
     made.keep_alive = True
     if urlsplit(made.host).hostname in _LOOPBACK:
         made.proxy = None  # the environment's proxy cannot reach this machine's loopback
     return made
+
+
+def _refuse_anonymous(made: Any, kubeconfig: Path, context: str) -> None:
+    """Refuse to go on without a token where a plug-in should have given one.
+
+    The client (kubernetes 37.0.1, `_load_from_exec_plugin`) only logs that it failed, and is nobody then.
+
+    Raises:
+        EnvironmentFailed: It gave none.
+    """
+    if made.api_key or made.cert_file:
+        return
+    loaded = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+    users = {entry["name"]: entry["user"] for entry in loaded.get("users") or ()}
+    of = {entry["name"]: entry["context"].get("user") for entry in loaded["contexts"]}
+    plugin = (users.get(of[context]) or {}).get("exec")
+    if plugin:
+        command = " ".join([plugin["command"], *(plugin.get("args") or ())])
+        raise EnvironmentFailed(
+            "there is no token for the cluster: the plug-in of its kubeconfig gave none",
+            evidence={"kubeconfig": str(kubeconfig)},
+            next_step=f"see what it says: {command}",
+        )
 
 
 def refused(what: str, error: Any) -> KubeApiError:

@@ -40,6 +40,7 @@ _API_VERSIONS: Final[Mapping[str, str]] = {
     "ClusterRole": "rbac.authorization.k8s.io/v1",
     "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
     "StorageClass": "storage.k8s.io/v1",
+    "EndpointSlice": "discovery.k8s.io/v1",
 }
 _NOT_FOUND = 404
 
@@ -139,6 +140,28 @@ class KubeObjects:
             )
 
         return list(self._call(f"list {kind}", ask).get("items") or [])
+
+    def create(self, manifest: Mapping[str, Any], *, dry_run: bool = False) -> JsonObject:
+        """Create one object, or ask a question that is put as one (TokenReview, SubjectAccessReview).
+
+        A dry run goes through admission and makes nothing.
+
+        Returns:
+            The object as the server answers it.
+
+        Raises:
+            KubeApiError: The server refused it; status 409 where there is one of that name.
+            KubeUnavailable: It did not answer, or not now.
+        """
+        kind = str(manifest["kind"])
+
+        def ask() -> JsonObject:
+            resource = self._resource(kind, str(manifest.get("apiVersion") or ""))
+            namespace = (manifest.get("metadata") or {}).get("namespace")
+            dry = {"dry_run": "All"} if dry_run else {}
+            return resource.create(body=dict(manifest), namespace=namespace, serializer=_plain, **dry)  # type: ignore[no-any-return]
+
+        return self._call(f"create {kind}", ask)
 
     def apply(self, manifests: Iterable[Mapping[str, Any]]) -> builtins.list[JsonObject]:
         """Server-side apply, in the given order, as field manager `harness`, taking over conflicting fields.

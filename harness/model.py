@@ -8,7 +8,7 @@ with a hand-made input.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -78,6 +78,7 @@ class Toolchain:
         unpinned: Images without a published digest: what their first pull brought is trusted.
         chart: Archive of the official Airflow chart; None where the supply cannot have it.
         no_chart: Why not.
+        engine_images: What the images are called in the engine, by logical name: to run one beside the node.
     """
 
     supply: Literal["registry", "packages"]
@@ -94,6 +95,26 @@ class Toolchain:
     unpinned: tuple[str, ...] = ()
     chart: Path | None = None
     no_chart: str = ""
+    engine_images: Mapping[ImageName, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket outside the cluster.
+
+    Attributes:
+        name: Its name; it is not the harness's to make or to remove.
+        region: Of the bucket.
+        endpoint: URL of what stands for S3, the same for pods and for the harness; None for AWS itself.
+        root: Prefix of all keys of the harness, with a slash at its end; empty for a bucket of its own.
+        profile: Profile of the AWS configuration that the harness reaches it with; None for what boto3 finds.
+    """
+
+    name: str
+    region: str
+    endpoint: str | None
+    root: str
+    profile: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +128,10 @@ class Cluster:
         ports: Port on the host's loopback by service name ("airflow", "git", "s3").
         reused: Whether it was there before this run.
         kubernetes_version: What its API server says, such as "v1.34.4".
+        forwarded: Whether the ports are forwards of this process, and end with it; else they are ports of the node.
+        bucket: Where S3 is; None where the services bring an object store.
+        mapped_images: What nodes call an image, by its reference; one that is not here they hold under its own name.
+        storage_class: Of the claim that tasks share; empty for the cluster's default.
     """
 
     name: str
@@ -115,6 +140,10 @@ class Cluster:
     ports: Mapping[str, int]
     reused: bool
     kubernetes_version: str
+    forwarded: bool = False
+    bucket: Bucket | None = None
+    mapped_images: Mapping[str, str] = field(default_factory=dict)
+    storage_class: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +174,13 @@ class S3Service:
     Attributes:
         inside: Endpoint URL as pods use it; None for AWS itself.
         outside: Endpoint URL as the harness reaches it; None for AWS itself.
-        bucket: One per cluster.
+        bucket: One per cluster; on AWS one that was there before.
         region: Of the bucket.
         access_key: For the harness itself; None where boto3's own chain serves.
         secret_key: Likewise.
         backend: What answers, with its version.
+        root: Prefix of all keys of the harness, with a slash at its end; empty for a bucket of its own.
+        profile: Profile of the AWS configuration for boto3's own chain; None for what it finds.
     """
 
     inside: str | None
@@ -159,6 +190,28 @@ class S3Service:
     access_key: str | None
     secret_key: SecretStr | None
     backend: str
+    root: str = ""
+    profile: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class S3Keys:
+    """Keys as a program takes them from its environment.
+
+    Attributes:
+        access_key: Public.
+        secret_key: Signs.
+        session_token: Belongs to keys that end; None for those that do not.
+    """
+
+    access_key: str
+    secret_key: SecretStr
+    session_token: SecretStr | None
+
+    def confidential(self) -> tuple[str, ...]:
+        """What must never be seen."""
+        token = () if self.session_token is None else (self.session_token.get_secret_value(),)
+        return (self.secret_key.get_secret_value(), *token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness.settings import Keep, S3Backend, Settings, SupplyKind, TargetKind, mirrors, policy_flags, resolve
+from harness.settings import Keep, S3Backend, Settings, SupplyKind, TargetKind, mirrors, part_flags, resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,17 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("run_timeout", float, "seconds that a DAG run may last; one that does not end in them is red", "SECONDS"),
     Option("patience", float, "multiplies every deadline; above 1 on slow machines", "FACTOR"),
     Option("registry_mirror", str, "pull the images of a registry host from a mirror", "HOST=MIRROR", many=True),
+    Option("eks_cluster", str, "with --target eks: the EKS cluster to attach to", "NAME"),
+    Option("eks_region", str, "its region (default: the profile's)", "REGION"),
+    Option("eks_profile", str, "profile of the AWS configuration (default: what boto3 finds)", "PROFILE"),
+    Option("eks_bucket", str, "bucket in that region that the run writes to", "BUCKET"),
+    Option("eks_consent", bool, "this run may write to the AWS account that the settings allow, and cost"),
 )
+# What stands before the names of those that set a part of `eks`.
+EKS: Final = "eks_"
+
+# Of these, what the making of an EKS look-alike's cluster takes.
+LOOKALIKE_OPTIONS: Final = frozenset({"supply", "cluster", "worker_image", "patience", "registry_mirror"})
 
 
 def settings_from(given: Mapping[str, Any]) -> Settings:
@@ -67,10 +77,12 @@ def settings_from(given: Mapping[str, Any]) -> Settings:
     """
     flags = dict(given)
     values = flags.pop("values", None)
+    eks = {name.removeprefix(EKS): flags.pop(name) for name in list(flags) if name.startswith(EKS)}
     return resolve(
         cluster_name=flags.pop("cluster", None),
         values=tuple(values) if values else None,
-        policy=policy_flags(branch=flags.pop("branch", None)),
+        policy=part_flags(branch=flags.pop("branch", None)),
+        eks=part_flags(**eks),
         registry_mirror=mirrors(flags.pop("registry_mirror", None)),
         **flags,
     )

@@ -131,12 +131,13 @@ class Prover:
             run, follower = self._run(seeded, conf, earlier, with_logical_date=with_logical_date)
             environment.blocked = self._blocked(run)
             blocked = egress.since(blocked_before, environment.blocked)
-            run = egress.with_blocked(run, namespace=AIRFLOW_NAMESPACE, blocked=blocked)
+            run = egress.with_blocked(run, namespace=AIRFLOW_NAMESPACE, blocked=blocked or ())
+            expectation = replace(expectation, traffic_watched=blocked is not None)
             with environment.timeline.phase("verdict"):
                 evidence = gatherer.evidence(before, outcome=run.outcome, pods=run.pods.values(), watch=run.watch)
                 judged = dvc.decided(dvc.judge(expectation, evidence))
                 api, kube = self._ready.api, self._ready.kube
-                found = causes(judged, run, follower, kube=kube, api=api, blocked=blocked)
+                found = causes(judged, run, follower, kube=kube, api=api, blocked=blocked or ())
                 verdict = replace(judged, red_expected=bool(expect_red), must_fail=must_fail, diagnoses=found)
         self._seeded = seeded
         environment.verdicts.append(verdict)
@@ -251,6 +252,7 @@ class Prover:
     def _start_reset(self) -> ClaimEmptying:
         """Take away what earlier runs left beside repository and bucket; the volume meanwhile, for it costs seconds."""
         ready = self._ready
+        # In the adapter's reach, which gives it the name that the nodes know it by.
         image = service_images(ready.toolchain)["worker"]
         emptying = ClaimEmptying.start(ready.kube, image, waiter=self._environment.waiter)
         ready.api.delete_variables()
@@ -279,7 +281,10 @@ class Prover:
             AIRFLOW_NAMESPACE,
             run_id,
             redactor=environment.redactor,
-            provided=self._ready.toolchain.images.values(),
+            provided=(
+                *self._ready.toolchain.images.values(),
+                *self._ready.cluster.mapped_images.values(),
+            ),
         )
         with environment.timeline.phase("DAG run") as note, follower:
             try:
@@ -315,6 +320,7 @@ class Prover:
             policy=settings.policy,
             seeded=seeded,
             bucket=self._ready.services.s3.bucket,
+            root=self._ready.services.s3.root,
             tracked_file=settings.tracked_file,
             executor_shas=frozenset({seeded.sha}),
             image_ids=frozenset(self._ready.toolchain.image_digests["worker"]),
@@ -332,15 +338,22 @@ class Prover:
             runner=self._environment.runner,
             access=self._access(),
             store=dvc.BotoStore(s3.connect(services.s3)),
-            dvc=dvc.Dvc(program=self._environment.inputs.dvc, s3=services.s3, redactor=self._environment.redactor),
+            dvc=dvc.Dvc(
+                program=self._environment.inputs.dvc,
+                s3=services.s3,
+                redactor=self._environment.redactor,
+                ask_keys=lambda: s3.keys(services.s3),
+            ),
             workspace=workspace,
         )
 
-    def _blocked(self, run: PipelineRun) -> tuple[BlockedEgress, ...]:
-        """What was blocked by now, by pod: names from earlier runs of this environment stay."""
+    def _blocked(self, run: PipelineRun) -> tuple[BlockedEgress, ...] | None:
+        """What was blocked by now, by pod: names from earlier runs of this environment stay. None: nobody watches."""
         ready, environment = self._ready, self._environment
-        known = {entry.source: entry.pod for entry in environment.blocked}
-        found = [replace(entry, pod=known.get(entry.source, "")) for entry in environment.blocked_by_address()]
+        if (noted := environment.blocked_by_address()) is None:
+            return None
+        known = {entry.source: entry.pod for entry in environment.blocked or ()}
+        found = [replace(entry, pod=known.get(entry.source, "")) for entry in noted]
         return egress.named(
             found, followed=run.pods.values(), namespace=AIRFLOW_NAMESPACE, present=ready.kube.list("Pod")
         )

@@ -18,7 +18,7 @@ def run_facts(
     seeded: Seeded,
     *,
     started: datetime,
-    blocked: tuple[BlockedEgress, ...],
+    blocked: tuple[BlockedEgress, ...] | None,
 ) -> dvc.RunFacts:
     """The facts of a run that is over now.
 
@@ -28,7 +28,7 @@ def run_facts(
         run: The DAG run.
         seeded: What it started from.
         started: Just before the trigger.
-        blocked: What its pods tried to reach outside the cluster.
+        blocked: What its pods tried to reach outside the cluster; None where nobody watched.
     """
     toolchain = ready.toolchain
     images = {

@@ -46,7 +46,7 @@ class Seeder:
             data=self.inputs.data,
             tracked_file=self.settings.tracked_file,
             bucket=services.s3.bucket,
-            prefix=f"runs/{self.run_id}/{random.token_hex(3)}",
+            prefix=f"{services.s3.root}runs/{self.run_id}/{random.token_hex(3)}",
             branch=self.settings.policy.branch,
         )
         return build_seed(plan, scratch=scratch, runner=self.runner)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 
 from harness.errors import ExitCode, UsageError
-from harness.report.protocols import CheckResult, VerdictResult
+from harness.report.protocols import VerdictResult
 
 Judged = Callable[[VerdictResult], object]
 _TWO = 2
@@ -63,7 +63,7 @@ def repeat(
         started = clock()
         verdicts: list[VerdictResult] = []
         code = run(verdicts.append)
-        checks = {check.id: _outcome(check) for verdict in verdicts for check in verdict.checks}
+        checks = {check.id: check.outcome for verdict in verdicts for check in verdict.checks}
         laps.append(Lap(code, clock() - started, checks))
         if code in {ExitCode.INTERRUPTED, ExitCode.USAGE}:
             break
@@ -105,10 +105,6 @@ def _agreement(laps: Sequence[Lap]) -> list[str]:
             ended = "; ".join(f"{outcome} in {', '.join(numbers)}" for outcome, numbers in runs.items())
             differing.append(f"{check} did not end alike: {ended}")
     return differing or [f"{len(judged)} verdicts, all {len(judged[0][1])} checks of each ended alike"]
-
-
-def _outcome(check: CheckResult) -> str:
-    return "passed" if check.passed else "failed" if check.evaluated else "not asked"
 
 
 def _word(code: ExitCode) -> str:

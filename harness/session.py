@@ -15,6 +15,7 @@ from harness.environment import Environment, Ready
 from harness.errors import DagNotReady, EnvironmentFailed, ExitCode, HarnessError, UsageError
 from harness.explanation import explain
 from harness.model import Diagnosis
+from harness.names import AIRFLOW_NAMESPACE, RELEASE
 from harness.pipeline.inputs import Inputs
 from harness.proof import Prover
 from harness.recording import Recorder, Verb
@@ -26,6 +27,9 @@ from harness.report.summary import Summary
 from harness.settings import Settings
 from harness.signals import interrupted_once, undisturbed
 from harness.timeline import Timeline
+
+# As both charts name it (templates/api-server/api-server-service.yaml of the official one, 1.22.0).
+_API_SERVICE = f"service/{RELEASE}-api-server"
 
 
 class Session:
@@ -315,7 +319,7 @@ def facts(environment: Environment) -> RunFacts:
             supply=environment.supply_note,
             chart=environment.settings.airflow_chart or "the embedded chart",
             airflow=far,
-            s3=str(environment.settings.s3),
+            s3=environment.object_store,
             stand_ins=environment.stand_ins if environment.toolchain is not None else None,
             unpinned=unpinned,
         )
@@ -341,13 +345,16 @@ def kept(environment: Environment) -> KeptCluster | None:
 def reached(environment: Environment) -> KeptCluster:
     """How to reach the cluster of a run while it is there."""
     ready, name = environment.ready, environment.cluster_name
+    # A forward ends with the run.
+    forwarded = ready is not None and ready.cluster.forwarded
     return KeptCluster(
         name=name,
-        ui=ready.release.url if ready is not None else "",
+        ui=ready.release.url if ready is not None and not forwarded else "",
         username=ready.release.username if ready is not None else "",
         password=ready.release.password if ready is not None else SecretStr(""),
-        run=f"harness run --keep always --cluster {name}",
+        run=f"harness run{environment.target_flags} --keep always --cluster {name}",
         enter=f"harness shell --cluster {name}",
         inspect="harness status",
         delete=f"harness down --cluster {name}",
+        **({"no_ui": f"kubectl --namespace {AIRFLOW_NAMESPACE} port-forward {_API_SERVICE} 8080"} if forwarded else {}),
     )

@@ -25,6 +25,7 @@ from pydantic_settings import (
 )
 
 from harness.allowlist import Allowed
+from harness.eks_settings import EksSettings
 from harness.errors import UsageError
 from harness.model import PulledName
 
@@ -37,7 +38,7 @@ _BRANCH = re.compile(r"(?!HEAD$|refs/)(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z
 _ANY_ROWS = "any"
 # What is this machine's or its reader's own: not part of what a run is, and not recorded with it.
 MACHINE_SETTINGS = frozenset(
-    {"evidence_dir", "cache_dir", "state_dir", "cache_limit_gb", "registry_mirror", "pause_on_failure"}
+    {"evidence_dir", "cache_dir", "state_dir", "cache_limit_gb", "registry_mirror", "pause_on_failure", "eks"}
 )
 # By tag, as it is put into the node under that name (https://github.com/distribution/reference, regexp.go).
 _IMAGE = re.compile(
@@ -56,6 +57,7 @@ class TargetKind(StrEnum):
     """Where the suite runs."""
 
     KIND = "kind"
+    EKS = "eks"
 
 
 class SupplyKind(StrEnum):
@@ -183,6 +185,7 @@ class Settings(BaseSettings):
         default=600.0, ge=10, le=86400, description="seconds that a DAG run may last, before patience; then it is red"
     )
     policy: Policy = Field(default_factory=Policy, description="what a run may do to its repository")
+    eks: EksSettings = Field(default_factory=EksSettings, description="which EKS cluster, and what allows a run on it")
     evidence_dir: Path = Field(default=Path(".harness"), description="where verdicts, timelines and bundles go")
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(APP), description="what is built once")
     state_dir: Path = Field(default_factory=lambda: platformdirs.user_state_path(APP), description="journals, clusters")
@@ -310,8 +313,8 @@ def settings_alone(**values: Any) -> Settings:
         raise _unusable(_problems(error)) from None
 
 
-def policy_flags(**given: object) -> dict[str, object] | None:
-    """Flags of the policy as its part of the settings, to be laid over the other sources; None if none was given."""
+def part_flags(**given: object) -> dict[str, object] | None:
+    """Flags of one part (policy, eks), to be laid over what the other sources say of it; None if none was given."""
     return {name: value for name, value in given.items() if value is not None} or None
 
 

@@ -12,6 +12,9 @@ from pathlib import Path
 from harness.errors import CleanupFailed, GuardError, HarnessError
 from harness.journal import Entry, Journal
 from harness.liveness import bury, over
+from harness.lookalike.hosting import Folder
+from harness.lookalike.process import GatewayProcess
+from harness.lookalike.store import container_of
 from harness.model import Engine
 from harness.orphans import end_orphans
 from harness.process import Runner
@@ -19,9 +22,11 @@ from harness.supply.engine import EngineSupply
 from harness.supply.inuse import IN_USE_FOLDER, live_runs
 from harness.supply.locks import LOCKS_FOLDER, remove_idle
 from harness.targets.dangling import dangling
+from harness.targets.eks.environment import is_eks, remove_environment
 from harness.targets.namelock import name_held, remove_idle_locks
 from harness.targets.ownership import Standing, runs_of
 from harness.targets.removal import remove_cluster, remove_container
+from harness.wait import Waiter
 
 # Of the command line of a program that is ended, for the reader.
 _COMMAND_WIDTH = 100
@@ -34,10 +39,12 @@ class Remover:
     Attributes:
         engines: Finds the engine that a thing was made in; each is held until the block of `removing` ends.
         runner: Runs docker.
+        waiter: How patient to be with what goes slowly.
     """
 
     engines: EngineSupply
     runner: Runner
+    waiter: Waiter = field(default_factory=Waiter)
     _found: dict[str | None, Engine | None] = field(default_factory=dict)
     _missing: dict[str | None, HarnessError] = field(default_factory=dict)
 
@@ -58,7 +65,14 @@ class Remover:
             CleanupFailed: Something is still there.
         """
         with name_held(folder):
+            if is_eks(folder):
+                remove_environment(folder, waiter=self.waiter)
+                return Standing()
             engine = self._engine(host)
+            if Folder.of_cluster(folder).path.is_dir():
+                GatewayProcess(Folder.of_cluster(folder)).end()
+                if engine is not None:
+                    remove_container(container_of(folder.name), engine=engine, runner=self.runner)
             if engine is not None:
                 runs = runs_of(folder) | ({run} if run else set())
                 return remove_cluster(folder.name, runs=runs, folder=folder, engine=engine, runner=self.runner)
@@ -80,6 +94,19 @@ class Remover:
             if folder is None:
                 raise CleanupFailed(f"the journal names the cluster {entry.name} without its folder")
             return self.cluster(folder, host, run=run)
+        if entry.kind == "eks":
+            folder = _folder(entry)
+            if folder is None:
+                raise CleanupFailed(f"the journal names the environment in {entry.name} without its folder")
+            with name_held(folder):
+                remove_environment(folder, waiter=self.waiter)
+            return Standing()
+        if entry.kind == "gateway":
+            folder = _folder(entry)
+            if folder is None:
+                raise CleanupFailed(f"the journal names the gateway of {entry.name} without its folder")
+            GatewayProcess(Folder.of_cluster(folder)).end()
+            return Standing()
         if entry.kind == "container":
             self.container(entry.name, host)
             return Standing()
@@ -238,14 +265,16 @@ class _Sweeper:
 
 
 def _clusters(state_dir: Path) -> frozenset[str]:
-    """Names of the clusters that are known here, kept or in use."""
-    return frozenset(path.name for path in (state_dir / "clusters").glob("*"))
+    """Names of the clusters that are known here, kept or in use, and of what may be beside them."""
+    names = [path.name for path in (state_dir / "clusters").glob("*")]
+    return frozenset([*names, *map(container_of, names)])
 
 
 def _left_behind(journal: Journal) -> list[Entry]:
     def kept(entry: Entry) -> bool:
+        # What is beside a cluster names the cluster's folder, too, and stays with it.
         folder = _folder(entry)
-        return entry.kind == "cluster" and folder is not None and is_kept(folder)
+        return folder is not None and is_kept(folder)
 
     return [entry for entry in journal.open() if not kept(entry)]
 
@@ -275,4 +304,5 @@ def host_of(folder: Path) -> str | None:
 
 def _needed(engines: EngineSupply, clusters: Path) -> bool:
     """Whether a kept cluster is in our own engine."""
-    return any(is_kept(folder) and host_of(folder) in {None, engines.own_host} for folder in clusters.glob("*"))
+    kept = [folder for folder in clusters.glob("*") if is_kept(folder) and not is_eks(folder)]
+    return any(host_of(folder) in {None, engines.own_host} for folder in kept)

@@ -33,8 +33,13 @@ def started(command: Sequence[str], environment: Mapping[str, str], log: Path) -
 
 
 @contextmanager
-def s3_server(folder: Path) -> Iterator[str]:
-    """The URL of an S3 server (ministack) that has its data and its log in a folder, and answers."""
+def s3_server(folder: Path, *, secret: str | None = None) -> Iterator[str]:
+    """The URL of an S3 server (ministack) that has its data and its log in a folder, and answers.
+
+    Args:
+        folder: For all that it writes.
+        secret: The secret key that it then asks of the access key "test"; by default it checks no signature.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -48,6 +53,7 @@ def s3_server(folder: Path) -> Iterator[str]:
         "S3_DATA_DIR": str(folder / "s3"),
         # Where no container engine is: it would look for one.
         "DOCKER_HOST": f"unix://{folder}/none.sock",
+        **({"AUTH": "true", "AWS_SECRET_ACCESS_KEY": secret} if secret is not None else {}),
     }
     # Its own command listens on every address; served this way it is on the loopback only.
     command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--bind", f"127.0.0.1:{port}"]

@@ -22,17 +22,18 @@ def write_overlay(template_folder: Path, path: Path, *, branch: str) -> Path:
     return path
 
 
-def values_files(folder: Path, *, branch: str, further: Sequence[Path]) -> tuple[Path, ...]:
-    """Helm values in order: shared, what differs on kind, what the settings say, the user's.
+def values_files(folder: Path, *, target: str, branch: str, further: Sequence[Path]) -> tuple[Path, ...]:
+    """Helm values in order: shared, what differs on the target, what the settings say, the user's.
 
     Args:
         folder: Where what follows from the settings is written.
+        target: Name of the target; its own values are in the file of that name.
         branch: The branch under test.
         further: The user's.
     """
     helm = asset("helm")
     overlay = write_overlay(helm, folder / "branch.yaml", branch=branch)
-    return (helm / "values.yaml", helm / "kind.yaml", overlay, *further)
+    return (helm / "values.yaml", helm / f"{target}.yaml", overlay, *further)
 
 
 def check_agreement(values: Mapping[str, Any], *, branch: str, repository: str, dags_path: str) -> None:

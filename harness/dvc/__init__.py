@@ -22,7 +22,7 @@ from harness.dvc.record import (
 from harness.dvc.remote import Address, Remote, RemoteError, object_key, parse_config, parse_manifest
 from harness.dvc.repository import Commit, GitAccess, Repository
 from harness.dvc.reproduce import Dvc
-from harness.dvc.rules import Check
+from harness.dvc.rules import Check, Outcome
 from harness.dvc.verdict import Verdict, decided, judge
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "ImageFacts",
     "ObjectMissing",
     "ObjectStore",
+    "Outcome",
     "Output",
     "Pointer",
     "PointerError",

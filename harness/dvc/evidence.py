@@ -36,6 +36,8 @@ class Expectation:
         changes: Whether a new version is expected. False for a run that must leave everything as it was.
         pointer_file: The pointer, path in the repository; default `tracked_file` with `.dvc` behind it.
         final_states: Task states that count as success.
+        root: Prefix of the keys that are looked at in the bucket; empty for all of it.
+        traffic_watched: Whether anybody watches what pods try to reach outside the cluster.
     """
 
     policy: Policy
@@ -49,6 +51,8 @@ class Expectation:
     changes: bool = True
     pointer_file: str | None = None
     final_states: frozenset[str] = frozenset({"success"})
+    root: str = ""
+    traffic_watched: bool = True
 
     @property
     def pointer_path(self) -> str:

@@ -64,7 +64,7 @@ class Gatherer:
             tip = refs.get(f"refs/heads/{wanted.policy.branch}")
             base = tip or wanted.seeded.sha
             pointer, config = repository.read(base, wanted.pointer_path), repository.read(base, DVC_CONFIG)
-        found = self.store.inventory(wanted.bucket)
+        found = self.store.inventory(wanted.bucket, wanted.root)
         manifests: dict[Address, bytes] = {}
         naming = self._name(pointer, config, wanted.pointer_path, manifests)
         digests = self._digests(naming.objects)
@@ -107,7 +107,7 @@ class Gatherer:
             rivals = tuple(_rivals(repository, self._others([*commits, *(entry.commit for entry in astray)]), path))
             same_code = self._same_code(repository, commits)
 
-        found = self.store.inventory(wanted.bucket)
+        found = self.store.inventory(wanted.bucket, wanted.root)
         manifests: dict[Address, bytes] = {}
         # What the old folder held is told by its manifest as it was: the run may have lost or overwritten that.
         old = self._name(before.pointer, before.config, path, dict(before.manifests), earlier_stages.get(path))
@@ -209,7 +209,7 @@ class Gatherer:
         wanted = {address: "/".join(address.key.split("/")[-2:]) for address in missing if not address.version_id}
         seen: dict[Address, list[str]] = {address: [] for address in wanted}
         for bucket in dict.fromkeys((self.expectation.bucket, *self.search_buckets)) if wanted else ():
-            for key in self.store.list_objects(bucket, "", limit=_SEARCHED_KEYS):
+            for key in self.store.list_objects(bucket, self.expectation.root, limit=_SEARCHED_KEYS):
                 for address, tail in wanted.items():
                     if key == tail or key.endswith(f"/{tail}"):
                         seen[address].append(str(Address(bucket, key)))

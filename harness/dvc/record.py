@@ -15,6 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from harness.dvc.rules import Check
 from harness.dvc.verdict import Verdict
 from harness.model import BlockedEgress, StandIn
 from harness.redaction import Redactor
@@ -57,7 +58,8 @@ class RunFacts:
         started: When the run was triggered; with a time zone.
         finished: When the verdict was reached; likewise.
         added: What the adapter added to the run's pods that the DAG does not ask for, by kind of pod.
-        blocked: What pods tried to reach outside the cluster during the run, and were kept from.
+        blocked: What pods tried to reach outside the cluster during the run, and were kept from; None where nobody
+            watched.
     """
 
     run_id: str
@@ -77,7 +79,7 @@ class RunFacts:
     started: datetime
     finished: datetime
     added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    blocked: tuple[BlockedEgress, ...] = ()
+    blocked: tuple[BlockedEgress, ...] | None = ()
 
 
 def verdict_document(verdict: Verdict, facts: RunFacts, redactor: Redactor) -> dict[str, Any]:
@@ -110,12 +112,13 @@ def verdict_document(verdict: Verdict, facts: RunFacts, redactor: Redactor) -> d
             "values_digest": facts.values_digest,
             "images": {name: asdict(image) for name, image in sorted(facts.images.items())},
             "stand_ins": [asdict(stand_in) for stand_in in facts.stand_ins],
-            "blocked_egress": [_blocked(entry) for entry in facts.blocked],
+            "egress_watched": facts.blocked is not None,
+            "blocked_egress": [_blocked(entry) for entry in facts.blocked or ()],
             "added_to_pods": {role: list(entries) for role, entries in sorted(facts.added.items())},
         },
         "code": {"seed_sha": facts.seed_sha, "commit_sha": verdict.commit, "branch": facts.branch},
         "remote": facts.remote,
-        "checks": [asdict(check) for check in verdict.checks],
+        "checks": [_check(check) for check in verdict.checks],
         "diagnoses": [asdict(found) for found in verdict.diagnoses],
     }
     return {key: _redacted(value, redactor) for key, value in document.items()}
@@ -134,6 +137,19 @@ def verdict_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of `verdict.json`."""
     schema: dict[str, Any] = json.loads(resources.files("harness.dvc").joinpath("verdict.schema.json").read_bytes())
     return schema
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "id": check.id,
+        "title": check.title,
+        "outcome": str(check.outcome),
+        "passed": check.passed,
+        "expected": check.expected,
+        "found": check.found,
+        "explanation": check.explanation,
+        "evaluated": check.evaluated,
+    }
 
 
 def _blocked(entry: BlockedEgress) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.dvc.evidence import Reproduction
 from harness.dvc.hashing import CHUNK_BYTES, Digest, digest
 from harness.dvc.repository import GitAccess, check_out
-from harness.model import S3Service
+from harness.model import S3Keys, S3Service
 from harness.process import Runner
 from harness.redaction import Redactor
 
@@ -25,17 +25,23 @@ class Dvc:
     Attributes:
         program: The `dvc` program.
         s3: Where its remote is.
-        redactor: Applied to what is kept of its output.
+        redactor: Applied to what is kept of its output; learns the keys that are asked for.
+        ask_keys: Gives keys where the service has no fixed ones; None leaves DVC to its own devices.
     """
 
     program: Path
     s3: S3Service
     redactor: Redactor
+    ask_keys: Callable[[], S3Keys] | None = None
 
     def env(self, home: Path) -> dict[str, str]:
         """DVC's environment: its own home, caches and configuration under `home`, no analytics, no update check.
 
-        Holds the store's keys: for `Runner.run(env=...)` only. Writes an empty AWS configuration into `home`.
+        Holds the store's keys: for `Runner.run(env=...)` only. Writes an empty AWS configuration into `home`. The
+        reader's own configuration (profiles, a login) is out of reach from there, so that keys are always handed over.
+
+        Raises:
+            EnvironmentFailed: Keys have to be asked for, and none are to be had.
         """
         home.mkdir(parents=True, exist_ok=True)
         env = {
@@ -53,13 +59,13 @@ class Dvc:
         }
         if self.s3.outside is not None:
             env["AWS_ENDPOINT_URL_S3"] = self.s3.outside
-        if self.s3.access_key is not None and self.s3.secret_key is not None:
+        if (keys := self._keys()) is not None:
             config = home / "aws"
             config.write_text("[default]\n", encoding="utf-8")
             env |= {
-                "AWS_ACCESS_KEY_ID": self.s3.access_key,
-                "AWS_SECRET_ACCESS_KEY": self.s3.secret_key.get_secret_value(),
-                "AWS_SESSION_TOKEN": "",
+                "AWS_ACCESS_KEY_ID": keys.access_key,
+                "AWS_SECRET_ACCESS_KEY": keys.secret_key.get_secret_value(),
+                "AWS_SESSION_TOKEN": keys.session_token.get_secret_value() if keys.session_token else "",
                 # A profile of the user's would win over the keys, or be looked for in vain.
                 "AWS_CONFIG_FILE": str(config),
                 "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -67,6 +73,15 @@ class Dvc:
                 "AWS_DEFAULT_PROFILE": "default",
             }
         return env
+
+    def _keys(self) -> S3Keys | None:
+        if self.s3.access_key is not None and self.s3.secret_key is not None:
+            return S3Keys(self.s3.access_key, self.s3.secret_key, None)
+        if self.ask_keys is None:
+            return None
+        keys = self.ask_keys()
+        self.redactor.learn(*keys.confidential())
+        return keys
 
 
 def reproduce(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from harness.dvc.case import Case
 from harness.dvc.evidence import Expectation
@@ -50,6 +51,8 @@ class Rule:
         needs: Checks that must have passed for this one to mean anything.
         applies: Whether it belongs to a verdict of this expectation at all.
         moot: Why it has nothing to say on this run, where it has not; it is left out then, and the verdict says so.
+        unseen: Why nobody on this target can see what it asks for; empty where somebody can. It is listed then, and
+            not asked.
     """
 
     id: str
@@ -58,6 +61,26 @@ class Rule:
     needs: tuple[str, ...] = ()
     applies: Callable[[Expectation], bool] = lambda _expectation: True
     moot: Callable[[Case], str] = lambda _case: ""
+    unseen: Callable[[Expectation], str] = lambda _expectation: ""
+
+
+class Outcome(StrEnum):
+    """What became of a check that is listed in a verdict.
+
+    Attributes:
+        PASSED: What it makes sure of is so.
+        FAILED: It is not so: the run is red.
+        NOT_EVALUATED: A check that had to pass first did not. It has not passed either.
+        NOT_ESTABLISHED: On this run the facts to decide it by are missing. Nothing is known to be wrong; without
+            another check that failed there is no verdict.
+        NOT_ASKED: Nobody on this target can see what it asks for. It counts neither for nor against the run.
+    """
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_EVALUATED = "not evaluated"
+    NOT_ESTABLISHED = "not established"
+    NOT_ASKED = "not asked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,54 +90,63 @@ class Check:
     Attributes:
         id: Stable name, such as "object.present".
         title: What it makes sure of.
-        passed: Whether it is as it should be; False also if it could not be evaluated.
+        outcome: What became of it.
         expected: What should be.
-        found: What is.
-        explanation: One plain sentence that says what is wrong; empty if it passed.
-        evaluated: False if it could not be evaluated, because an earlier check did not pass, or for want of facts.
-        established: False if it was for want of facts: nothing is known to be wrong with the run then.
+        found: What is; why nobody can see, of one that was not asked.
+        explanation: One plain sentence that says what is wrong; empty if it passed, or was not asked.
     """
 
     id: str
     title: str
-    passed: bool
+    outcome: Outcome
     expected: str
     found: str
     explanation: str
-    evaluated: bool = True
-    established: bool = True
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is known to be as it should be."""
+        return self.outcome is Outcome.PASSED
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether it is known to be as it should be, or not to be."""
+        return self.outcome in {Outcome.PASSED, Outcome.FAILED}
+
+    @property
+    def established(self) -> bool:
+        """Whether no facts of this run are missing that it is to be decided by."""
+        return self.outcome is not Outcome.NOT_ESTABLISHED
+
+    @property
+    def counts(self) -> bool:
+        """Whether it says anything for or against the run."""
+        return self.outcome is not Outcome.NOT_ASKED
 
 
 def pronounce(rules: Sequence[Rule], case: Case) -> tuple[Check, ...]:
-    """Ask the rules that apply, in order. One whose needs did not pass is listed as not evaluated, so not passed."""
+    """Ask the rules that apply, in order. What cannot be asked stands in no other rule's way, as what is left out."""
     applying = [rule for rule in rules if rule.applies(case.expectation) and not rule.moot(case)]
-    listed = {rule.id for rule in applying}
+    asked = {rule.id for rule in applying if not rule.unseen(case.expectation)}
     passed: set[str] = set()
     checks = []
     for rule in applying:
-        missing = [need for need in rule.needs if need in listed and need not in passed]
-        if missing:
-            why = f"not evaluated because {missing[0]} did not pass"
-            checks.append(
-                Check(rule.id, rule.title, passed=False, expected="", found="", explanation=why, evaluated=False)
-            )
-            continue
-        finding = rule.ask(case)
-        if finding.passed:
+        check = _pronounced(rule, case, [need for need in rule.needs if need in asked and need not in passed])
+        checks.append(check)
+        if check.passed:
             passed.add(rule.id)
-        checks.append(
-            Check(
-                rule.id,
-                rule.title,
-                finding.passed,
-                finding.expected,
-                finding.found,
-                finding.explanation,
-                evaluated=finding.established,
-                established=finding.established,
-            )
-        )
     return tuple(checks)
+
+
+def _pronounced(rule: Rule, case: Case, missing: Sequence[str]) -> Check:
+    if unseen := rule.unseen(case.expectation):
+        return Check(rule.id, rule.title, Outcome.NOT_ASKED, expected="", found=unseen, explanation="")
+    if missing:
+        why = f"not evaluated because {missing[0]} did not pass"
+        return Check(rule.id, rule.title, Outcome.NOT_EVALUATED, expected="", found="", explanation=why)
+    finding = rule.ask(case)
+    outcome = Outcome.PASSED if finding.passed else Outcome.FAILED if finding.established else Outcome.NOT_ESTABLISHED
+    return Check(rule.id, rule.title, outcome, finding.expected, finding.found, finding.explanation)
 
 
 def left_out(rules: Sequence[Rule], case: Case) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The verdict: a list of checks, each with what was expected and what was found. Green only if every one passed."""
+"""The verdict: a list of checks, each with what was expected and found. Green only if all that count passed."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ class Verdict:
 
     @property
     def green(self) -> bool:
-        """Whether every check passed. A verdict without checks proves nothing, so it is not green."""
-        return bool(self.checks) and all(check.passed for check in self.checks)
+        """Whether every check that counts passed. A verdict without such checks proves nothing, so it is not green."""
+        counting = [check for check in self.checks if check.counts]
+        return bool(counting) and all(check.passed for check in counting)
 
     @property
     def failures(self) -> tuple[Check, ...]:
-        """The checks that were evaluated and did not pass, then those without facts, then those that hang on these."""
-        red = [check for check in self.checks if not check.passed]
+        """The checks that failed, then those without facts, then those that hang on these."""
+        red = [check for check in self.checks if check.counts and not check.passed]
         return tuple(sorted(red, key=lambda check: (not check.evaluated, check.established)))
 
     @property
@@ -58,8 +59,10 @@ class Verdict:
         """One line: green, or the first thing that is wrong."""
         if self.green:
             what = f"commit {self.commit[:10]}" if self.changes and self.commit else "nothing changed, as expected"
-            return "; ".join([f"green: {what}, {len(self.checks)} checks passed", *self.notes])
-        if not self.checks:
+            passed = sum(check.passed for check in self.checks)
+            unseen = [f"{check.id}: {check.found}" for check in self.checks if not check.counts]
+            return "; ".join([f"green: {what}, {passed} checks passed", *unseen, *self.notes])
+        if not self.failures:
             return "red: nothing was checked"
         first = self.failures[0]
         return f"{'undecided' if self.undecided else 'red'}: {first.id}: {first.explanation}"

@@ -40,8 +40,12 @@ def named(
     return tuple(replace(entry, pod=names.get(entry.source, entry.pod)) for entry in blocked)
 
 
-def since(before: Iterable[BlockedEgress], after: Iterable[BlockedEgress]) -> tuple[BlockedEgress, ...]:
-    """What came after an earlier reading, each with the packets since then."""
+def since(
+    before: Iterable[BlockedEgress] | None, after: Iterable[BlockedEgress] | None
+) -> tuple[BlockedEgress, ...] | None:
+    """What came after an earlier reading, each with the packets since then; None where nobody watches."""
+    if before is None or after is None:
+        return None
     counted = {_key(entry): entry.packets for entry in before}
     newer = (replace(entry, packets=entry.packets - counted.get(_key(entry), 0)) for entry in after)
     return tuple(entry for entry in newer if entry.packets > 0)

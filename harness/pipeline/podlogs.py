@@ -24,6 +24,9 @@ _log = logging.getLogger(__name__)
 OnLine = Callable[[str, str, str], None]
 
 _NOT_FOUND: Final = 404
+_FORBIDDEN: Final = 403
+# By the cluster or by its kubelet; the rule where a cluster is not the harness's own.
+_NOT_ALLOWED: Final = "unread: forbidden, for this user may not get nodes/proxy"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 # Of a container that has ended and whose log is not given out all the same: as long as a kubelet may take to find it.
 _MOST_REFUSALS: Final = 7
@@ -164,7 +167,7 @@ class LogReader:
             except KubeUnavailable as error:
                 why = error.message
             except KubeApiError as error:
-                why = error.message
+                why = _NOT_ALLOWED if error.status == _FORBIDDEN else error.message
                 break
             else:
                 return ""

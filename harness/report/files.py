@@ -123,6 +123,7 @@ def _page(report: Report, environment: Mapping[str, str]) -> dict[str, Any]:
                 "title": check.title,
                 "passed": check.passed,
                 "evaluated": check.evaluated,
+                "outcome": check.outcome,
                 "expected": check.expected,
                 "found": check.found,
                 "explanation": check.explanation,

@@ -12,7 +12,8 @@ def properties(report: Report, *, redactor: Redactor) -> list[tuple[str, str]]:
 
     `harness.run`, `.outcome`, `.exit-code`, `.seconds`, `.target`, `.supply`, `.chart`, `.airflow`, `.s3`,
     `.evidence`; `.memory` and `.caches` in bytes where they are known; `.stand-in` and `.unpinned` once for each;
-    `.verdict` ("green" or "red") and `.check.<id>` ("pass" or "fail") of the verdict that the report shows in full (the
+    `.verdict` ("green" or "red") and `.check.<id>` ("pass", "fail" or why neither, as in
+    `verdict.json`) of the verdict that the report shows in full (the
     first that is not as declared, or else the first); `.further-verdict` once for each other, as a line;
     `.phase.<name>` in seconds, with a number behind the name from its second time on; `.diagnosis` and
     `.diagnosis-code` once for each, the likeliest first.
@@ -38,7 +39,7 @@ def properties(report: Report, *, redactor: Redactor) -> list[tuple[str, str]]:
     if report.verdict is not None:
         pairs.append(("verdict", "green" if report.verdict.green else "red"))
         pairs += [
-            (f"check.{check.id}", "pass" if check.passed else "fail" if check.evaluated else "not asked")
+            (f"check.{check.id}", "pass" if check.passed else "fail" if check.evaluated else check.outcome)
             for check in report.verdict.checks
         ]
     pairs += [("further-verdict", line) for line in report.others()]

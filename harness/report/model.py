@@ -46,7 +46,7 @@ class RunFacts:
         stand_ins: What replaces a real part; None where the run ended before that was known.
         unpinned: Images that were trusted at their first pull.
         added: What the adapter added to pods that the DAG does not ask for, by kind of pod.
-        blocked: What pods tried to reach outside the cluster, and were kept from.
+        blocked: What pods tried to reach outside the cluster, and were kept from; None where nobody watched.
     """
 
     run_id: str
@@ -58,7 +58,7 @@ class RunFacts:
     stand_ins: tuple[StandIn, ...] | None = ()
     unpinned: tuple[str, ...] = ()
     added: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    blocked: tuple[BlockedEgress, ...] = ()
+    blocked: tuple[BlockedEgress, ...] | None = ()
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value) of each fact; stand-ins, what was added to pods and what they were kept from, last.
@@ -78,7 +78,9 @@ class RunFacts:
         # Which container got it stands in verdict.json.
         whats = {kind: dict.fromkeys(entry.partition(": ")[2] for entry in of) for kind, of in self.added.items()}
         added = [("adapter", f"added to {kind} pods: {', '.join(what) or 'nothing'}") for kind, what in whats.items()]
-        added += [("blocked", f"{entry}, {entry.packets} packets") for entry in self.blocked]
+        added += [("blocked", f"{entry}, {entry.packets} packets") for entry in self.blocked or ()]
+        if self.blocked is None:
+            added.append(("traffic", "what pods reach outside the cluster is not watched on this target"))
         if self.stand_ins is None:
             return rows + added
         named = "; ".join(f"{part.name} for {part.replaces}" for part in self.stand_ins)
@@ -150,6 +152,7 @@ class KeptCluster:
         enter: Command that opens a shell with the right context.
         inspect: Command that shows what runs in it.
         delete: Command that removes it.
+        no_ui: Why there is no address of the UI, where there is none.
     """
 
     name: str
@@ -160,6 +163,7 @@ class KeptCluster:
     enter: str
     inspect: str
     delete: str
+    no_ui: str = "did not come up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +253,7 @@ class Report:
             return "a run that a test has declared red is green: look for what was to break it, and did not"
         if self.verdict.red_expected:
             return f"a run that a test has declared red by {self.verdict.must_fail} is red, and not by that: see above"
-        failed = [check.id for check in self.verdict.checks if not check.passed]
+        failed = [check.id for check in self.verdict.checks if not check.passed and check.evaluated]
         if _TASKS in failed:
             return f"begin with {_TASKS}: what the other checks miss may only follow from it"
         return f"begin with {failed[0] if failed else 'the DAG'}, the first check that failed"
@@ -262,16 +266,17 @@ class Report:
             return " (a run declared red is green)"
         if wrong and not as_declared(self.verdict):
             of_run = f" of run {self.shown + 1}" if len(self.verdicts) > 1 else ""
-            unasked = _unasked(self.verdict)
-            more = f", {unasked} could not be asked" if unasked else ""
-            return f" ({wrong} of {len(self.verdict.checks)} checks{of_run} failed{more})"
+            open_ones = _open(self.verdict)
+            more = f", {open_ones} could not be evaluated" if open_ones else ""
+            counting = sum(check.counts for check in self.verdict.checks)
+            return f" ({wrong} of {counting} checks{of_run} failed{more})"
         declared = sum(verdict.red_expected for verdict in self.verdicts)
         runs = "1 run" if len(self.verdicts) == 1 else f"{len(self.verdicts)} runs"
         return f" ({runs}, {declared} red as declared)" if declared else ""
 
 
-def _unasked(verdict: VerdictResult) -> int:
-    return sum(not check.evaluated for check in verdict.checks)
+def _open(verdict: VerdictResult) -> int:
+    return sum(check.counts and not check.evaluated for check in verdict.checks)
 
 
 def _line(place: int, verdict: VerdictResult) -> str:
@@ -279,9 +284,11 @@ def _line(place: int, verdict: VerdictResult) -> str:
     word = "green" if verdict.green else "red"
     said = _declared(verdict)
     wrong = [check.id for check in verdict.checks if not check.passed and check.evaluated]
-    unasked = _unasked(verdict)
-    more = f" ({unasked} could not be asked)" if unasked else ""
-    which = f": {', '.join(wrong)}{more}" if wrong else f", {len(verdict.checks)} checks passed"
+    open_ones = _open(verdict)
+    more = f" ({open_ones} could not be evaluated)" if open_ones else ""
+    which = (
+        f": {', '.join(wrong)}{more}" if wrong else f", {sum(check.passed for check in verdict.checks)} checks passed"
+    )
     return f"run {place + 1} is {word}{said}{which} ({file})"
 
 

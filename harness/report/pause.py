@@ -111,7 +111,7 @@ def told(report: Report, there: KeptCluster, redactor: Redactor) -> list[str]:
     if report.verdict is not None and not report.verdict.green:
         failed = [check for check in report.verdict.checks if not check.passed and check.evaluated]
         found += [f"{check.id}: {check.explanation or check.title}" for check in failed]
-    rows = [("cluster", there.name), ("Airflow", there.ui or "did not come up")]
+    rows = [("cluster", there.name), ("Airflow", there.ui or there.no_ui)]
     login = [("login", f"{there.username} / {there.password.get_secret_value()}")] if there.ui else []
     rest = [
         ("enter", there.enter),

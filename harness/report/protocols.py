@@ -20,12 +20,20 @@ class CheckResult(Protocol):
         """What was checked, for the reader."""
 
     @property
+    def outcome(self) -> str:
+        """`passed`, `failed`, or why neither: `not evaluated`, `not established`, `not asked`."""
+
+    @property
     def passed(self) -> bool:
         """Whether what was found is what was expected."""
 
     @property
     def evaluated(self) -> bool:
-        """Whether it could be asked; not, where a check that it stands on has failed. It has not passed then."""
+        """Whether it passed or failed."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it says anything for or against the run; not, where nobody on the target can see."""
 
     @property
     def expected(self) -> str:

@@ -83,7 +83,7 @@ class Summary:
         for check in verdict.checks:
             mark = Text("pass", style="green") if check.passed else Text("FAIL", style="bold red")
             if not check.evaluated:
-                mark = Text("not asked", style="yellow")
+                mark = Text(check.outcome, style="yellow")
             table.add_row(self._text(check.title), self._text(check.expected), self._text(check.found), mark)
         self._console.print(table, highlight=False)
         for check in verdict.checks:
@@ -103,7 +103,7 @@ class Summary:
         self._console.print(table, highlight=False)
 
     def _kept(self, kept: KeptCluster) -> None:
-        rows = [("kept", kept.name), ("Airflow", kept.ui or "did not come up")]
+        rows = [("kept", kept.name), ("Airflow", kept.ui or kept.no_ui)]
         commands = [("run", kept.run), ("enter", kept.enter), ("inspect", kept.inspect), ("delete", kept.delete)]
         self._pairs(rows)
         if self._console.is_terminal and kept.ui:

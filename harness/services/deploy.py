@@ -1,4 +1,7 @@
-"""Puts the services into a cluster: secrets first, then the adapter, Git, Postgres and S3 side by side."""
+"""Puts the services into a cluster: secrets first, then the adapter, Git, Postgres and S3 side by side.
+
+Where the cluster's object store is outside of it, there is none to put there, and no key of it either.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from harness.names import (
     GIT_CREDENTIALS_SECRET,
     GIT_REPOSITORY,
     GIT_URL,
+    NODE_PORTS,
     POSTGRES_HOST,
     S3_URL,
     SERVICES_NAMESPACE,
@@ -80,15 +84,20 @@ class ServicesDeployer:
                 password=SecretStr(self._secrets.git_password),
                 admin_password=SecretStr(self._secrets.git_admin_password),
             ),
-            s3=S3Service(
-                inside=S3_URL,
-                outside=f"http://127.0.0.1:{ports['s3']}",
-                bucket=f"dvc-{self._cluster.name}",
-                region=s3.REGION,
-                access_key=s3.ACCESS_KEY,
-                secret_key=SecretStr(self._secrets.s3_secret_key),
-                backend=s3.title(self._backend),
-            ),
+            s3=self._s3(),
+        )
+
+    def _s3(self) -> S3Service:
+        if (bucket := self._cluster.bucket) is not None:
+            return s3.outside(bucket)
+        return S3Service(
+            inside=S3_URL,
+            outside=f"http://127.0.0.1:{self._cluster.ports['s3']}",
+            bucket=f"dvc-{self._cluster.name}",
+            region=s3.REGION,
+            access_key=s3.ACCESS_KEY,
+            secret_key=SecretStr(self._secrets.s3_secret_key),
+            backend=s3.title(self._backend),
         )
 
     def apply(self, pipeline: Mapping[str, str]) -> None:
@@ -103,36 +112,54 @@ class ServicesDeployer:
         self._kube.apply(_documents((package_path("services", "manifests") / "namespaces.yaml").read_text()))
         self._kube.apply(self._secret_manifests())
         adapter = self._adapter_config()
-        backend: ImageName = "localstack" if self._backend is S3Backend.LOCALSTACK else "strict-s3"
-        manifest = "s3-localstack" if self._backend is S3Backend.LOCALSTACK else "s3-strict"
         digest = hashlib.sha256(json.dumps(adapter, sort_keys=True).encode()).hexdigest()
         ca_bundle = base64.b64encode(self._secrets.ca_certificate.encode()).decode()
         self._kube.apply(
             [
-                *self._render("git", image=self._images["git-server"]),
-                *self._render("postgres", image=self._images["postgres"]),
-                *self._render(manifest, image=self._images[backend]),
+                *self._render(
+                    "git",
+                    image=self._image("git-server"),
+                    node_port=None if self._cluster.forwarded else NODE_PORTS["git"],
+                ),
+                *self._render("postgres", image=self._image("postgres")),
+                *self._object_store(),
                 *self._render(
                     "adapter",
-                    image=self._images["adapter"],
+                    image=self._image("adapter"),
                     config=json.dumps(adapter),
                     digest=digest,
                     ca_bundle=ca_bundle,
                 ),
-                *self._render("pipeline", pipeline=dict(pipeline), ca_certificate=self._secrets.ca_certificate),
+                *self._render(
+                    "pipeline",
+                    pipeline=dict(pipeline),
+                    ca_certificate=self._secrets.ca_certificate,
+                    storage_class=self._cluster.storage_class,
+                ),
             ]
         )
 
+    def _object_store(self) -> list[Mapping[str, Any]]:
+        if self._cluster.bucket is not None:
+            return []
+        if self._backend is S3Backend.LOCALSTACK:
+            return self._render("s3-localstack", image=self._image("localstack"))
+        return self._render("s3-strict", image=self._image("strict-s3"))
+
     def wait(self, name: str) -> None:
         """Wait until one service's pod is ready: "adapter", "git", "postgres" or "s3".
+
+        An object store outside of the cluster has no pod, and is not waited for.
 
         Raises:
             WaitFailed: Its pod is in a state that cannot heal.
             WaitTimeout: It took too long.
         """
+        if name == "s3" and self._cluster.bucket is not None:
+            return
         self._kube.wait_rollout("Deployment", name, SERVICES_NAMESPACE, self._waiter, timeout=_ROLLOUT_SECONDS)
 
-    def prove_from_a_pod(self, bucket: str) -> None:
+    def prove_from_a_pod(self, store: S3Service) -> None:
         """Prove Git, S3 and Postgres from a pod that is made like the DAG's: image, account, credentials, adapter.
 
         Raises:
@@ -145,8 +172,9 @@ class ServicesDeployer:
             "probe",
             name=name,
             program=program,
-            image=self._images["worker"],
-            bucket=bucket,
+            image=self._image("worker"),
+            bucket=store.bucket,
+            root=store.root,
             postgres=f"{POSTGRES_HOST}:5432",
             seconds=round(_PROBE_SECONDS * self._waiter.patience),
         )
@@ -181,8 +209,19 @@ class ServicesDeployer:
         finally:
             self._kube.delete("Pod", name, AIRFLOW_NAMESPACE)
 
+    def _image(self, name: ImageName) -> str:
+        """What a pod outside of the adapter's reach must call an image, for the node to have it."""
+        reference = self._images[name]
+        return self._cluster.mapped_images.get(reference, reference)
+
     def _adapter_config(self) -> dict[str, Any]:
-        return {
+        config: dict[str, Any] = {"ca_config_map": _GIT_CA, "pull_policy": "IfNotPresent"}
+        if self._cluster.mapped_images:
+            config["images"] = dict(self._cluster.mapped_images)
+        if (bucket := self._cluster.bucket) is not None:
+            # Pod Identity gives pods region and keys; only what stands for S3 somewhere else has to be told.
+            return config | ({"env": {"AWS_ENDPOINT_URL_S3": bucket.endpoint}} if bucket.endpoint else {})
+        return config | {
             "env": {"AWS_ENDPOINT_URL_S3": S3_URL, "AWS_REGION": s3.REGION, "AWS_DEFAULT_REGION": s3.REGION},
             # Dummy keys of a store that lives and dies with the cluster, for the account that has an identity on AWS
             # and no other: a DAG that has lost its account must fail here as it would there. The probe has it, too.
@@ -192,8 +231,6 @@ class ServicesDeployer:
                     "AWS_SECRET_ACCESS_KEY": self._secrets.s3_secret_key,
                 }
             },
-            "ca_config_map": _GIT_CA,
-            "pull_policy": "IfNotPresent",
         }
 
     def _secret_manifests(self) -> Iterable[Mapping[str, Any]]:

@@ -147,6 +147,7 @@ class PackagesSupply:
             stand_ins=STAND_INS,
             no_chart="published as a Helm archive, in no package registry",
             kubernetes_version=versions.kubernetes,
+            engine_images={name: image.tag for name, image in images.items()},
         )
 
     def _base(self, suite: str) -> BuiltImage:

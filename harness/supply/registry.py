@@ -166,6 +166,7 @@ class RegistrySupply:
             unpinned=tuple(_short(reference) for reference in self.unpinned),
             chart=official,
             no_chart=no_chart,
+            engine_images={name: self.versions.images[name] for name in digests},
         )
 
     def _pull(self, images: RegistryImages, pin: PulledName, name: str) -> PulledImage:

@@ -12,24 +12,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from harness.allowlist import Allowed
 from harness.errors import CommandFailed, EnvironmentFailed, GuardError, HarnessError
 from harness.journal import Entry, Journal, expires_at
 from harness.model import BlockedEgress, Cluster, Toolchain
 from harness.names import LABEL_EXPIRES, LABEL_OWNER, LABEL_RUN, NODE_PORTS, OWNER
 from harness.process import Runner
-from harness.targets.egress import POD_NETWORK, SERVICE_NETWORK, EgressRules, inside_node
+from harness.removing import Removing
+from harness.targets import kind_config
+from harness.targets.additions import Additions, Beside
+from harness.targets.description import contexts_of, kept_ports
+from harness.targets.egress import EgressRules, inside_node
 from harness.targets.inotify import raise_limits
 from harness.targets.kind_cluster import RunnerKindCluster
 from harness.targets.namelock import NameLock
 from harness.targets.node_images import NodeImages
-from harness.targets.ownership import refuse_foreign, runs_of
+from harness.targets.ownership import refuse_foreign, refuse_other_use, runs_of
 from harness.targets.ports import reserved_ports
 from harness.targets.removal import remove_cluster, remove_nodes
-from harness.versions import versions
 
 PORT_TAKEN = re.compile(r"address already in use|port is already allocated")
 _PORT_ATTEMPTS = 3
@@ -47,6 +47,7 @@ class KindTarget:
         journal: Told of everything before it is created.
         status: Told what is going on.
         egress_allow: What pods may reach outside the cluster, as the setting of that name has it.
+        beside: What is made beside the cluster, and goes with it.
     """
 
     def __init__(
@@ -60,8 +61,11 @@ class KindTarget:
         journal: Journal,
         status: Callable[[str], None] = lambda _text: None,
         egress_allow: Sequence[str] = (),
+        beside: Beside | None = None,
     ) -> None:
         self.name = name
+        self._beside = beside
+        self._additions = Additions()
         self._run_id = run_id
         self._folder = state_dir / "clusters" / name
         self._toolchain = toolchain
@@ -70,6 +74,7 @@ class KindTarget:
         self._status = status
         self._entries: list[Entry] = []
         self._held: NameLock | None = None
+        self.note = ""
         self._egress = EgressRules(
             inside=inside_node(self._node, engine=toolchain.engine, runner=runner),
             allowed=[Allowed.read(entry) for entry in egress_allow],
@@ -130,10 +135,12 @@ class KindTarget:
         self._lock()
         try:
             self._refuse_foreign()
+            refuse_other_use(self.name, folder=self._folder, beside=self._beside is not None)
         except GuardError:
             self.release()  # then `down`, too, knows that this is not ours
             raise
         up = self._reuse(cluster) if cluster.exists() else self._create(cluster)
+        self.note = "reused" if up.reused else up.kubernetes_version
         # Before anything of ours or of the DAG runs in it.
         self._egress.load()
         self._load_images()
@@ -146,7 +153,10 @@ class KindTarget:
         """
         if self._held is None:
             return  # this run never had the cluster: it is somebody else's
-        self._remove()
+        removing = Removing()
+        removing.step(self._remove_beside)  # it is in the cluster's network
+        removing.step(self._remove_cluster)
+        removing.conclude()
         for entry in self._entries:
             self._journal.removed(entry)
         self._entries.clear()
@@ -157,13 +167,16 @@ class KindTarget:
         # Before anything is removed or created: what is broken off from here on is neither reused nor kept.
         self._mark.unlink(missing_ok=True)
         # The kept cluster that does not fit, or what a run of ours left that was killed; else there is nothing.
-        self._remove()
+        self._remove_cluster()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # From here on the cluster is known as ours.
         made = {"run": self._run_id, "host": host, "made_from": str(Path.cwd())}
+        if self._beside is not None:
+            made["beside"] = self._beside.name
         (self._folder / "cluster.json").write_text(json.dumps(made))
         try:
             self._make_network()
+            self._make_beside()
             ports = self._create_on_free_ports(cluster)
         except HarnessError as error:
             self._status("removing what was begun")
@@ -203,7 +216,11 @@ class KindTarget:
             config = self._folder / "kind.yaml"
             with reserved_ports(NODE_PORTS) as reserved:
                 ports = dict(reserved)
-                config.write_text(self._render(ports))
+                config.write_text(
+                    kind_config.render(
+                        ports=ports, run_id=self._run_id, own_network=self._own_network, additions=self._additions
+                    )
+                )
             try:
                 cluster.create(config)
             except CommandFailed as error:
@@ -216,45 +233,16 @@ class KindTarget:
             else:
                 return ports
 
-    def _render(self, ports: Mapping[str, int]) -> str:
-        templates = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined)  # noqa: S701 - YAML, not HTML; strings go through `tojson`
-        return templates.get_template("kind-cluster.yaml.j2").render(
-            ports=ports,
-            node_ports=NODE_PORTS,
-            run_id=self._run_id,
-            own_network=self._own_network,
-            pod_network=str(POD_NETWORK),
-            service_network=str(SERVICE_NETWORK),
-            coredns=versions().coredns,
-        )
-
     def _reuse(self, cluster: RunnerKindCluster) -> Cluster:
-        ports = self._kept_ports()
+        ports = kept_ports(self._folder, wanted=self._toolchain.node_image)
         if ports is None:
             self._status("the kept cluster has another node image, or is not whole: making a new one")
             return self._create(cluster)
         return self._describe(ports, reused=True)
 
-    def _kept_ports(self) -> Mapping[str, int] | None:
-        """Of the cluster that is there; None if it was made from another node image, or is not whole."""
-        try:
-            found = json.loads((self._folder / "cluster.json").read_text(encoding="utf-8"))
-            # One of a run that was killed while it made the cluster has none yet, and no ports either.
-            if found.get("node_image") != self._toolchain.node_image:
-                return None
-            ports = {str(name): int(port) for name, port in found["ports"].items()}
-            _contexts(self._folder)
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
-            raise EnvironmentFailed(
-                f"what is known of the kept cluster {self.name} is damaged: {self._folder}",
-                evidence={"why": f"{type(error).__name__}: {error}"},
-                next_step=f"harness down --cluster {self.name}, then run again",
-            ) from error
-        return ports
-
     def _describe(self, ports: Mapping[str, int], *, reused: bool) -> Cluster:
         kubeconfig = self._folder / "kubeconfig"
-        contexts = _contexts(self._folder)
+        contexts = contexts_of(self._folder)
         if contexts != [f"kind-{self.name}"]:
             raise EnvironmentFailed(f"{kubeconfig} holds {contexts} instead of the one context kind-{self.name}")
         return Cluster(
@@ -270,13 +258,36 @@ class KindTarget:
         """Make the network before kind does: ours carries our label, so that `sweep` can tell it apart."""
         labels = {LABEL_OWNER: OWNER, LABEL_RUN: self._run_id, LABEL_EXPIRES: expires_at()}
         words = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
-        engine = self._toolchain.engine
-        create: list[str | Path] = [engine.docker, "network", "create", "--driver", "bridge", *words, self.name]
         try:
-            self._runner.run(create, env=engine.env, timeout=60)
+            self._docker("network", "create", "--driver", "bridge", *words, self.name)
         except CommandFailed:
             self._refuse_foreign()  # somebody else was faster, perhaps
             raise
+
+    def _make_beside(self) -> None:
+        if self._beside is None:
+            return
+        self._additions = self._beside.make(folder=self._folder, gateway=self._gateway())
+        allowed = [Allowed.read(entry) for entry in self._additions.egress]
+        self._egress = replace(self._egress, allowed=[*self._egress.allowed, *allowed])
+
+    def _remove_beside(self) -> None:
+        if self._beside is not None:
+            self._beside.remove(folder=self._folder)
+
+    def _gateway(self) -> str:
+        """Address of this machine in the cluster's network."""
+        form = "{{(index .IPAM.Config 0).Gateway}}"
+        found = self._docker("network", "inspect", "--format", form, self.name).strip()
+        if not found:
+            raise EnvironmentFailed(
+                f"the engine does not say which address this machine has in the network {self.name}"
+            )
+        return found
+
+    def _docker(self, *arguments: str) -> str:
+        engine = self._toolchain.engine
+        return self._runner.run([engine.docker, *arguments], env=engine.env, timeout=60).stdout
 
     @property
     def _runs(self) -> frozenset[str]:
@@ -286,7 +297,7 @@ class KindTarget:
     def _refuse_foreign(self) -> None:
         refuse_foreign(self.name, folder=self._folder, engine=self._toolchain.engine, runner=self._runner)
 
-    def _remove(self) -> None:
+    def _remove_cluster(self) -> None:
         there = remove_cluster(
             self.name, runs=self._runs, folder=self._folder, engine=self._toolchain.engine, runner=self._runner
         )
@@ -309,7 +320,3 @@ class KindTarget:
             GuardError: Another run has it.
         """
         self._held = NameLock(self._folder)
-
-
-def _contexts(folder: Path) -> list[str]:
-    return [str(entry["name"]) for entry in yaml.safe_load((folder / "kubeconfig").read_text())["contexts"]]

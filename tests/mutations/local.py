@@ -28,6 +28,7 @@ from .site import Site
 
 _APPS = Path(harness.services.apps.__file__).parent
 _SECONDS = 60.0
+_S3_SECRET = "local-test-key"
 _IMAGE = f"sha256:{'1' * 64}"
 
 

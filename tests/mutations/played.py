@@ -23,7 +23,7 @@ from .table import Mutation, Row
 
 # A row waits for servers as long as it computes; two at a time would leave processors idle.
 THREADS: Final = 4
-_MARKS: Final = {"killed": "K", "also": "x", "wrong": "!", "unasked": "-", "passed": ".", "not listed": " "}
+_MARKS: Final = {"killed": "K", "also": "x", "wrong": "!", "open": "-", "passed": ".", "not listed": " "}
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Played:
         if found.passed:
             return "passed"
         if not found.evaluated and found.established:
-            return "unasked"
+            return "open"
         if not isinstance(self.row, Mutation):
             return "wrong"
         return "killed" if check == self.row.killed_by else "also" if check in self.row.also else "wrong"
@@ -101,7 +101,7 @@ class Results:
             marks = " ".join(_MARKS[played.outcome(check)] for check in checks)
             note = "" if played.as_wanted else f"  NOT AS WANTED: {_brief(played)}"
             lines.append(f"{name:{width}}  {marks}  {played.seconds:5.1f} s{note}")
-        legend = "K the check that must catch it, x fails too, - not asked, . passed, ! fails and should not"
+        legend = "K the check that must catch it, x fails too, - not evaluated, . passed, ! fails and should not"
         return "\n".join([*lines, "", legend, ""])
 
     def document(self) -> dict[str, object]:

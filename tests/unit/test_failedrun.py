@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.airflow.values import TaskInfo
 from harness.dvc import Verdict
-from harness.dvc.rules import Check
+from harness.dvc.rules import Check, Outcome
 from harness.errors import EnvironmentFailed
 from harness.failedrun import causes
 from harness.model import BlockedEgress, DagRunOutcome, PipelineRun, PodEvidence, Seeded, TaskOutcome
@@ -20,8 +20,8 @@ SAID = "Airflow itself says that the run did not succeed: task push_data is fail
 
 def verdict(said: str = SAID, *, failed: bool = True) -> Verdict:
     checks = (
-        Check("object.present", "t", False, "e", "f", "NoSuchBucket"),
-        Check("tasks.succeeded", "t", not failed, "e", "f", said),
+        Check("object.present", "t", Outcome.FAILED, "e", "f", "NoSuchBucket"),
+        Check("tasks.succeeded", "t", Outcome.FAILED if failed else Outcome.PASSED, "e", "f", said),
     )
     return Verdict(checks, commit=None, changes=True)
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from harness import cli, plugin, session
+from harness import cli, eks_verbs, plugin, session
 from harness.errors import ExitCode
-from harness.options import OPTIONS
+from harness.options import LOOKALIKE_OPTIONS, OPTIONS
 from harness.settings import Settings
 
 FLAGS = {
@@ -35,8 +35,12 @@ FLAGS = {
     "--patience": "2.5",
     "--run-timeout": "120",
     "--registry-mirror": "docker.io=mirror.example:5000",
+    "--eks-cluster": "mlops",
+    "--eks-region": "eu-central-1",
+    "--eks-profile": "nightly",
+    "--eks-bucket": "team-dvc",
 }
-SWITCHES = ("--pause-on-failure",)
+SWITCHES = ("--pause-on-failure", "--eks-consent")
 WORDS = (*(word for pair in FLAGS.items() for word in pair), *SWITCHES)
 
 
@@ -54,6 +58,9 @@ def check(settings: Settings) -> None:
     assert settings.registry_mirror == {"docker.io": "mirror.example:5000"}
     assert settings.worker_image == "registry.example/team/worker:1.4"
     assert settings.pause_on_failure
+    eks = settings.eks
+    assert (eks.cluster, eks.region, eks.profile, eks.bucket) == ("mlops", "eu-central-1", "nightly", "team-dvc")
+    assert eks.consent
 
 
 @pytest.mark.parametrize(("verb", "driven_by"), [("run", "run_once"), ("up", "bring_up")])
@@ -68,6 +75,25 @@ def test_the_command_hands_every_flag_on(verb: str, driven_by: str, monkeypatch:
     result = CliRunner().invoke(cli.app, [verb, *WORDS])
     assert result.exit_code == 0, result.output
     check(seen[0])
+
+
+def test_the_look_alike_takes_what_the_making_of_its_cluster_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Settings] = []
+
+    def drive(settings: Settings, _console: object) -> ExitCode:
+        seen.append(settings)
+        return ExitCode.GREEN
+
+    monkeypatch.setattr(eks_verbs, "lookalike_up", drive)
+    words = [f"--{option.replace('_', '-')}" for option in sorted(LOOKALIKE_OPTIONS)]
+    result = CliRunner().invoke(
+        cli.app, ["eks-lookalike", "up", *(word for flag in words for word in (flag, FLAGS[flag]))]
+    )
+    assert result.exit_code == 0, result.output
+    assert (seen[0].cluster_name, seen[0].supply, seen[0].patience) == ("mine", "packages", 2.5)
+    assert seen[0].worker_image == "registry.example/team/worker:1.4"
+    refused = CliRunner().invoke(cli.app, ["eks-lookalike", "up", "--keep", "never"])
+    assert refused.exit_code != 0, "it is always kept"
 
 
 class Options:
@@ -115,6 +141,8 @@ def test_pytest_hands_every_flag_on() -> None:
         ["run", "--supply", "foo"],
         ["versions", "--bogus"],
         ["down", "foo"],
+        ["eks-lookalike", "up", "--bogus"],
+        ["eks-lookalike", "frobnicate"],
     ],
 )
 def test_a_wrong_flag_is_a_usage_error_without_a_traceback(

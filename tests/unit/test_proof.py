@@ -111,8 +111,8 @@ class Follower:
 
 def prover(calls: Calls, tmp_path: Path, *, reused: bool) -> Prover:
     toolchain = SimpleNamespace(images={"worker": "built:1"}, image_digests={"worker": ("sha256:1",)})
-    services = SimpleNamespace(s3=SimpleNamespace(bucket="b"))
-    cluster = SimpleNamespace(reused=reused)
+    services = SimpleNamespace(s3=SimpleNamespace(bucket="b", root=""))
+    cluster = SimpleNamespace(reused=reused, mapped_images={})
     ready = SimpleNamespace(api=calls, kube=calls, cluster=cluster, toolchain=toolchain, services=services)
     environment = SimpleNamespace(
         ready=ready,

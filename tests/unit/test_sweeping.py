@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from harness import sweeping
 from harness.errors import CleanupFailed, EngineError, GuardError
 from harness.journal import Journal, expires_at
 from harness.liveness import alive
+from harness.lookalike.hosting import Folder
+from harness.lookalike.process import GatewayProcess
 from harness.model import Engine
 from harness.orphans import mark
 from harness.supply.engine import EngineSupply
@@ -23,6 +26,7 @@ from harness.supply.inuse import InUse
 from harness.supply.locks import KeyLocks
 from harness.targets.namelock import name_held
 from harness.targets.ownership import KIND_LABEL
+from harness.wait import Waiter
 from tests.fakes import Call, FakeRunner
 
 OWN = "unix:///state/engine/docker.sock"
@@ -355,3 +359,47 @@ def test_what_a_killed_run_left_in_the_caches_registers_goes_and_what_is_held_st
         state.sweep(Engines({}))
         found = sorted(str(path.relative_to(cache)) for path in cache.rglob("*.*"))
     assert found == ["in-use/live.json", "in-use/live.lock", "locks/live.lock"]
+
+
+@pytest.fixture
+def lookalike_process(state: State) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """A cluster's folder, and a process with the command line of the look-alike that belongs to it."""
+    folder = state.folder / "clusters" / "eks"
+    configuration = Folder.of_cluster(folder).configuration
+    configuration.parent.mkdir(parents=True)
+    words = [sys.executable, "-c", "import time; time.sleep(600)", "harness.lookalike.serving", str(configuration)]
+    process = subprocess.Popen(words)
+    known = GatewayProcess(Folder.of_cluster(folder))
+    Waiter().until("its command line", known.pid, ready=lambda pid: pid == process.pid, timeout=10, interval=0.01)
+    yield folder, process
+    process.kill()
+    process.wait()
+
+
+def test_what_is_beside_a_look_alike_goes_with_its_cluster(
+    state: State, lookalike_process: tuple[Path, subprocess.Popen[bytes]]
+) -> None:
+    folder, process = lookalike_process
+    with sweeping.removing(Engines({"": True}), state.docker, clusters=folder.parent) as remover:
+        remover.cluster(folder, "")
+    assert process.wait(5) == -signal.SIGKILL
+    assert sorted(state.docker.removed) == [("", "eks-node"), ("", "eks-store")]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_look_alike_of_a_killed_run_is_swept_unless_it_was_kept(
+    state: State,
+    lookalike_process: tuple[Path, subprocess.Popen[bytes]],
+    kept: bool,  # noqa: FBT001 - pytest's form
+) -> None:
+    folder, process = lookalike_process
+    (folder / "cluster.json").write_text(json.dumps({"host": ""}))
+    if kept:
+        (folder / "kept").touch()
+    for kind, name in (("cluster", "eks"), ("container", "eks-store"), ("gateway", "eks")):
+        state.journal("killed").record(kind, name, host="", folder=str(folder))
+    state.sweep(Engines({"": True}))
+    assert folder.exists() is kept
+    assert (process.poll() is None) is kept
+    assert bool(state.docker.removed) is not kept

@@ -1,7 +1,8 @@
 """The check on what pods of the run tried to reach: a pipeline that calls elsewhere needs it, or tells it something.
 
 Attempts are blocked by the target's packet filter (`harness.targets.egress`), which keeps who tried what. It sees
-what is forwarded, so nothing of a pod in the node's own network.
+what is forwarded, so nothing of a pod in the node's own network. A target without one sees nothing, which is not to be
+taken for "nobody called".
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from harness.dvc.case import Case
 from harness.dvc.rules import Finding, Rule, counted
 from harness.model import BlockedEgress, PodEvidence
 
+NOT_WATCHED: Final = "not watched on this target"
 _SHOWN = 3
 
 
@@ -74,4 +76,11 @@ def _whose(pod: PodEvidence) -> str:
     return f"task {pod.task_id}" if pod.role == "task" else f"the executor of task {pod.task_id}"
 
 
-TRAFFIC_RULES: Final = (Rule("traffic.none-outside", "the run called nobody outside the cluster", _none_outside),)
+TRAFFIC_RULES: Final = (
+    Rule(
+        "traffic.none-outside",
+        "the run called nobody outside the cluster",
+        _none_outside,
+        unseen=lambda expectation: "" if expectation.traffic_watched else NOT_WATCHED,
+    ),
+)

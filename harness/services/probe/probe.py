@@ -39,7 +39,8 @@ def git() -> None:
 
 def s3() -> None:
     """Put an object and get it back; endpoint, region and keys come from the environment, as they do for DVC."""
-    bucket, key, body = os.environ["PROBE_BUCKET"], f"harness-probe/{uuid.uuid4()}", os.urandom(64)
+    key = f"{os.environ['PROBE_ROOT']}harness-probe/{uuid.uuid4()}"
+    bucket, body = os.environ["PROBE_BUCKET"], os.urandom(64)
     config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1})
     client: Any = botocore.session.Session().create_client("s3", config=config)
     client.put_object(Bucket=bucket, Key=key, Body=body)

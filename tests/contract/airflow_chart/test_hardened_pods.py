@@ -40,6 +40,9 @@ VALUES = {
     "bucket": "b",
     "postgres": "postgres.example:5432",
     "seconds": 90,
+    "node_port": 30443,
+    "root": "",
+    "storage_class": "",
 }
 
 

@@ -10,10 +10,12 @@ import base64
 import hashlib
 import ipaddress
 import json
+import socket
 import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,9 +30,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-_RESOURCES = {
+Resources = dict[str, list[tuple[str, str, bool]]]
+_RESOURCES: Resources = {
     "/api/v1": [("pods", "Pod", True), ("configmaps", "ConfigMap", True), ("namespaces", "Namespace", False)],
     "/apis/apps/v1": [("deployments", "Deployment", True), ("replicasets", "ReplicaSet", True)],
+    "/apis/authentication.k8s.io/v1": [("tokenreviews", "TokenReview", False)],
+    "/apis/discovery.k8s.io/v1": [("endpointslices", "EndpointSlice", True)],
 }
 _WEB_SOCKET_KEY = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
@@ -80,8 +85,49 @@ class Handled:
 
     def channel(self, number: int, data: bytes) -> None:
         payload = bytes([number]) + data
-        self.handler.wfile.write(b"\x82" + struct.pack("!BH", 126, len(payload)) + payload)
+        self.handler.wfile.write(b"\x82" + struct.pack("!BQ", 127, len(payload)) + payload)
         self.handler.wfile.flush()
+
+    def messages(self) -> Iterator[tuple[int, bytes]]:
+        """What the client sends, by channel, until it closes (RFC 6455, section 5.2)."""
+        read = self.handler.rfile.read
+        while head := read(2):
+            length = head[1] & 0x7F
+            if length > 125:
+                length = int.from_bytes(read(2 if length == 126 else 8), "big")
+            mask, payload = read(4), read(length)
+            data = bytes(byte ^ mask[number % 4] for number, byte in enumerate(payload))
+            if head[0] & 0x0F == 8:
+                return
+            yield data[0], data[1:]
+
+    def forward(self, port: int, *, to: tuple[str, int]) -> None:
+        """Be the kubelet: lead a port of a pod to an address, both ways, until either side ends."""
+        self.exec_socket()
+        for channel in (0, 1):
+            self.channel(channel, struct.pack("<H", port))
+        with socket.create_connection(to) as pod:
+
+            def back() -> None:
+                with suppress(OSError):  # the client may have hung up
+                    while data := pod.recv(1 << 16):
+                        self.channel(0, data)
+                    self.close_socket()
+
+            thread = threading.Thread(target=back, daemon=True)
+            thread.start()
+            try:
+                for _channel, data in self.messages():
+                    pod.sendall(data)
+            finally:
+                pod.shutdown(socket.SHUT_RDWR)
+                thread.join(5)
+        self.handler.close_connection = True
+
+    def cut(self) -> None:
+        """The connection goes without a farewell."""
+        self.handler.connection.shutdown(socket.SHUT_RDWR)
+        self.handler.close_connection = True
 
     def close_socket(self) -> None:
         self.handler.wfile.write(b"\x88\x02\x03\xe8")
@@ -94,9 +140,14 @@ Answer = Callable[[Handled], None]
 
 @dataclass
 class ApiServer:
-    """Answers by (method, path); keeps what it was asked. `release` ends answers that wait for it."""
+    """Answers by (method, path); keeps what it was asked. `release` ends answers that wait for it.
+
+    `resources` are the kinds that it knows; `otherwise` is asked where there is no answer, and says whether it had one.
+    """
 
     kubeconfig: Path
+    resources: Resources = field(default_factory=lambda: _RESOURCES)
+    otherwise: Callable[[Handled], bool] = lambda _asked: False
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     requests: list[Handled] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
@@ -119,16 +170,18 @@ class ApiServer:
         elif asked.path == "/version":
             asked.reply(200, {"major": "1", "minor": "34", "gitVersion": "v1.34.4"})
         elif asked.path == "/apis":
-            version = {"groupVersion": "apps/v1", "version": "v1"}
-            group = {"name": "apps", "versions": [version], "preferredVersion": version}
-            asked.reply(200, {"kind": "APIGroupList", "groups": [group]})
-        elif asked.path in _RESOURCES:
+            groups = []
+            for name in (path.split("/")[2] for path in self.resources if path.startswith("/apis/")):
+                version = {"groupVersion": f"{name}/v1", "version": "v1"}
+                groups.append({"name": name, "versions": [version], "preferredVersion": version})
+            asked.reply(200, {"kind": "APIGroupList", "groups": groups})
+        elif asked.path in self.resources:
             listed = [
                 {"name": name, "kind": kind, "namespaced": namespaced, "singularName": "", "verbs": ["get"]}
-                for name, kind, namespaced in _RESOURCES[asked.path]
+                for name, kind, namespaced in self.resources[asked.path]
             ]
             asked.reply(200, {"kind": "APIResourceList", "resources": listed})
-        else:
+        elif not self.otherwise(asked):
             asked.refuse(404, f"the server could not find {asked.path}")
 
 

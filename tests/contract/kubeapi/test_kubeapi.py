@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import CommandFailed, CommandTimeout, EnvironmentFailed, WaitFailed, WaitTimeout
 from harness.kubeapi import KubeApi, KubeApiError, KubeUnavailable
+from harness.lookalike.token_review import ClusterTokens
 from harness.pipeline.pods import PodFollower
 from harness.redaction import Redactor
 from harness.wait import Waiter
@@ -84,6 +85,15 @@ def test_a_server_that_does_not_answer_in_time_is_unavailable(server: Any) -> No
 def test_an_object_is_plain_json(api: KubeApi, server: Any) -> None:
     server.on("GET", f"{PODS}/p", lambda asked: asked.reply(200, {"kind": "Pod", "spec": {"new": {"field": 1}}}))
     assert api.get("Pod", "p", "airflow") == {"kind": "Pod", "spec": {"new": {"field": 1}}}
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_what_is_to_be_tried_only_is_asked_for_as_a_dry_run(api: KubeApi, server: Any, dry: bool) -> None:  # noqa: FBT001 - pytest's form
+    server.on("POST", PODS, lambda asked: asked.reply(201, {"kind": "Pod", "spec": {}}))
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "p-", "namespace": "airflow"}}
+    assert api.create(manifest, dry_run=dry) == {"kind": "Pod", "spec": {}}
+    (asked,) = server.asked("POST", PODS)
+    assert asked.query.get("dryRun") == (["All"] if dry else None)
 
 
 def test_an_object_that_is_not_there_is_none(api: KubeApi) -> None:
@@ -239,6 +249,15 @@ def test_a_file_of_a_node_is_asked_for_by_its_path(api: KubeApi, server: Any) ->
     with pytest.raises(KubeApiError) as caught:
         api.node_log("n1", "pods/airflow_p_1/base/0.log")
     assert caught.value.status == 404
+
+
+def test_a_node_that_this_user_may_not_ask_is_an_error_with_its_status(api: KubeApi, server: Any) -> None:
+    server.on(
+        "GET", "/api/v1/nodes/n1/proxy/logs/pods/", lambda asked: asked.refuse(403, 'nodes "n1" is forbidden: User "x"')
+    )
+    with pytest.raises(KubeApiError, match="is forbidden") as caught:
+        api.node_log("n1", "pods/")
+    assert caught.value.status == 403
 
 
 def test_a_log_that_is_not_there_yet_is_an_error_with_its_status(api: KubeApi, server: Any) -> None:
@@ -397,3 +416,33 @@ def test_nothing_of_the_discovery_is_left_on_disk(server: Any, tmp_path: Path, m
         api.list("Pod", "airflow")
     gc.collect()
     assert not list(folder.iterdir())
+
+
+REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+POD_AUDIENCE = "pods.eks.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("status", "authenticated"),
+    [
+        ({"authenticated": True, "audiences": [POD_AUDIENCE]}, True),
+        ({"authenticated": True, "audiences": ["https://kubernetes.default.svc"]}, False),
+        ({"authenticated": True}, False),
+        ({"authenticated": False, "error": "token has expired"}, False),
+    ],
+)
+def test_a_pods_token_is_reviewed_for_its_audience(
+    api: KubeApi, server: Any, status: dict[str, Any], authenticated: object
+) -> None:
+    user = {"username": "system:serviceaccount:airflow:a", "extra": {"authentication.kubernetes.io/pod-name": ["p"]}}
+    server.on("POST", REVIEWS, lambda asked: asked.reply(201, {**asked.body, "status": {"user": user, **status}}))
+    reviewed = ClusterTokens(api).review("a.b.c", POD_AUDIENCE)
+    assert reviewed.authenticated is authenticated
+    assert (reviewed.username, reviewed.extra) == (user["username"], user["extra"])
+    assert server.asked("POST", REVIEWS)[0].body["spec"] == {"token": "a.b.c", "audiences": [POD_AUDIENCE]}
+
+
+def test_leave_to_review_tokens_may_be_missing(api: KubeApi, server: Any) -> None:
+    server.on("POST", REVIEWS, lambda asked: asked.refuse(403, "tokenreviews is forbidden"))
+    with pytest.raises(KubeApiError, match="tokenreviews is forbidden"):
+        ClusterTokens(api).review("a.b.c", POD_AUDIENCE)

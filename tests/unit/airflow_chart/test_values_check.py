@@ -11,6 +11,7 @@ from harness.airflow.chart import contract, embedded_chart
 from harness.airflow.chart_values import ChartContract, check_values, dotted
 from harness.assets import asset
 from harness.errors import ValuesError
+from harness.names import GIT_URL
 
 SHARED = asset("helm") / "values.yaml"
 KIND = asset("helm") / "kind.yaml"
@@ -132,9 +133,11 @@ def test_a_path_reads_as_helm_users_write_it() -> None:
     assert dotted(("a", "b", 0, "c")) == "a.b[0].c"
 
 
-def test_the_shipped_values_fit_the_embedded_chart() -> None:
-    effective = check_values([SHARED, KIND], contract(embedded_chart()))
+@pytest.mark.parametrize("target", ["kind", "eks"])
+def test_the_shipped_values_fit_the_embedded_chart(target: str) -> None:
+    effective = check_values([SHARED, asset("helm") / f"{target}.yaml"], contract(embedded_chart()))
     assert effective["executor"] == "KubernetesExecutor"
+    assert effective["dags"]["gitSync"]["repo"] == GIT_URL
 
 
 def test_the_values_of_the_guide_fit_the_embedded_chart(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.errors import ExitCode, UsageError
-from harness.settings import Keep, S3Backend, Settings, SupplyKind, policy_flags, resolve
+from harness.settings import Keep, S3Backend, Settings, SupplyKind, part_flags, resolve
 
 
 @pytest.fixture(autouse=True)
@@ -185,9 +185,9 @@ def test_digests_of_images_come_from_the_environment_as_a_map(monkeypatch: pytes
 @pytest.mark.parametrize("branch", ["main", "team/data", "release-1.2", "a_b"])
 def test_a_branch_flag_leaves_the_rest_of_the_policy_alone(folder: Path, branch: str) -> None:
     pyproject(folder, "[tool.harness.policy]\nbranch = 'other'\ncommits = 2\n")
-    policy = resolve(policy=policy_flags(branch=branch)).policy
+    policy = resolve(policy=part_flags(branch=branch)).policy
     assert (policy.branch, policy.commits) == (branch, 2)
-    assert resolve(policy=policy_flags(branch=None)).policy.branch == "other"
+    assert resolve(policy=part_flags(branch=None)).policy.branch == "other"
 
 
 def test_data_brings_its_own_place_in_the_repository() -> None:

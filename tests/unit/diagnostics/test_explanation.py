@@ -15,7 +15,7 @@ import pytest
 
 from harness.diagnostics.bundle import PROBLEMS
 from harness.dvc import GitAccess, Verdict
-from harness.dvc.rules import Check
+from harness.dvc.rules import Check, Outcome
 from harness.environment import Environment
 from harness.errors import CommandFailed, EnvironmentFailed, UsageError, WaitTimeout
 from harness.explanation import bucket_listing, explain, git_log, reachable
@@ -309,7 +309,7 @@ CAUSE = Diagnosis(
 
 
 def verdict(*causes: Diagnosis, declared: bool = False) -> Verdict:
-    check = Check("tasks.succeeded", "t", False, "e", "f", "task push_data is failed")
+    check = Check("tasks.succeeded", "t", Outcome.FAILED, "e", "f", "task push_data is failed")
     return Verdict((check,), commit=None, changes=True, red_expected=declared, diagnoses=causes)
 
 

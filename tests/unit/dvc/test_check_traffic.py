@@ -98,6 +98,32 @@ ROWS: dict[str, tuple[Facts, Told]] = {
 }  # fmt: skip
 
 
+def unwatched(facts: Facts) -> Facts:
+    return replace(facts[0], traffic_watched=False), facts[1]
+
+
+def test_where_nobody_watches_nothing_is_said_for_or_against_the_run() -> None:
+    verdict = judge(*unwatched(given()))
+    (check,) = [one for one in verdict.checks if not one.counts]
+    assert (check.id, check.found) == ("traffic.none-outside", "not watched on this target")
+    assert not check.passed, "nobody can say so"
+    assert not check.evaluated
+    assert verdict.green
+    assert verdict.failures == ()
+    assert verdict.headline == (
+        f"green: commit bbbbbbbbbb, {len(verdict.checks) - 1} checks passed; traffic.none-outside: not watched on this "
+        "target"
+    )
+
+
+def test_what_nobody_watches_turns_no_red_verdict_green() -> None:
+    expectation, evidence = unwatched(given())
+    verdict = judge(expectation, replace(evidence, tip_pointer=b"x"))
+    assert not verdict.green
+    assert [check.id for check in verdict.failures if check.evaluated] == ["pointer.at-tip"]
+    assert "traffic.none-outside" not in {check.id for check in verdict.failures}
+
+
 @pytest.mark.parametrize("what", ROWS)
 def test_the_check_tells_who_called_whom(what: str) -> None:
     facts, expected = ROWS[what]

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.dvc import Address, Astray, Check, Commit, Digest, Evidence, Reproduction, RivalPointer, decided, judge
+from harness.dvc import (
+    Address,
+    Astray,
+    Check,
+    Commit,
+    Digest,
+    Evidence,
+    Outcome,
+    Reproduction,
+    RivalPointer,
+    decided,
+    judge,
+)
 from harness.dvc.table import TableComparison
 from harness.errors import EnvironmentFailed
 from harness.model import BlockedEgress, Leak
@@ -217,7 +229,7 @@ def test_a_check_that_cannot_be_evaluated_says_because_of_which(green_facts: Gre
     check = next(check for check in verdict.checks if check.id == "object.bytes")
     why = "not evaluated because object.present did not pass"
     title = "its bytes hash to the pointer's md5"
-    assert check == Check("object.bytes", title, passed=False, expected="", found="", explanation=why, evaluated=False)
+    assert check == Check("object.bytes", title, Outcome.NOT_EVALUATED, expected="", found="", explanation=why)
 
 
 def test_airflow_saying_success_is_never_enough(green_facts: GreenFacts) -> None:
@@ -394,9 +406,8 @@ class TestUndecided:
     def test_it_is_an_error_that_names_pod_and_reason(self, green_facts: GreenFacts) -> None:
         verdict = judge(*self.facts(green_facts, synced_sha=None, **self.UNREAD))
         assert verdict.headline.startswith("undecided: code.dag-sha: which code ran could not be established")
-        assert [(check.evaluated, check.established, check.passed) for check in verdict.undecided] == [
-            (False, False, False)
-        ] * 2
+        assert [check.outcome for check in verdict.undecided] == [Outcome.NOT_ESTABLISHED] * 2
+        assert not any(check.passed or check.evaluated for check in verdict.undecided)
         with pytest.raises(EnvironmentFailed, match=r"cannot be judged: code\.dag-sha: .*pull_data-executor") as caught:
             decided(verdict)
         assert "container base: gone with its pod" in caught.value.evidence["logs.no-secrets"]

@@ -58,6 +58,12 @@ def test_of_two_readings_only_what_came_between_counts() -> None:
     assert since(before, after) == (attempt(packets=3), attempt(port=None))
 
 
+def test_where_nobody_watches_nothing_is_known_of_what_came() -> None:
+    assert since(None, None) is None
+    assert since((), None) is None
+    assert since(None, ()) is None
+
+
 def test_each_pod_of_a_run_gets_its_own_attempts_and_no_others() -> None:
     own = BlockedEgress("10.244.0.5", "192.0.2.1", "tcp", 443, 1, "airflow/dvc-pull-1")
     elsewhere = BlockedEgress("10.244.0.6", "192.0.2.1", "tcp", 443, 1, "harness/dvc-pull-1")

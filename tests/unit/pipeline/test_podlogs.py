@@ -163,6 +163,24 @@ def test_a_node_that_does_not_answer_is_asked_again(cluster: Cluster, monkeypatc
     assert unread_of(cluster) == ((), ())
 
 
+def test_a_node_that_may_not_be_asked_leaves_the_log_unread_and_says_so(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.listed = [placed("p", "Succeeded", containers=DONE)]
+    cluster.script_log("p", "base", GONE)
+    asked: list[str] = []
+
+    def node_log(node: str, path: str) -> str:
+        asked.append(path)
+        raise KubeApiError(f'nodes "{node}" is forbidden: User "x" cannot get resource "nodes/proxy"', status=403)
+
+    monkeypatch.setattr(cluster, "node_log", node_log)
+    (why,), leaks = unread_of(cluster)
+    assert why == 'base: pods "p" not found; and on its node: unread: forbidden, for this user may not get nodes/proxy'
+    assert leaks == ()
+    assert len(asked) == 1, "another time it would be refused as well"
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_log_that_an_ended_pod_does_not_give_out_is_looked_for_on_its_node(cluster: Cluster) -> None:
     cluster.listed = [placed("p", "Failed", containers=DONE)]

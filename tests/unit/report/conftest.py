@@ -23,6 +23,13 @@ class Check:
     found: str
     explanation: str = ""
     evaluated: bool = True
+    counts: bool = True
+
+    @property
+    def outcome(self) -> str:
+        if not self.counts:
+            return "not asked"
+        return "passed" if self.passed else "failed" if self.evaluated else "not evaluated"
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Verdict:
 
     @property
     def green(self) -> bool:
-        return all(check.passed for check in self.checks)
+        return all(check.passed for check in self.checks if check.counts)
 
 
 FACTS = RunFacts(

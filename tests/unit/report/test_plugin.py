@@ -42,6 +42,8 @@ class FakeEnvironment:
         self.cluster_name = "h-1"
         self.ready = self.cluster = self.toolchain = None
         self.keeps_cluster = False
+        self.object_store = "localstack"
+        self.target_flags = ""
 
     def up(self) -> None:
         with self.timeline.phase("kind cluster"):

@@ -19,11 +19,13 @@ from harness.session import Session, facts, kept, told
 from harness.settings import Settings
 
 
-def environment(*, keeps: bool, ready: bool) -> Environment:
+def environment(*, keeps: bool, ready: bool, forwarded: bool = False) -> Environment:
     release = SimpleNamespace(url="http://127.0.0.1:40123", username="admin", password=SecretStr("p"))
     made: Any = SimpleNamespace(
         cluster_name="h-1",
-        ready=SimpleNamespace(release=release) if ready else None,
+        ready=SimpleNamespace(release=release, cluster=SimpleNamespace(forwarded=forwarded)) if ready else None,
+        target_flags=" --target eks --eks-cluster mlops" if forwarded else "",
+        object_store="localstack",
         keeps_cluster=keeps,
         evidence=Path("evidence"),
     )
@@ -41,6 +43,14 @@ def test_a_kept_cluster_comes_with_airflows_address() -> None:
     found = kept(environment(keeps=True, ready=True))
     assert found is not None
     assert found.ui == "http://127.0.0.1:40123"
+
+
+def test_a_kept_cluster_whose_forwards_end_with_the_run_comes_with_the_way_to_make_one() -> None:
+    found = kept(environment(keeps=True, ready=True, forwarded=True))
+    assert found is not None
+    assert found.ui == ""
+    assert found.no_ui == "kubectl --namespace airflow port-forward service/airflow-api-server 8080"
+    assert found.run == "harness run --target eks --eks-cluster mlops --keep always --cluster h-1"
 
 
 def test_nothing_is_said_to_be_kept_that_is_not() -> None:

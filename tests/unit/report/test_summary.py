@@ -348,11 +348,11 @@ def test_a_check_that_could_not_be_asked_is_not_told_as_failed(report: Report) -
     unasked = Check("object.bytes", "its bytes hash", False, "", "", "not evaluated because ...", evaluated=False)
     verdict = Verdict((*RED.checks, unasked))
     red = replace(report, verdicts=(verdict,), code=ExitCode.VERDICT_RED)
-    assert last_line(shown(red)).startswith("RED (1 of 3 checks failed, 1 could not be asked) in ")
+    assert last_line(shown(red)).startswith("RED (1 of 3 checks failed, 1 could not be evaluated) in ")
     assert "not evaluated because" not in shown(red)
-    assert "not asked" in shown(red)
+    assert "not evaluated" in shown(red)
     declared = replace(red, verdicts=(GREEN, replace(verdict, red_expected=True)), code=ExitCode.GREEN)
-    assert "run 2 is red, as declared: commit.one (1 could not be asked) (verdict-2.json)" in shown(declared)
+    assert "run 2 is red, as declared: commit.one (1 could not be evaluated) (verdict-2.json)" in shown(declared)
 
 
 def test_the_header_names_who_was_kept_from_reaching_out(report: Report) -> None:

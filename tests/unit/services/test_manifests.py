@@ -25,6 +25,9 @@ VALUES = {
     "bucket": "dvc-example",
     "postgres": "postgres.example:5432",
     "seconds": 90,
+    "node_port": NODE_PORTS["git"],
+    "root": "",
+    "storage_class": "",
 }
 
 

@@ -75,6 +75,8 @@ class FakeKind(FakeRunner):
                 self.networks[name] = labels["harness.run"]
             case ["network", "ls", *_]:
                 return "".join(f"id of {name}\t{name}\t{run}\n" for name, run in self.networks.items())
+            case ["network", "inspect", *_]:
+                return "172.18.0.1"
             case ["network", "rm", network]:
                 del self.networks[network.removeprefix("id of ")]
         return ""

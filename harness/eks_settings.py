@@ -1,0 +1,107 @@
+"""Settings of the EKS target: which cluster, and what must hold before the harness writes anything to an account.
+
+Nothing is allowed by default: an account, a cluster and the consent are named by whoever pays for them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_ACCOUNT: Final = re.compile(r"\d{12}")
+_CLUSTER_ARN: Final = re.compile(r"arn:aws[a-z-]*:eks:[a-z0-9-]+:\d{12}:cluster/[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
+_CLUSTER: Final = re.compile(r"[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
+# "Bucket naming rules" and "Naming Amazon S3 objects" in the S3 user guide: the characters that need no escaping.
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_PREFIX: Final = re.compile(r"[A-Za-z0-9!_.*'()-]+(?:/[A-Za-z0-9!_.*'()-]+)*")
+_REGISTRY: Final = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
+
+
+class EksSettings(BaseModel):
+    """The EKS target.
+
+    Attributes:
+        cluster: Name of the cluster to attach to.
+        region: Its region; None takes the profile's.
+        profile: Profile of the AWS configuration; None takes what boto3 finds.
+        accounts: Accounts that may be written to, twelve digits each.
+        clusters: ARNs of the clusters that may be written to.
+        tag: Tag, NAME=VALUE, that the cluster must have.
+        bucket: Bucket in the cluster's region that runs write to; it must be there.
+        prefix: Key prefix in it below which all of the harness's keys are, without a slash at its end; empty for a
+            bucket of the harness's own.
+        registry: What stands before an image's path and tag in the registry that nodes pull from; None where the nodes
+            hold the images under their own names.
+        storage_class: Of the claim that the tasks share; empty takes the cluster's default, of which EKS has none.
+        consent: Whether this run may write to the account, and cost.
+        max_cost: Most that a run may cost by the estimate, in USD.
+        max_lifetime: Hours after which what a run has made may be removed by anybody's sweep.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cluster: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    accounts: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
+    tag: str = "harness.allowed=true"
+    bucket: str | None = None
+    prefix: str = ""
+    registry: str | None = None
+    storage_class: str = "gp3"
+    consent: bool = False
+    max_cost: float = Field(default=2.0, gt=0)
+    max_lifetime: float = Field(default=4.0, gt=0, le=24)
+
+    @field_validator("cluster")
+    @classmethod
+    def _check_cluster(cls, name: str | None) -> str | None:
+        if name is not None and not _CLUSTER.fullmatch(name):
+            raise ValueError("use the name of an EKS cluster: letters, digits, - and _, at most 100")
+        return name
+
+    @field_validator("bucket")
+    @classmethod
+    def _check_bucket(cls, name: str | None) -> str | None:
+        if name is not None and not _BUCKET.fullmatch(name):
+            raise ValueError("use the name of a bucket, not its ARN or URL: lower-case letters, digits, - and .")
+        return name
+
+    @field_validator("prefix")
+    @classmethod
+    def _check_prefix(cls, prefix: str) -> str:
+        if prefix and not _PREFIX.fullmatch(prefix):
+            raise ValueError("use a key prefix such as team/e2e, without a slash at its ends")
+        return prefix
+
+    @field_validator("registry")
+    @classmethod
+    def _check_registry(cls, prefix: str | None) -> str | None:
+        if prefix is not None and not _REGISTRY.fullmatch(prefix):
+            raise ValueError("use a registry's host with a path, such as registry.example/team, without a tag")
+        return prefix
+
+    @field_validator("accounts")
+    @classmethod
+    def _check_accounts(cls, accounts: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [one for one in accounts if not _ACCOUNT.fullmatch(one)]:
+            raise ValueError(f"{', '.join(wrong)}: an account has twelve digits")
+        return accounts
+
+    @field_validator("clusters")
+    @classmethod
+    def _check_clusters(cls, arns: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [one for one in arns if not _CLUSTER_ARN.fullmatch(one)]:
+            raise ValueError(f"{', '.join(wrong)}: use an ARN such as arn:aws:eks:REGION:ACCOUNT:cluster/NAME")
+        return arns
+
+    @field_validator("tag")
+    @classmethod
+    def _check_tag(cls, tag: str) -> str:
+        name, separator, value = tag.partition("=")
+        if not (name and separator and value):
+            raise ValueError("use NAME=VALUE")
+        return tag

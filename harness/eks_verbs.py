@@ -1,0 +1,164 @@
+"""What the commands for EKS do; each ends in an exit code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from harness import clusters, sweeping
+from harness.eks_lookalike import DEFAULT_NAME, LookAlikeBringUp
+from harness.errors import EnvironmentFailed, ExitCode, HarnessError, UsageError
+from harness.kubeapi import KubeApi
+from harness.lookalike.account import Plan
+from harness.lookalike.calls import read_calls
+from harness.lookalike.hosting import Folder, Hosted
+from harness.lookalike.process import GatewayProcess
+from harness.lookalike.surroundings import Surroundings
+from harness.process import SubprocessRunner
+from harness.report.live import LivePhases
+from harness.settings import Settings
+from harness.signals import interrupted_once
+from harness.supply.engine import EngineFolders, EngineSupply
+from harness.targets.eks import token
+from harness.timeline import Timeline, UsualTimes
+from harness.wait import Waiter
+
+# Seconds for an answer of a cluster that may be gone.
+_SECONDS = 5
+
+
+def eks_token(cluster: str, *, region: str | None, profile: str | None) -> ExitCode:
+    """Print a token for an EKS cluster on standard output; nothing else may be printed there.
+
+    Raises:
+        UsageError: No such profile, no region, or the Kubernetes client asks for another form.
+        AwsRefused: There are no credentials.
+    """
+    sys.stdout.write(token.answer(cluster, region=region, profile=profile) + "\n")
+    return ExitCode.GREEN
+
+
+def lookalike_up(settings: Settings, console: Console) -> ExitCode:
+    """Bring the EKS look-alike up with its cluster, and say how to use it; one that is up already is left as it is.
+
+    Raises:
+        UsageError: The cluster of that name is another one.
+        EnvironmentFailed: It could not be brought up, or is there and has ended.
+    """
+    folder = _cluster_folder(settings)
+    if folder.exists():
+        _show(_standing(folder), console)
+        return ExitCode.GREEN
+    with interrupted_once(console):
+        timeline, usual = Timeline(), UsualTimes(settings.state_dir / "usual-times.json")
+        with LivePhases(console, usual) as live:
+            timeline.listen(live)
+            made = LookAlikeBringUp(settings, timeline=timeline, usual=usual, status=live.status)()
+    _say(console, f"up in {timeline.elapsed:.1f} s")
+    _show(made, console)
+    return ExitCode.GREEN
+
+
+def lookalike_down(settings: Settings, console: Console) -> ExitCode:
+    """Remove the EKS look-alike with its cluster.
+
+    Raises:
+        UsageError: There is none of that name.
+        GuardError: A run is using it.
+        CleanupFailed: Something is still there.
+    """
+    folder = _there(settings)
+    runner = SubprocessRunner()
+    engines = EngineSupply(
+        folders=EngineFolders.below(settings.state_dir, settings.cache_dir),
+        runner=runner,
+        waiter=Waiter(patience=settings.patience),
+        status=lambda text: _say(console, text),
+    )
+    with sweeping.removing(engines, runner, clusters=folder.parent) as remover:
+        remover.cluster(folder, sweeping.host_of(folder))
+    _say(console, f"removed {folder.name}")
+    return ExitCode.GREEN
+
+
+def lookalike_status(settings: Settings, console: Console) -> ExitCode:
+    """How the EKS look-alike stands: its process, its cluster, the agent; the calls so far.
+
+    Raises:
+        UsageError: There is none of that name.
+        EnvironmentFailed: It is not whole; with what to do.
+    """
+    folder = _there(settings)
+    files = Folder.of_cluster(folder)
+    pid = GatewayProcess(files).pid()
+    calls = read_calls(files.calls) if files.calls.exists() else []
+    _say(console, folder.name)
+    _say(console, f"  gateway     {f'process {pid}' if pid else 'has ended'}, {len(calls)} calls recorded")
+    agent = _agent(folder)
+    _say(console, f"  agent       {agent or 'ready'}")
+    made = _standing(folder)
+    for name, url in sorted(made.serving.endpoints.items()):
+        _say(console, f"  {name:<27} {url}")
+    _say(console, f"  environment {files.environment}")
+    return ExitCode.ENVIRONMENT_FAILED if agent else ExitCode.GREEN
+
+
+def _agent(folder: Path) -> str:
+    """What is wrong with the cluster, or its agent; nothing if nothing is."""
+    cluster = next(one for one in clusters.known(folder.parent.parent) if one.folder == folder)
+    try:
+        with KubeApi(cluster.kubeconfig, cluster.context, timeout=_SECONDS) as kube:
+            found = kube.get("DaemonSet", "eks-pod-identity-agent", "kube-system") or {}
+    except HarnessError as error:
+        return error.message
+    ready = int((found.get("status") or {}).get("numberReady", 0))
+    return "" if ready else "not ready"
+
+
+def _cluster_folder(settings: Settings) -> Path:
+    return settings.state_dir / "clusters" / (settings.cluster_name or DEFAULT_NAME)
+
+
+def _there(settings: Settings) -> Path:
+    folder = _cluster_folder(settings)
+    if not Folder.of_cluster(folder).path.is_dir():
+        raise UsageError(
+            f"there is no EKS look-alike {folder.name} here", next_step="`harness eks-lookalike up` makes one"
+        )
+    return folder
+
+
+def _standing(folder: Path) -> Surroundings:
+    """The look-alike of a folder, if it lives.
+
+    Raises:
+        UsageError: There is none.
+        EnvironmentFailed: It has ended.
+    """
+    files = Folder.of_cluster(folder)
+    again = f"harness eks-lookalike down --cluster {folder.name}, then up"
+    if not sweeping.is_kept(folder) or not files.path.is_dir():
+        raise UsageError(
+            f"the cluster {folder.name} is no EKS look-alike that came up whole",
+            next_step=f"name another one with --cluster, or, if it is to go: harness down --cluster {folder.name}",
+        )
+    process, serving = GatewayProcess(files), files.serving()
+    if process.pid() is None or serving is None:
+        raise EnvironmentFailed(
+            f"the look-alike of AWS of {folder.name} has ended, and with it what its account held",
+            next_step=again,
+            evidence={"its last words": process.last_words() or "none: it was killed, or this machine was restarted"},
+        )
+    hosted = Hosted.read(files)
+    return Surroundings(files, Plan(hosted.cluster, hosted.region, hosted.account), serving)
+
+
+def _show(made: Surroundings, console: Console) -> None:
+    _say(console, f"\nTo use it:  . {made.folder.environment}\nwhich says\n")
+    _say(console, made.shell())
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,135 @@
+"""What a look-alike's account holds: what a team prepares once before it runs anything on EKS.
+
+All of it is made by AWS's own calls, as the administrator, so that it is in the record and was checked on its way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from harness.errors import EnvironmentFailed
+from harness.lookalike.fittings import RUNNERS
+from harness.lookalike.hosting import ADMINISTRATOR, NODE, RUNNER, Keys, Serving
+from harness.lookalike.principals import PARTITION
+from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
+from harness.wait import Waiter
+
+# The account of AWS's own examples: it is nobody's.
+NUMBER: Final = "111122223333"
+REGION: Final = "us-west-2"
+ROLE: Final = "Airflow-DVCS3Role"
+ROLE_POLICY: Final = "Airflow-DVCS3Policy"
+# What `EksSettings.tag` asks for by default.
+TAGS: Final[Mapping[str, str]] = {"harness.allowed": "true"}
+ADDONS: Final[Mapping[str, str]] = {
+    "aws-ebs-csi-driver": "v1.50.1-eksbuild.1",
+    "eks-pod-identity-agent": "v1.3.10-eksbuild.1",
+}
+_DOCUMENTS: Final = Path(__file__).parent / "documents"
+_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be in an account.
+
+    Attributes:
+        cluster: Name of the cluster.
+        region: The region.
+        number: Of the account.
+    """
+
+    cluster: str
+    region: str = REGION
+    number: str = NUMBER
+
+    @property
+    def bucket(self) -> str:
+        """Of the DVC remote. Names of buckets are one for all accounts, so it has the account's number."""
+        return f"dvc-{self.number}-{self.cluster}"
+
+    @property
+    def cluster_arn(self) -> str:
+        """Of the cluster."""
+        return self._eks(f"cluster/{self.cluster}")
+
+    @property
+    def role_arn(self) -> str:
+        """Of the DVC pods' role."""
+        return f"arn:{PARTITION}:iam::{self.number}:role/{ROLE}"
+
+    def _eks(self, resource: str) -> str:
+        return f"arn:{PARTITION}:eks:{self.region}:{self.number}:{resource}"
+
+    def document(self, name: str) -> dict[str, Any]:
+        """A policy by the name of its file."""
+        templates = Environment(loader=FileSystemLoader(_DOCUMENTS), undefined=StrictUndefined)  # noqa: S701 - JSON, not HTML; strings go through `tojson`
+        text = templates.get_template(f"{name}.json.j2").render(
+            cluster_arn=self.cluster_arn,
+            addons_arn=self._eks(f"addon/{self.cluster}"),
+            associations_arn=self._eks(f"podidentityassociation/{self.cluster}"),
+            role_arn=self.role_arn,
+            bucket_arn=f"arn:{PARTITION}:s3:::{self.bucket}",
+        )
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def users(self) -> dict[str, dict[str, Any]]:
+        """Policy by name of a user."""
+        return {name: self.document(name) for name in (ADMINISTRATOR, RUNNER, NODE)}
+
+
+def client(service: str, keys: Keys, serving: Serving, region: str) -> Any:
+    """A client of the look-alike by its address, whatever this process's environment says of AWS."""
+    variable = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
+    # Without proxies: the address is this machine's own.
+    config = Config(proxies={}, retries={"total_max_attempts": 2, "mode": "standard"})
+    session = boto3.Session(keys.access_key_id, keys.secret_access_key, region_name=region)
+    return session.client(service, endpoint_url=serving.endpoints[variable], config=config)
+
+
+def prepare(plan: Plan, serving: Serving, keys: Mapping[str, Keys], waiter: Waiter) -> None:
+    """Make it all, once the cluster is ACTIVE and the store answers.
+
+    Raises:
+        EnvironmentFailed: The look-alike refused a call.
+        WaitTimeout: The cluster does not become ACTIVE.
+    """
+    iam, eks, s3 = (client(name, keys[ADMINISTRATOR], serving, plan.region) for name in ("iam", "eks", "s3"))
+    try:
+        waiter.until(
+            f"the cluster {plan.cluster} to be ACTIVE",
+            lambda: str(eks.describe_cluster(name=plan.cluster)["cluster"]["status"]),
+            ready=lambda status: status == "ACTIVE",
+            timeout=_SECONDS,
+            interval=0.2,
+        )
+        trust, policy = plan.document("dvc-trust"), plan.document("dvc-s3")
+        iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(trust))
+        iam.put_role_policy(RoleName=ROLE, PolicyName=ROLE_POLICY, PolicyDocument=json.dumps(policy))
+        eks.create_access_entry(
+            clusterName=plan.cluster, principalArn=keys[RUNNER].arn, kubernetesGroups=[RUNNERS], type="STANDARD"
+        )
+        eks.create_pod_identity_association(
+            clusterName=plan.cluster,
+            namespace=AIRFLOW_NAMESPACE,
+            serviceAccount=DVC_SERVICE_ACCOUNT,
+            roleArn=plan.role_arn,
+        )
+        s3.create_bucket(Bucket=plan.bucket, CreateBucketConfiguration={"LocationConstraint": plan.region})
+    except (ClientError, BotoCoreError) as error:
+        raise EnvironmentFailed(
+            "the look-alike's account could not be filled", evidence={"it said": str(error)}
+        ) from error
+    finally:
+        for one in (iam, eks, s3):
+            one.close()

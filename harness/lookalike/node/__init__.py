@@ -1,0 +1,1 @@
+"""What the look-alike runs on the node: programs of the standard library alone, each in one file."""

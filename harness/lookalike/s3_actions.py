@@ -1,0 +1,97 @@
+"""What S3's operations need in IAM, and on which resources.
+
+Source: "Actions, resources, and condition keys for Amazon S3" in the Service Authorization Reference. An operation
+that is not listed here bears its action's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import unquote
+from xml.etree import ElementTree as ET
+
+from harness.lookalike.errors import AwsError
+from harness.lookalike.principals import PARTITION
+from harness.lookalike.service import Check
+
+# Operations whose action has another name.
+_ACTIONS: Final[Mapping[str, str]] = {
+    "AbortMultipartUpload": "AbortMultipartUpload",
+    "CompleteMultipartUpload": "PutObject",
+    "CreateMultipartUpload": "PutObject",
+    "DeleteBucketEncryption": "PutEncryptionConfiguration",
+    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
+    "DeleteBucketTagging": "PutBucketTagging",
+    "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "GetBucketLifecycle": "GetLifecycleConfiguration",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    "ListBuckets": "ListAllMyBuckets",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
+    "ListObjectVersions": "ListBucketVersions",
+    "ListObjects": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "ListParts": "ListMultipartUploadParts",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "PutBucketLifecycle": "PutLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+    "UploadPart": "PutObject",
+}
+_VERSIONED: Final = {"GetObject": "GetObjectVersion", "DeleteObject": "DeleteObjectVersion"}
+# What makes an object or changes it, for the witness.
+WRITES: Final = frozenset({"PutObject", "CopyObject", "CompleteMultipartUpload"})
+_LIST_CONTEXT: Final = {"prefix": "s3:prefix", "delimiter": "s3:delimiter", "max-keys": "s3:max-keys"}
+
+
+def arn(bucket: str, key: str = "") -> str:
+    """Of a bucket or an object."""
+    return f"arn:{PARTITION}:s3:::{bucket}" + (f"/{key}" if key else "")
+
+
+def checks(
+    operation: str, labels: Mapping[str, str], query: Mapping[str, str], headers: Mapping[str, str], body: bytes
+) -> list[Check]:
+    """What a request must be allowed.
+
+    Args:
+        operation: As the model names it.
+        labels: Bucket and key.
+        query: Its query parameters.
+        headers: By lower-case name.
+        body: Of DeleteObjects, which names its keys there; not read for others.
+
+    Raises:
+        AwsError: The body of a DeleteObjects cannot be read.
+    """
+    bucket, key = labels.get("Bucket", ""), labels.get("Key", "")
+    if operation == "DeleteObjects":
+        return [Check(f"s3:{action}", arn(bucket, name)) for name, action in _deleted(body)]
+    action = _ACTIONS.get(operation, operation)
+    if operation == "ListBuckets":
+        return [Check(f"s3:{action}", "*")]
+    if operation in {"CopyObject", "UploadPartCopy"}:
+        source = unquote(headers["x-amz-copy-source"]).lstrip("/").partition("?")[0]
+        return [Check("s3:GetObject", arn(*source.split("/", 1))), Check("s3:PutObject", arn(bucket, key))]
+    if "versionId" in query:
+        action = _VERSIONED.get(action, action)
+    context = {name: query[parameter] for parameter, name in _LIST_CONTEXT.items() if parameter in query}
+    return [Check(f"s3:{action}", arn(bucket, key), context)]
+
+
+def _deleted(body: bytes) -> list[tuple[str, str]]:
+    try:
+        root: Any = ET.fromstring(body)  # noqa: S314 - a test's own request, read on this machine
+    except ET.ParseError as error:
+        raise AwsError("MalformedXML", f"The XML you provided was not well-formed: {error}") from None
+    found = []
+    for item in root.iterfind("{*}Object"):
+        version = item.findtext("{*}VersionId")
+        found.append((item.findtext("{*}Key") or "", "DeleteObjectVersion" if version else "DeleteObject"))
+    if not found:
+        raise AwsError("MalformedXML", "The XML you provided names no object")
+    return found

@@ -1,0 +1,135 @@
+"""STS: who am I, and sessions of roles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from harness.lookalike import policies
+from harness.lookalike.authorisation import Authorisation
+from harness.lookalike.errors import AwsError
+from harness.lookalike.iam import Role
+from harness.lookalike.policies import MalformedPolicy, Policy, Request
+from harness.lookalike.principals import PARTITION, Credentials, CredentialStore, Principal
+from harness.lookalike.service import Account, Check, Operation, Output, Parameters, Service, tag_context
+
+_DEFAULT: Final = 3600
+# "Role chaining limits your session to a maximum of one hour" (STS API reference, AssumeRole).
+_LONGEST_CHAINED: Final = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Vends keys for sessions of roles; who may have them is decided by its callers."""
+
+    account: Account
+    store: CredentialStore
+
+    def vend(
+        self,
+        role: Role,
+        name: str,
+        *,
+        lifetime: timedelta,
+        tags: Mapping[str, str] | None = None,
+        session_policy: Policy | None = None,
+    ) -> Credentials:
+        """Keys of a new session of a role."""
+        arn = f"arn:{PARTITION}:sts::{self.account.number}:assumed-role/{role.name}/{name}"
+        principal = Principal(
+            arn, role.arn, f"{role.role_id}:{name}", self.account.number, role.name, name,
+            {**role.tags, **(tags or {})}, session_policy,
+        )  # fmt: skip
+        return self.store.vend(principal, self.account.moment() + lifetime)
+
+
+class Sts(Service):
+    """The service."""
+
+    name = "sts"
+
+    def __init__(self, account: Account, authorisation: Authorisation, sessions: Sessions) -> None:
+        self._account = account
+        self._authorisation = authorisation
+        self._sessions = sessions
+        self.operations = {
+            # "No permissions are required to perform this operation" (STS API reference, GetCallerIdentity).
+            "GetCallerIdentity": Operation(_identity, lambda _q: []),
+            # Who may is decided by trust and identity policies together, once the role is known: in the handler.
+            "AssumeRole": Operation(self._assume, lambda _q: []),
+        }
+
+    def _assume(self, caller: Principal, q: Parameters) -> Output:
+        role = self._authorisation.iam.role_by_arn(q["RoleArn"])
+        tags = {tag["Key"]: tag["Value"] for tag in q.get("Tags", [])}
+        context = {**tag_context(tags), "sts:RoleSessionName": q["RoleSessionName"]}
+        if role is None:
+            # As for a role that is there and not for the caller: AWS does not tell which.
+            raise _not_authorised(caller, "sts:AssumeRole", q["RoleArn"])
+        for action in ("sts:AssumeRole", *(("sts:TagSession",) if tags else ())):
+            if not self._may(caller, role, self._authorisation.request(caller, Check(action, role.arn, context))):
+                raise _not_authorised(caller, action, role.arn)
+        seconds = q.get("DurationSeconds", _DEFAULT)
+        longest = _LONGEST_CHAINED if caller.role_name else role.longest_session
+        if seconds > longest:
+            message = f"The requested DurationSeconds exceeds the {longest} s that this session may last."
+            raise AwsError("ValidationError", message)
+        credentials = self._sessions.vend(
+            role,
+            q["RoleSessionName"],
+            lifetime=timedelta(seconds=seconds),
+            tags=tags,
+            session_policy=_session_policy(q.get("Policy", "")),
+        )
+        return {
+            "Credentials": vended(credentials),
+            "AssumedRoleUser": {
+                "AssumedRoleId": credentials.principal.user_id, "Arn": credentials.principal.arn
+            },
+        }  # fmt: skip
+
+    def _may(self, caller: Principal, role: Role, request: Request) -> bool:
+        """Trust that names the caller is enough within an account; trust in the account leaves it to its policies."""
+        trust = policies.parse(role.trust, resource_based=True)
+        if not policies.trusts(trust, request):
+            return False
+        direct = frozenset({f"AWS:{caller.arn}", f"AWS:{caller.iam_arn}"})
+        by_name = policies.trusts(trust, Request(request.action, request.resource, request.context, direct))
+        iam = self._authorisation.iam
+        return policies.allowed(
+            request,
+            identity=iam.identity_policies(caller.role_name) if caller.role_name else caller.policies,
+            boundary=iam.boundary(caller.role_name) if caller.role_name else None,
+            session=caller.session_policy,
+            resource=trust if by_name else None,
+        )
+
+
+def vended(credentials: Credentials) -> dict[str, Any]:
+    """Keys as STS answers them."""
+    return {
+        "AccessKeyId": credentials.access_key_id,
+        "SecretAccessKey": credentials.secret_access_key,
+        "SessionToken": credentials.session_token,
+        "Expiration": credentials.expiration,
+    }
+
+
+def _not_authorised(caller: Principal, action: str, role: str) -> AwsError:
+    message = f"User: {caller.arn} is not authorized to perform: {action} on resource: {role}"
+    return AwsError("AccessDenied", message, status=403)
+
+
+def _identity(caller: Principal, _q: Parameters) -> Output:
+    return {"UserId": caller.user_id, "Account": caller.account, "Arn": caller.arn}
+
+
+def _session_policy(text: str) -> Policy | None:
+    if not text:
+        return None
+    try:
+        return policies.parse(text)
+    except MalformedPolicy as error:
+        raise AwsError("MalformedPolicyDocument", str(error)) from None

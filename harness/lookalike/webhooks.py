@@ -1,0 +1,121 @@
+"""The two webhooks that EKS's control plane runs beside the API server, over TLS: `/mutate` and `/authenticate`."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from harness.lookalike import injector
+from harness.lookalike.eks import Eks
+from harness.lookalike.service import Account
+from harness.lookalike.token_webhook import TokenWebhook
+
+# The API server's own limit of a request is 3 MiB; a review wraps it.
+_LARGEST: Final = 8 << 20
+_API_VERSIONS: Final = ("admission.k8s.io/v1", "authentication.k8s.io/v1")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+    webhooks: Webhooks
+
+    def do_POST(self) -> None:
+        """Answer a review."""
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > _LARGEST:
+            self.close_connection = True
+            self._answer(413, {"message": f"a review has a Content-Length of at most {_LARGEST}"})
+            return
+        body = self.rfile.read(int(length))
+        try:
+            review = json.loads(body)
+            answer = self.webhooks.answer(urlsplit(self.path).path, review)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._answer(400, {"message": f"this is no review: {type(error).__name__}: {error}"})
+            return
+        self._answer(200 if answer else 404, answer or {"message": "there are /mutate and /authenticate"})
+
+    def _answer(self, status: int, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server calls
+        """Say nothing: what pods were given is in their specs."""
+
+
+class Webhooks:
+    """Both webhooks of a cluster; they serve inside `with`."""
+
+    def __init__(
+        self,
+        cluster: str,
+        *,
+        account: Account,
+        eks: Eks,
+        tokens: TokenWebhook,
+        address: tuple[str, int],
+        tls: ssl.SSLContext,
+    ) -> None:
+        """Bind.
+
+        Raises:
+            OSError: The address is taken or not of this machine.
+        """
+        self._cluster = cluster
+        self._account = account
+        self._eks = eks
+        self._tokens = tokens
+        handler: Any = type("_BoundHandler", (_Handler,), {"webhooks": self})
+        self._server = ThreadingHTTPServer(address, handler)
+        self._server.daemon_threads = True
+        # The handshake happens in the connection's thread: one silent client cannot hold up the others.
+        self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="webhooks", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where they answer; paths `/mutate` and `/authenticate`."""
+        host, port = self._server.server_address[:2]
+        return f"https://{host!s}:{port}"
+
+    def answer(self, path: str, review: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer to a review; None where no webhook is at the path."""
+        if path == "/authenticate":
+            _check_version(review)
+            return self._tokens.review(review)
+        if path != "/mutate":
+            return None
+        _check_version(review)
+        response = injector.review(review["request"], region=self._account.region, associated=self._associated)
+        return {"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": response}
+
+    def _associated(self, namespace: str, account: str) -> bool:
+        return self._eks.associations.find(self._cluster, namespace, account) is not None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def _check_version(review: dict[str, Any]) -> None:
+    if review.get("apiVersion") not in _API_VERSIONS:
+        raise ValueError(f"apiVersion {review.get('apiVersion')!r} is none of {', '.join(_API_VERSIONS)}")

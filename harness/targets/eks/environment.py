@@ -1,0 +1,121 @@
+"""What the harness knows of its environment in an EKS cluster, in the folder of that cluster; and its removal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from harness.errors import CleanupFailed, EnvironmentFailed, HarnessError
+from harness.kubeapi import KubeApi
+from harness.targets.eks.aws import open_session
+from harness.targets.eks.claim import Claim
+from harness.targets.eks.prefix import empty
+from harness.wait import Waiter
+
+KUBECONFIG: Final = "kubeconfig"
+_FILE: Final = "cluster.json"
+TARGET: Final = "eks"
+
+
+@dataclass(frozen=True, slots=True)
+class EksEnvironment:
+    """One environment, as `cluster.json` describes it.
+
+    Attributes:
+        run: The run that made it.
+        context: Of the kubeconfig: the cluster's ARN.
+        region: Of the cluster and the bucket.
+        profile: Profile of the AWS configuration; None for what boto3 finds.
+        bucket: That its runs write to.
+        prefixes: Of the keys of each run that used it.
+        made_from: The folder that the run was started in.
+    """
+
+    run: str
+    context: str
+    region: str
+    profile: str | None
+    bucket: str
+    prefixes: tuple[str, ...]
+    made_from: str
+
+    def write(self, folder: Path) -> None:
+        """Into the cluster's folder, whole or not at all."""
+        draft = folder / f".{_FILE}.new"
+        draft.write_text(json.dumps({"target": TARGET, **asdict(self)}, indent=1), encoding="utf-8")
+        draft.replace(folder / _FILE)
+
+    def kube(self, folder: Path) -> KubeApi:
+        """The cluster, by the folder's own kubeconfig."""
+        return KubeApi(folder / KUBECONFIG, self.context)
+
+
+def described(folder: Path) -> EksEnvironment | None:
+    """What is in a folder; None if nothing is, or another target's.
+
+    Raises:
+        EnvironmentFailed: It is damaged.
+    """
+    path = folder / _FILE
+    if not path.exists() or not is_eks(folder):
+        return None
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found.pop("target")
+        return EksEnvironment(**{**found, "prefixes": tuple(found["prefixes"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise EnvironmentFailed(
+            f"what is known of the environment in EKS is damaged: {path}",
+            evidence={"why": f"{type(error).__name__}: {error}"},
+            next_step="empty the namespaces airflow and harness of that cluster by hand, then remove the folder",
+        ) from error
+
+
+def is_eks(folder: Path) -> bool:
+    """Whether the folder of a cluster is that of an environment in EKS: then no container engine has it."""
+    try:
+        found: Any = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, Mapping) and found.get("target") == TARGET
+
+
+def remove_environment(folder: Path, *, waiter: Waiter) -> None:
+    """Remove an environment: what its runs made in the cluster, their keys in the bucket, and the folder.
+
+    Raises:
+        EnvironmentFailed: The cluster or AWS does not answer, or refused it.
+        CleanupFailed: Something is still there; names it.
+    """
+    found = described(folder)
+    if found is not None:
+        problems: dict[str, str] = {}
+        for what, action in (("the cluster", _from_cluster), ("the bucket", _from_bucket)):
+            try:
+                action(found, folder, waiter)
+            except HarnessError as error:
+                problems[what] = f"{error.message}{''.join(f'; {said}' for said in error.evidence.values())}"
+        if problems:
+            raise CleanupFailed(
+                f"the environment in {found.context} could not be removed whole",
+                evidence=problems,
+                next_step="harness sweep, with the AWS profile or keys that the run had",
+            )
+    if folder.is_dir():
+        shutil.rmtree(folder)
+
+
+def _from_cluster(found: EksEnvironment, folder: Path, waiter: Waiter) -> None:
+    with found.kube(folder) as kube:
+        Claim(kube, found.run).remove(waiter)
+
+
+def _from_bucket(found: EksEnvironment, _folder: Path, _waiter: Waiter) -> None:
+    if found.prefixes:
+        session = open_session(profile=found.profile, region=found.region)
+        for prefix in found.prefixes:
+            empty(session, found.bucket, prefix)

@@ -1,0 +1,104 @@
+"""What a run on EKS would cost, by a dated price file: an estimate to be shown and held to a limit, not a bill."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from harness.errors import UsageError
+
+_FILE: Final = Path(__file__).with_name("prices.toml")
+_HOURS_A_MONTH: Final = 730
+# After so many days the estimate says that its prices are old.
+_FRESH_DAYS: Final = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run uses.
+
+    Attributes:
+        hours: For how long.
+        version: Kubernetes minor of the cluster, for extended support.
+        creates_cluster: Whether control plane and nodes are the run's own; those of a cluster that is there run anyway.
+        node_type: EC2 type of the nodes.
+        nodes: How many.
+        node_gb: Root volume of each, GB.
+        nat_gateways: How many.
+        claim_gb: Volumes of the run, GB.
+    """
+
+    hours: float
+    version: str
+    creates_cluster: bool = False
+    node_type: str = "t3.large"
+    nodes: int = 2
+    node_gb: int = 40
+    nat_gateways: int = 0
+    claim_gb: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What it would cost.
+
+    Attributes:
+        lines: USD by what it is for.
+        hours: For how long.
+        date: Of the prices.
+        region: Of the prices.
+        stale: Whether the prices are old.
+    """
+
+    lines: dict[str, float]
+    hours: float
+    date: date
+    region: str
+    stale: bool
+
+    @property
+    def total(self) -> float:
+        """USD."""
+        return sum(self.lines.values())
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {cost:.2f}" for name, cost in self.lines.items())
+        old = ", which is old" if self.stale else ""
+        return (
+            f"about {self.total:.2f} USD for {self.hours:g} h ({parts}; list prices of {self.date}{old}, {self.region})"
+        )
+
+
+@cache
+def _prices() -> dict[str, Any]:
+    return tomllib.loads(_FILE.read_text(encoding="utf-8"))
+
+
+def estimate(plan: Plan, *, today: date) -> Estimate:
+    """What a plan would cost.
+
+    Raises:
+        UsageError: The price file does not know the nodes' type.
+    """
+    prices = _prices()
+    hourly = prices["hourly"]
+    lines: dict[str, float] = {}
+    if plan.creates_cluster:
+        extended = today > prices["standard_support"].get(plan.version, date.min)
+        kind = "control plane in extended support" if extended else "control plane"
+        lines[kind] = plan.hours * hourly["control_plane_extended" if extended else "control_plane"]
+        if plan.node_type not in hourly["node"]:
+            raise UsageError(
+                f"no price is known for {plan.node_type}", next_step=f"add it to {_FILE.name}, with a date"
+            )
+        lines[f"{plan.nodes} x {plan.node_type}"] = plan.hours * plan.nodes * hourly["node"][plan.node_type]
+    if plan.nat_gateways:
+        lines["NAT"] = plan.hours * plan.nat_gateways * hourly["nat_gateway"]
+    gigabytes = plan.claim_gb + (plan.nodes * plan.node_gb if plan.creates_cluster else 0)
+    lines["volumes"] = plan.hours * gigabytes * prices["monthly"]["gp3_gb"] / _HOURS_A_MONTH
+    stale = (today - prices["date"]).days > _FRESH_DAYS
+    return Estimate(lines, plan.hours, prices["date"], prices["region"], stale)

@@ -1,0 +1,266 @@
+"""The EKS target: an environment in a cluster that is there, attached to after guards, and taken out of it again.
+
+Nothing is made in AWS. In the cluster the harness's two namespaces are taken (`claim.py`), in the bucket a prefix per
+run. Services are reached by forwards (`harness.targets.forward`); S3 by the reader's own session; the pods get their
+keys from EKS Pod Identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import boto3
+
+from harness.eks_settings import EksSettings
+from harness.errors import GuardError, HarnessError, UsageError
+from harness.journal import Entry
+from harness.kubeapi import KubeApi
+from harness.model import BlockedEgress, Bucket, Cluster, Toolchain
+from harness.names import AIRFLOW_NAMESPACE, RELEASE, SERVICES_NAMESPACE
+from harness.settings import Settings
+from harness.targets.eks import images
+from harness.targets.eks.attach import EksCluster, check_pod_identity, role_of_pods, write_kubeconfig
+from harness.targets.eks.aws import open_session
+from harness.targets.eks.claim import Claim
+from harness.targets.eks.environment import KUBECONFIG, EksEnvironment, described, remove_environment
+from harness.targets.eks.guards import guarded_cluster, hold_price
+from harness.targets.eks.prefix import prefix_of
+from harness.targets.eks.prices import Plan, estimate
+from harness.targets.forward import Forward, ServicePort
+from harness.targets.namelock import NameLock
+from harness.targets.wanted import Wanted
+
+# What is reached from outside, by its name in `Cluster.ports`.
+_PORTS: Final = {
+    "airflow": ServicePort(AIRFLOW_NAMESPACE, f"{RELEASE}-api-server", "Airflow's API"),
+    "git": ServicePort(SERVICES_NAMESPACE, "git", "the Git server"),
+}
+# GB of the claim that the tasks share (harness/services/manifests/pipeline.yaml.j2).
+_CLAIM_GB: Final = 1
+_NAME_LENGTH: Final = 40
+_JOURNAL_KIND: Final = "eks"
+
+
+def check_settings(settings: Settings) -> None:
+    """Hold the settings to be whole, before anything is started.
+
+    Raises:
+        UsageError: Something is missing; names it.
+    """
+    eks = settings.eks
+    wanted = {"cluster": ("--eks-cluster", eks.cluster), "bucket": ("--eks-bucket", eks.bucket)}
+    missing = {f"eks.{name}": f"{flag}, or HARNESS_EKS__{name.upper()}"
+               for name, (flag, value) in wanted.items() if not value}  # fmt: skip
+    if missing:
+        raise UsageError("the target eks needs to be told more", evidence=missing, next_step="see docs/how-to/eks.md")
+
+
+def own_name(settings: Settings) -> str | None:
+    """What the harness calls the one environment that it has in a cluster: a name for a folder, and for --cluster."""
+    cluster = settings.eks.cluster
+    if cluster is None:
+        return None
+    name = f"eks-{re.sub(r'[^a-z0-9]+', '-', cluster.lower()).strip('-')}"
+    if name == f"eks-{cluster}" and len(name) <= _NAME_LENGTH:
+        return name
+    mark = hashlib.sha256(cluster.encode()).hexdigest()[:6]
+    return f"{name[: _NAME_LENGTH - 7].rstrip('-')}-{mark}"
+
+
+def guard(settings: EksSettings) -> tuple[boto3.Session, EksCluster, str]:
+    """Pass all guards: by calls that only read, before anything is made anywhere.
+
+    Returns:
+        The session, the cluster, and what a run is estimated to cost.
+
+    Raises:
+        UsageError: The settings name no cluster, account or region.
+        GuardError: Something is not what is allowed, or it would cost too much.
+        EnvironmentFailed: The cluster lacks what its pods get their keys from, or AWS refused to say.
+    """
+    session = open_session(profile=settings.profile, region=settings.region)
+    cluster = guarded_cluster(session, settings)
+    plan = Plan(hours=settings.max_lifetime, version=cluster.version, claim_gb=_CLAIM_GB)
+    price = estimate(plan, today=datetime.now(UTC).date())
+    hold_price(price, settings)
+    check_pod_identity(session, cluster.name)
+    role_of_pods(session, cluster.name)
+    return session, cluster, str(price)
+
+
+def refuse(wanted: Wanted) -> None:
+    """Refuse what cannot or may not be, before anything is built; the same errors as `guard`."""
+    _, cluster, price = guard(wanted.settings.eks)
+    wanted.status(f"{cluster.arn}: beside the cluster itself, {price}")
+
+
+class EksTarget:
+    """One environment in an EKS cluster.
+
+    Args:
+        wanted: What the run asks for.
+        toolchain: What the environment is filled with.
+    """
+
+    def __init__(self, wanted: Wanted, toolchain: Toolchain) -> None:
+        self.name = wanted.name
+        self._wanted = wanted
+        self._settings = wanted.settings.eks
+        self._folder = wanted.settings.state_dir / "clusters" / wanted.name
+        self._toolchain = images.without_local(toolchain)
+        self._entry: Entry | None = None
+        self._held: NameLock | None = None
+        self._open = ExitStack()
+        self.note = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where kubeconfig, description and secrets of the environment are kept."""
+        return self._folder
+
+    @property
+    def toolchain(self) -> Toolchain:
+        """What the environment is filled with; after `up` with the digests that its pods show."""
+        return self._toolchain
+
+    @property
+    def kept(self) -> bool:
+        """Whether the environment is one that an earlier run has kept, and is whole."""
+        return (self._folder / "kept").exists()
+
+    def keep(self) -> None:
+        """Mark the environment as kept on purpose."""
+        (self._folder / "kept").touch()
+
+    def blocked(self) -> tuple[BlockedEgress, ...] | None:
+        """None: nobody watches what pods reach outside of the cluster."""
+        return None
+
+    def up(self) -> Cluster:
+        """Attach, and take the namespaces; or go on with the environment that was kept.
+
+        Raises:
+            GuardError: Something is not what is allowed, or another run has the cluster.
+            UsageError: Likewise as for `guard`.
+            EnvironmentFailed: It cannot be had; nothing of ours is left behind.
+        """
+        self._held = NameLock(self._folder)
+        _, found, price = guard(self._settings)
+        names = images.mapped(self._toolchain, self._settings.registry)
+        self._toolchain = images.with_digests(self._toolchain, names, runner=self._wanted.runner)
+        known = described(self._folder)
+        if known is not None and known.context != found.arn:
+            raise GuardError(
+                f"{self.name} is known here as an environment in {known.context}, not in {found.arn}",
+                next_step="name this one otherwise with --cluster, or remove that one with harness down",
+            )
+        bucket = self._bucket(found)
+        reused = known is not None and self._go_on(known, found, bucket)
+        if not reused:
+            self._begin(known, found, bucket)
+        kube = self._open.enter_context(KubeApi(self._folder / KUBECONFIG, found.arn))
+        version = kube.version()
+        self.note = f"{'reused' if reused else version} in {found.arn}; {price}"
+        return Cluster(
+            name=self.name,
+            kubeconfig=self._folder / KUBECONFIG,
+            context=found.arn,
+            ports={name: self._forward(port, kube) for name, port in _PORTS.items()},
+            reused=reused,
+            kubernetes_version=version,
+            forwarded=True,
+            bucket=bucket,
+            mapped_images=names,
+            storage_class=self._settings.storage_class,
+        )
+
+    def down(self) -> None:
+        """Remove what the runs of this environment made, in the cluster and in the bucket; safe to call twice.
+
+        Raises:
+            CleanupFailed: Something is still there; names it.
+        """
+        self._open.close()
+        if self._held is None:
+            return  # this run never had it: it is somebody else's
+        remove_environment(self._folder, waiter=self._wanted.waiter)
+        if self._entry is not None:
+            self._wanted.journal.removed(self._entry)
+            self._entry = None
+
+    def release(self) -> None:
+        """End the forwards, and let others use the name."""
+        self._open.close()
+        if self._held is not None:
+            self._held.release()
+            self._held = None
+
+    def _go_on(self, known: EksEnvironment, found: EksCluster, bucket: Bucket) -> bool:
+        """Take up the environment that is known here, if it was kept and is whole in the cluster."""
+        if not self.kept or known.bucket != bucket.name:
+            return False
+        write_kubeconfig(found, self._folder / KUBECONFIG, profile=self._settings.profile)
+        with KubeApi(self._folder / KUBECONFIG, found.arn) as kube:
+            if not Claim(kube, known.run).is_held():
+                return False
+        prefix = prefix_of(bucket.root, self._wanted.run_id)
+        replace(known, prefixes=(*known.prefixes, prefix)).write(self._folder)
+        return True
+
+    def _begin(self, known: EksEnvironment | None, found: EksCluster, bucket: Bucket) -> None:
+        wanted = self._wanted
+        self._entry = wanted.journal.record(
+            _JOURNAL_KIND, found.arn, folder=str(self._folder), cluster=found.name, region=found.region
+        )
+        try:
+            if known is not None:
+                wanted.status("removing what is left of the environment that was here")
+                (self._folder / "kept").unlink(missing_ok=True)
+                remove_environment(self._folder, waiter=wanted.waiter)
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_kubeconfig(found, self._folder / KUBECONFIG, profile=self._settings.profile)
+            with KubeApi(self._folder / KUBECONFIG, found.arn) as kube:
+                claim = Claim(kube, wanted.run_id)
+                claim.refuse_others()
+                # From here on it may hold something: whoever removes it goes by this.
+                EksEnvironment(
+                    run=wanted.run_id,
+                    context=found.arn,
+                    region=found.region,
+                    profile=self._settings.profile,
+                    bucket=bucket.name,
+                    prefixes=(prefix_of(bucket.root, wanted.run_id),),
+                    made_from=str(Path.cwd()),
+                ).write(self._folder)
+                claim.take(hours=self._settings.max_lifetime)
+        except HarnessError as error:
+            wanted.status("removing what was begun")
+            try:
+                self.down()
+            except HarnessError as second:
+                error.evidence["cleaning up failed too"] = second.message
+            raise
+
+    def _bucket(self, found: EksCluster) -> Bucket:
+        if self._settings.bucket is None:
+            raise UsageError("no bucket is named", next_step="name it with --eks-bucket (eks.bucket)")
+        return Bucket(
+            name=self._settings.bucket,
+            region=found.region,
+            # Where the reader's own clients are led, the pods must be led too.
+            endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
+            root=f"{self._settings.prefix}/" if self._settings.prefix else "",
+            profile=self._settings.profile,
+        )
+
+    def _forward(self, port: ServicePort, kube: KubeApi) -> int:
+        forward = Forward(port.name, lambda: port.open(kube), status=self._wanted.status)
+        self._open.callback(forward.close)
+        return forward.port

@@ -1,0 +1,52 @@
+"""Settings of the EKS target: nothing allowed by default, names that AWS takes, one way into the environment."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from harness.errors import UsageError
+from harness.settings import resolve
+
+ARN = "arn:aws:eks:eu-central-1:111122223333:cluster/mlops"
+
+
+def test_nothing_is_allowed_by_default() -> None:
+    eks = resolve().eks
+    assert (eks.cluster, eks.accounts, eks.clusters, eks.consent) == (None, (), (), False)
+
+
+def test_they_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_EKS__CLUSTER", "mlops")
+    monkeypatch.setenv("HARNESS_EKS__ACCOUNTS", '["111122223333"]')
+    monkeypatch.setenv("HARNESS_EKS__CLUSTERS", f'["{ARN}"]')
+    monkeypatch.setenv("HARNESS_EKS__CONSENT", "true")
+    eks = resolve().eks
+    assert (eks.cluster, eks.accounts, eks.clusters, eks.consent) == ("mlops", ("111122223333",), (ARN,), True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("CLUSTER", "a cluster", "eks.cluster"),
+        ("ACCOUNTS", '["1234"]', "twelve digits"),
+        ("CLUSTERS", '["mlops"]', "arn:aws:eks:REGION:ACCOUNT:cluster/NAME"),
+        ("TAG", "allowed", "NAME=VALUE"),
+        ("BUCKET", "arn:aws:s3:::dvc", "not its ARN"),
+        ("PREFIX", "/team", "eks.prefix"),
+        ("PREFIX", "team/", "without a slash"),
+        ("PREFIX", "team//e2e", "eks.prefix"),
+        ("REGISTRY", "registry.example/team:1", "without a tag"),
+        ("MAX_COST", "0", "eks.max_cost"),
+        ("MAX_LIFETIME", "25", "eks.max_lifetime"),
+        ("CONSENTT", "true", "eks.consentt"),
+    ],
+)
+def test_what_cannot_be_used_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: Any, said: str
+) -> None:
+    monkeypatch.setenv(f"HARNESS_EKS__{name}", value)
+    with pytest.raises(UsageError, match=re.escape(said)):
+        resolve()

@@ -1,0 +1,129 @@
+"""Policies as IAM evaluates them: Deny first, then Allow; patterns, conditions, limits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from harness.lookalike.policies import MalformedPolicy, Request, allowed, parse, trusts
+
+
+def statement(effect: str = "Allow", **more: Any) -> dict[str, Any]:
+    return {"Effect": effect, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*", **more}
+
+
+def policy(*statements: dict[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def ask(action: str = "s3:GetObject", resource: str = "arn:aws:s3:::b/k", **context: Any) -> Request:
+    return Request(action, resource, {key.replace("_", ":"): value for key, value in context.items()})
+
+
+def test_nothing_is_allowed_by_nothing() -> None:
+    assert not allowed(ask(), identity=[])
+
+
+def test_a_deny_wins_over_an_allow_wherever_it_stands() -> None:
+    yes, no = policy(statement()), policy(statement("Deny"))
+    assert allowed(ask(), identity=[yes])
+    assert not allowed(ask(), identity=[yes, no])
+    assert not allowed(ask(), identity=[yes], boundary=policy(statement(), statement("Deny")))
+    everybody = policy(statement("Deny", Principal="*"))
+    assert not allowed(ask(), identity=[yes], resource=everybody)
+
+
+def test_boundary_and_session_must_allow_too() -> None:
+    yes, other = policy(statement()), policy(statement(Action="s3:PutObject"))
+    assert allowed(ask(), identity=[yes], boundary=yes, session=yes)
+    assert not allowed(ask(), identity=[yes], boundary=other)
+    assert not allowed(ask(), identity=[yes], session=other)
+
+
+def test_a_resources_policy_may_allow_whom_it_names() -> None:
+    named = policy(statement(Principal={"AWS": "arn:aws:iam::1:role/r"}))
+    by = Request("s3:GetObject", "arn:aws:s3:::b/k", {}, frozenset({"AWS:arn:aws:iam::1:role/r"}))
+    assert allowed(by, identity=[], resource=named)
+    assert not allowed(ask(), identity=[], resource=named)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        ({"Action": "S3:getobject"}, True),
+        ({"Action": "s3:Get*"}, True),
+        ({"Action": ["s3:PutObject", "s3:GetO?ject"]}, True),
+        ({"Action": "s3:Get"}, False),
+        ({"Resource": "arn:aws:s3:::B/*"}, False),
+        ({"Resource": "arn:aws:s3:::b/[k]"}, False),
+        ({"Resource": "*"}, True),
+    ],
+)
+def test_actions_have_no_case_and_resources_do(change: dict[str, Any], outcome: object) -> None:
+    assert allowed(ask(), identity=[policy(statement(**change))]) is outcome
+
+
+def test_not_action_and_not_resource_mean_all_others() -> None:
+    others = {"Effect": "Allow", "NotAction": "s3:Get*", "NotResource": "arn:aws:s3:::b/*"}
+    assert not allowed(ask(), identity=[policy(others)])
+    assert not allowed(ask("s3:PutObject"), identity=[policy(others)])
+    assert allowed(ask("s3:PutObject", "arn:aws:s3:::c/k"), identity=[policy(others)])
+
+
+@pytest.mark.parametrize(
+    ("condition", "context", "outcome"),
+    [
+        ({"StringEquals": {"aws:x": ["a", "b"]}}, {"aws_x": "b"}, True),
+        ({"StringEquals": {"AWS:X": "b"}}, {"aws_x": "b"}, True),
+        ({"StringEquals": {"aws:x": "b"}}, {}, False),
+        ({"StringEqualsIfExists": {"aws:x": "b"}}, {}, True),
+        ({"StringEqualsIfExists": {"aws:x": "b"}}, {"aws_x": "c"}, False),
+        ({"StringNotEquals": {"aws:x": ["a", "b"]}}, {"aws_x": "b"}, False),
+        ({"StringNotEquals": {"aws:x": "b"}}, {}, True),
+        ({"StringLike": {"aws:x": "team-*"}}, {"aws_x": "team-ml"}, True),
+        ({"StringLike": {"aws:x": "team-*"}}, {"aws_x": "Team-ml"}, False),
+        ({"ArnLike": {"aws:x": "arn:aws:iam::*:role/r"}}, {"aws_x": "arn:aws:iam::1:role/r"}, True),
+        ({"ArnNotEquals": {"aws:x": "arn:aws:iam::1:role/r"}}, {"aws_x": "arn:aws:iam::1:role/r"}, False),
+        ({"Bool": {"aws:x": True}}, {"aws_x": "true"}, True),
+        ({"Bool": {"aws:x": "false"}}, {"aws_x": "true"}, False),
+        ({"Null": {"aws:x": "true"}}, {}, True),
+        ({"Null": {"aws:x": "false"}}, {}, False),
+        ({"ForAllValues:StringEquals": {"aws:x": ["a", "b"]}}, {"aws_x": ("a", "b")}, True),
+        ({"ForAllValues:StringEquals": {"aws:x": ["a"]}}, {"aws_x": ("a", "b")}, False),
+        ({"ForAllValues:StringEquals": {"aws:x": ["a"]}}, {}, True),
+        ({"ForAnyValue:StringEquals": {"aws:x": ["a"]}}, {"aws_x": ("a", "b")}, True),
+        ({"ForAnyValue:StringEquals": {"aws:x": ["a"]}}, {}, False),
+        ({"NumericLessThanEquals": {"aws:x": "10"}}, {"aws_x": "9"}, True),
+        ({"StringEquals": {"aws:x": "a", "aws:y": "b"}}, {"aws_x": "a"}, False),
+    ],
+)
+def test_conditions(condition: dict[str, Any], context: dict[str, Any], outcome: object) -> None:
+    assert allowed(ask(**context), identity=[policy(statement(Condition=condition))]) is outcome
+
+
+def test_trust_names_a_service_and_may_be_denied() -> None:
+    trust = policy({"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": "sts:*"})
+    by = Request("sts:AssumeRole", "arn", {}, frozenset({"Service:pods.eks.amazonaws.com"}))
+    assert trusts(trust, by)
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "sts:AssumeRole"}
+    assert not trusts(policy(*trust["Statement"], denied), by)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [],
+        {"Version": "2013-01-01", "Statement": []},
+        policy({"Effect": "Allow", "Resource": "*"}),
+        policy(statement(NotAction="s3:*")),
+        policy(statement(Principal="*")),
+        policy(statement(Surprise=1)),
+        policy(statement(Condition={"DateLessThan": {"aws:x": "2020"}})),
+        policy(statement(Condition={"StringEquals": "a"})),
+    ],
+)
+def test_what_is_not_understood_is_refused(document: Any) -> None:
+    with pytest.raises(MalformedPolicy):
+        parse(json.dumps(document))

@@ -1,0 +1,116 @@
+"""What goes into a cluster with an object store of its own, and into one whose S3 is outside: no key, and no store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.model import Bucket, Cluster
+from harness.names import NODE_PORTS
+from harness.services.deploy import ServicesDeployer
+from harness.services.secrets import ClusterSecrets
+from harness.settings import S3Backend
+from harness.wait import Waiter
+
+IMAGES: Any = {name: f"{name}:1" for name in ("git-server", "postgres", "localstack", "strict-s3", "adapter", "worker")}
+SECRETS = ClusterSecrets.generate()
+ENDPOINT = "http://192.0.2.1:4566"
+
+
+class Kube:
+    """Keeps what is applied."""
+
+    def __init__(self) -> None:
+        self.applied: list[Mapping[str, Any]] = []
+        self.waited: list[str] = []
+
+    def apply(self, manifests: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        self.applied += manifests
+        return self.applied
+
+    def wait_rollout(self, _kind: str, name: str, *_rest: object, **_options: object) -> None:
+        self.waited.append(name)
+
+    def one(self, kind: str, name: str) -> Mapping[str, Any]:
+        (found,) = [one for one in self.applied if (one["kind"], one["metadata"]["name"]) == (kind, name)]
+        return found
+
+    def adapter(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.one("ConfigMap", "adapter")["data"]["config.json"])
+        return found
+
+
+def deployed(folder: Path, **cluster: Any) -> tuple[ServicesDeployer, Kube]:
+    kube: Any = Kube()
+    facts: dict[str, Any] = {
+        "name": "c", "kubeconfig": folder / "k", "context": "kind-c", "ports": {"git": 1, "s3": 2, "airflow": 3},
+        "reused": False, "kubernetes_version": "v1", **cluster,
+    }  # fmt: skip
+    made = ServicesDeployer(
+        cluster=Cluster(**facts), folder=folder, kube=kube, secrets=SECRETS, images=IMAGES,
+        backend=S3Backend.LOCALSTACK, waiter=Waiter(),
+    )  # fmt: skip
+    made.apply({"GIT_BRANCH": "main"})
+    return made, kube
+
+
+def on_eks(folder: Path, *, endpoint: str | None = ENDPOINT, **cluster: Any) -> tuple[ServicesDeployer, Kube]:
+    bucket = Bucket("team-dvc", "eu-central-1", endpoint, "e2e/", "nightly")
+    ports = {"git": 1, "airflow": 3}
+    return deployed(folder, bucket=bucket, forwarded=True, ports=ports, storage_class="gp3", **cluster)
+
+
+def test_a_local_cluster_gets_a_store_and_dummy_keys_for_the_one_account(tmp_path: Path) -> None:
+    made, kube = deployed(tmp_path)
+    assert kube.one("Deployment", "s3")["spec"]["template"]["spec"]["containers"][0]["image"] == "localstack:1"
+    assert kube.one("Service", "git")["spec"]["ports"][0]["nodePort"] == NODE_PORTS["git"]
+    assert "storageClassName" not in kube.one("PersistentVolumeClaim", "airflow-shared-pvc")["spec"]
+    adapter = kube.adapter()
+    assert set(adapter["env"]) == {"AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION"}
+    assert adapter["identities"]["airflow-dvc-sa"]["AWS_SECRET_ACCESS_KEY"] == SECRETS.s3_secret_key
+    assert "images" not in adapter
+    service = made.services().s3
+    assert (service.bucket, service.access_key, service.root) == ("dvc-c", "test", "")
+
+
+def test_on_eks_no_key_is_in_anything_that_goes_into_the_cluster(tmp_path: Path) -> None:
+    _, kube = on_eks(tmp_path)
+    assert "AWS_ACCESS_KEY_ID" not in json.dumps(kube.applied)
+    assert SECRETS.s3_secret_key not in json.dumps(kube.applied)
+    assert "identities" not in kube.adapter()
+
+
+def test_on_eks_there_is_no_store_no_port_of_the_nodes_and_a_class_for_the_claim(tmp_path: Path) -> None:
+    made, kube = on_eks(tmp_path)
+    assert ("Deployment", "s3") not in {(one["kind"], one["metadata"]["name"]) for one in kube.applied}
+    assert kube.one("Service", "git")["spec"]["type"] == "ClusterIP"
+    assert "nodePort" not in json.dumps(kube.applied)
+    assert kube.one("PersistentVolumeClaim", "airflow-shared-pvc")["spec"]["storageClassName"] == "gp3"
+    made.wait("s3")
+    made.wait("git")
+    assert kube.waited == ["git"]
+
+
+@pytest.mark.parametrize(("endpoint", "env"), [(ENDPOINT, {"AWS_ENDPOINT_URL_S3": ENDPOINT}), (None, None)])
+def test_on_eks_pods_are_told_of_an_endpoint_only_where_the_reader_has_one(
+    tmp_path: Path, endpoint: str | None, env: dict[str, str] | None
+) -> None:
+    made, kube = on_eks(tmp_path, endpoint=endpoint)
+    assert kube.adapter().get("env") == env
+    service = made.services().s3
+    assert (service.inside, service.outside, service.access_key, service.secret_key) == (endpoint, endpoint, None, None)
+    assert (service.bucket, service.root, service.profile) == ("team-dvc", "e2e/", "nightly")
+
+
+def test_images_have_the_names_that_the_nodes_know(tmp_path: Path) -> None:
+    mapped = {name: f"registry.example/{name}" for name in IMAGES.values()}
+    _, kube = on_eks(tmp_path, mapped_images=mapped)
+    for name in ("git", "adapter", "postgres"):
+        image = kube.one("Deployment", name)["spec"]["template"]["spec"]["containers"][0]["image"]
+        assert image.startswith("registry.example/")
+    # Those of the DAG and of the chart are named by the adapter, which nobody edits a DAG for.
+    assert kube.adapter()["images"] == mapped
