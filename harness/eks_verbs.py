@@ -78,7 +78,9 @@ def lookalike_down(settings: Settings, console: Console) -> ExitCode:
         status=lambda text: _say(console, text),
     )
     with sweeping.removing(engines, runner, clusters=folder.parent) as remover:
-        remover.cluster(folder, sweeping.host_of(folder))
+        there = remover.cluster(folder, sweeping.host_of(folder))
+    for what in there.foreign.values():
+        _say(console, f"left {what}: no run here has made it")
     _say(console, f"removed {folder.name}")
     return ExitCode.GREEN
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,116 +11,19 @@ from pathlib import Path
 from harness.errors import CleanupFailed, GuardError, HarnessError
 from harness.journal import Entry, Journal
 from harness.liveness import bury, over
-from harness.lookalike.hosting import Folder
-from harness.lookalike.process import GatewayProcess
 from harness.lookalike.store import container_of
-from harness.model import Engine
 from harness.orphans import end_orphans
 from harness.process import Runner
+from harness.remover import Remover, folder_named
 from harness.supply.engine import EngineSupply
 from harness.supply.inuse import IN_USE_FOLDER, live_runs
 from harness.supply.locks import LOCKS_FOLDER, remove_idle
 from harness.targets.dangling import dangling
-from harness.targets.eks.environment import is_eks, remove_environment
-from harness.targets.namelock import name_held, remove_idle_locks
-from harness.targets.ownership import Standing, runs_of
-from harness.targets.removal import remove_cluster, remove_container
-from harness.wait import Waiter
+from harness.targets.eks.environment import is_eks
+from harness.targets.namelock import remove_idle_locks
 
 # Of the command line of a program that is ended, for the reader.
 _COMMAND_WIDTH = 100
-
-
-@dataclass(slots=True)
-class Remover:
-    """Removes clusters and containers.
-
-    Attributes:
-        engines: Finds the engine that a thing was made in; each is held until the block of `removing` ends.
-        runner: Runs docker.
-        waiter: How patient to be with what goes slowly.
-    """
-
-    engines: EngineSupply
-    runner: Runner
-    waiter: Waiter = field(default_factory=Waiter)
-    _found: dict[str | None, Engine | None] = field(default_factory=dict)
-    _missing: dict[str | None, HarnessError] = field(default_factory=dict)
-
-    def cluster(self, folder: Path, host: str | None, *, run: str = "") -> Standing:
-        """Remove a cluster with all that belongs to it, if a run of this state folder has made it.
-
-        Args:
-            folder: Of the cluster; its name is the cluster's.
-            host: The engine it was made in, as `Engine.host`; None if that is not known.
-            run: A run that was about to make it; besides the one that the folder names.
-
-        Returns:
-            What there was: removed, and of others, left.
-
-        Raises:
-            GuardError: A run uses it.
-            EngineError: The engine that it was made in does not answer.
-            CleanupFailed: Something is still there.
-        """
-        with name_held(folder):
-            if is_eks(folder):
-                remove_environment(folder, waiter=self.waiter)
-                return Standing()
-            engine = self._engine(host)
-            if Folder.of_cluster(folder).path.is_dir():
-                GatewayProcess(Folder.of_cluster(folder)).end()
-                if engine is not None:
-                    remove_container(container_of(folder.name), engine=engine, runner=self.runner)
-            if engine is not None:
-                runs = runs_of(folder) | ({run} if run else set())
-                return remove_cluster(folder.name, runs=runs, folder=folder, engine=engine, runner=self.runner)
-            if folder.is_dir():
-                shutil.rmtree(folder)  # its engine is gone with everything in it
-            return Standing()
-
-    def container(self, name: str, host: str | None) -> None:
-        """Remove one container; the same errors as `cluster`."""
-        engine = self._engine(host)
-        if engine is not None:
-            remove_container(name, engine=engine, runner=self.runner)
-
-    def entry(self, entry: Entry, *, run: str) -> Standing:
-        """Remove what the journal of a run names; the same as `cluster`."""
-        host = entry.detail.get("host")
-        if entry.kind == "cluster":
-            folder = _folder(entry)
-            if folder is None:
-                raise CleanupFailed(f"the journal names the cluster {entry.name} without its folder")
-            return self.cluster(folder, host, run=run)
-        if entry.kind == "eks":
-            folder = _folder(entry)
-            if folder is None:
-                raise CleanupFailed(f"the journal names the environment in {entry.name} without its folder")
-            with name_held(folder):
-                remove_environment(folder, waiter=self.waiter)
-            return Standing()
-        if entry.kind == "gateway":
-            folder = _folder(entry)
-            if folder is None:
-                raise CleanupFailed(f"the journal names the gateway of {entry.name} without its folder")
-            GatewayProcess(Folder.of_cluster(folder)).end()
-            return Standing()
-        if entry.kind == "container":
-            self.container(entry.name, host)
-            return Standing()
-        raise CleanupFailed(f"this version does not know how to remove a {entry.kind}")
-
-    def _engine(self, host: str | None) -> Engine | None:
-        if host in self._missing:
-            raise self._missing[host]  # waiting for it once is enough
-        if host not in self._found:
-            try:
-                self._found[host] = self.engines.acquire() if host is None else self.engines.acquire_at(host)
-            except HarnessError as error:
-                self._missing[host] = error
-                raise
-        return self._found[host]
 
 
 @contextmanager
@@ -273,16 +175,10 @@ def _clusters(state_dir: Path) -> frozenset[str]:
 def _left_behind(journal: Journal) -> list[Entry]:
     def kept(entry: Entry) -> bool:
         # What is beside a cluster names the cluster's folder, too, and stays with it.
-        folder = _folder(entry)
+        folder = folder_named(entry)
         return folder is not None and is_kept(folder)
 
     return [entry for entry in journal.open() if not kept(entry)]
-
-
-def _folder(entry: Entry) -> Path | None:
-    """Of a cluster; None where the journal is damaged."""
-    folder = entry.detail.get("folder")
-    return Path(folder) if folder else None
 
 
 def is_kept(folder: Path) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Collection
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,6 +23,8 @@ from harness.process import Runner
 from harness.wait import Waiter
 
 _PORT: Final = 4566
+# Of which look-alike a container is the store. Not by the other labels: a container has those of its image, too.
+STORE_LABEL: Final = "harness.store-of"
 _SECONDS: Final = 60.0
 _READY_SECONDS: Final = 120.0
 # As in harness/services/manifests/s3-localstack.yaml.j2.
@@ -47,7 +51,7 @@ def start(cluster: str, *, image: str, run_id: str, secret: str, engine: Engine,
         EnvironmentFailed: The engine does not take it.
     """
     name = container_of(cluster)
-    labels = {LABEL_OWNER: OWNER, LABEL_RUN: run_id, LABEL_EXPIRES: expires_at()}
+    labels = {LABEL_OWNER: OWNER, LABEL_RUN: run_id, LABEL_EXPIRES: expires_at(), STORE_LABEL: cluster}
     words = [word for label, value in labels.items() for word in ("--label", f"{label}={value}")]
     words += [word for variable, value in _ENVIRONMENT.items() for word in ("--env", f"{variable}={value}")]
 
@@ -63,6 +67,24 @@ def start(cluster: str, *, image: str, run_id: str, secret: str, engine: Engine,
             f"the object store of {cluster} could not be started", evidence=error.evidence
         ) from error
     return Store(f"http://{address}:{_PORT}", "harness", secret)
+
+
+def remove(cluster: str, *, runs: Collection[str], engine: Engine, runner: Runner) -> None:
+    """Remove the store of a cluster, if one of these runs has made it; no error if there is none.
+
+    By its exact name and its labels: another container of that name is not ours, nor is that of another state folder.
+
+    Raises:
+        CommandFailed: The engine refused it.
+    """
+    form = f'{{{{.ID}}}}\t{{{{.Names}}}}\t{{{{.Label "{LABEL_RUN}"}}}}'
+    listed: list[str | Path] = [engine.docker, "container", "ls", "--all", "--no-trunc"]
+    listed += ["--filter", f"label={STORE_LABEL}={cluster}", "--format", form]
+    for line in runner.run(listed, env=engine.env, timeout=_SECONDS).stdout.splitlines():
+        container, name, run = line.split("\t")
+        if name == container_of(cluster) and run in runs:
+            gone: list[str | Path] = [engine.docker, "rm", "--force", "--volumes", container]
+            runner.run(gone, env=engine.env, timeout=_SECONDS)
 
 
 def wait(store: Store, waiter: Waiter) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from harness.allowlist import Allowed
 from harness.errors import CommandFailed, EnvironmentFailed, GuardError, HarnessError
-from harness.journal import Entry, Journal, expires_at
+from harness.journal import Entry, Journal
 from harness.model import BlockedEgress, Cluster, Toolchain
-from harness.names import LABEL_EXPIRES, LABEL_OWNER, LABEL_RUN, NODE_PORTS, OWNER
+from harness.names import NODE_PORTS
 from harness.process import Runner
 from harness.removing import Removing
 from harness.targets import kind_config
@@ -26,6 +26,7 @@ from harness.targets.egress import EgressRules, inside_node
 from harness.targets.inotify import raise_limits
 from harness.targets.kind_cluster import RunnerKindCluster
 from harness.targets.namelock import NameLock
+from harness.targets.network import gateway_of, make_network
 from harness.targets.node_images import NodeImages
 from harness.targets.ownership import refuse_foreign, refuse_other_use, runs_of
 from harness.targets.ports import reserved_ports
@@ -202,12 +203,7 @@ class KindTarget:
             record=self._folder / "images.json",
             status=self._status,
         )
-        loaded = node.load(tuple(wanted.values()))
-        digests = dict(toolchain.image_digests)
-        for name, image in wanted.items():
-            # The image's own id stays the last: reports call it by that.
-            digests[name] = tuple(dict.fromkeys([*loaded[image], *toolchain.image_digests[name]][::-1]))[::-1]
-        self._toolchain = replace(toolchain, image_digests=digests)
+        self._toolchain = replace(toolchain, image_digests=node.shown(wanted, toolchain.image_digests))
 
     def _create_on_free_ports(self, cluster: RunnerKindCluster) -> dict[str, int]:
         """Create; on the rare loss of a port between its release and the engine's taking it, try other ports."""
@@ -256,10 +252,8 @@ class KindTarget:
 
     def _make_network(self) -> None:
         """Make the network before kind does: ours carries our label, so that `sweep` can tell it apart."""
-        labels = {LABEL_OWNER: OWNER, LABEL_RUN: self._run_id, LABEL_EXPIRES: expires_at()}
-        words = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
         try:
-            self._docker("network", "create", "--driver", "bridge", *words, self.name)
+            make_network(self.name, run_id=self._run_id, engine=self._toolchain.engine, runner=self._runner)
         except CommandFailed:
             self._refuse_foreign()  # somebody else was faster, perhaps
             raise
@@ -267,27 +261,14 @@ class KindTarget:
     def _make_beside(self) -> None:
         if self._beside is None:
             return
-        self._additions = self._beside.make(folder=self._folder, gateway=self._gateway())
+        gateway = gateway_of(self.name, engine=self._toolchain.engine, runner=self._runner)
+        self._additions = self._beside.make(folder=self._folder, gateway=gateway)
         allowed = [Allowed.read(entry) for entry in self._additions.egress]
         self._egress = replace(self._egress, allowed=[*self._egress.allowed, *allowed])
 
     def _remove_beside(self) -> None:
         if self._beside is not None:
             self._beside.remove(folder=self._folder)
-
-    def _gateway(self) -> str:
-        """Address of this machine in the cluster's network."""
-        form = "{{(index .IPAM.Config 0).Gateway}}"
-        found = self._docker("network", "inspect", "--format", form, self.name).strip()
-        if not found:
-            raise EnvironmentFailed(
-                f"the engine does not say which address this machine has in the network {self.name}"
-            )
-        return found
-
-    def _docker(self, *arguments: str) -> str:
-        engine = self._toolchain.engine
-        return self._runner.run([engine.docker, *arguments], env=engine.env, timeout=60).stdout
 
     @property
     def _runs(self) -> frozenset[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.imagenames import qualified
-from harness.model import Engine
+from harness.model import Engine, ImageName
 from harness.process import Runner
 from harness.wait import Waiter
 
@@ -141,6 +141,26 @@ class NodeImages:
                 recorded[reference] = {"engine": wanted[reference], "node": there.targets[qualified(reference)]}
             self.record.write_text(json.dumps(recorded, indent=1), encoding="utf-8")
         return {reference: there.digests(reference, wanted[reference]) for reference in references}
+
+    def shown(
+        self, wanted: Mapping[ImageName, str], known: Mapping[ImageName, tuple[str, ...]]
+    ) -> dict[ImageName, tuple[str, ...]]:
+        """Load images, and add the digests that a pod's status shows of them to those that are known.
+
+        Args:
+            wanted: The engine's names of images, by the harness's.
+            known: Digests of all images, by the harness's names.
+
+        Raises:
+            CommandFailed: As `load`.
+            WaitTimeout: Likewise.
+        """
+        loaded = self.load(tuple(wanted.values()))
+        digests = dict(known)
+        for name, image in wanted.items():
+            # The image's own id stays the last: reports call it by that.
+            digests[name] = tuple(dict.fromkeys([*loaded[image], *known[name]][::-1]))[::-1]
+        return digests
 
     def _engine_ids(self, references: Sequence[str]) -> list[str]:
         return self._docker("image", "inspect", "--format", "{{.Id}}", *references).split()

@@ -91,16 +91,16 @@ def test_a_check_that_ended_otherwise_in_one_run_is_named_with_the_runs() -> Non
 def test_the_checks_of_a_lap_are_those_of_its_verdict() -> None:
     verdict = SimpleNamespace(
         checks=[
-            SimpleNamespace(id="commit.one", passed=True, evaluated=True),
-            SimpleNamespace(id="object.present", passed=False, evaluated=True),
-            SimpleNamespace(id="object.bytes", passed=False, evaluated=False),
+            SimpleNamespace(id="commit.one", outcome="passed"),
+            SimpleNamespace(id="object.present", outcome="failed"),
+            SimpleNamespace(id="object.bytes", outcome="not evaluated"),
         ]
     )
-    passed = iter([False, True])
+    outcomes = iter(["failed", "passed"])
     output = io.StringIO()
 
     def run(judged: Judged) -> ExitCode:
-        verdict.checks[1].passed = next(passed)
+        verdict.checks[1].outcome = next(outcomes)
         judged(verdict)
         return ExitCode.VERDICT_RED
 

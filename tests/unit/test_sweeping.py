@@ -19,6 +19,7 @@ from harness.journal import Journal, expires_at
 from harness.liveness import alive
 from harness.lookalike.hosting import Folder
 from harness.lookalike.process import GatewayProcess
+from harness.lookalike.store import STORE_LABEL
 from harness.model import Engine
 from harness.orphans import mark
 from harness.supply.engine import EngineSupply
@@ -85,11 +86,13 @@ class Docker(FakeRunner):
 
     Attributes:
         networks: The run on the label of each cluster's network, in which it has one node.
+        stores: The run on the label of each look-alike's store.
     """
 
     removed: list[tuple[str, str]] = field(default_factory=list)
     labelled: str = ""
     networks: dict[str, str] = field(default_factory=dict)
+    stores: dict[str, str] = field(default_factory=dict)
 
     def answer(self, call: Call) -> str:
         words = call.argv
@@ -98,12 +101,15 @@ class Docker(FakeRunner):
         match words[1:]:
             case ["container", "ls", *_] if condition.startswith(f"label={KIND_LABEL}=") and name in self.networks:
                 return f"{name}-node\t{name}-control-plane\tExited (137)\t{name}\t{name}\n"
+            case ["container", "ls", *_] if condition.startswith(f"label={STORE_LABEL}="):
+                return f"id of {name}-store\t{name}-store\t{self.stores[name]}\n" if name in self.stores else ""
             case ["container", "ls", *_] if condition.startswith("label=harness"):
                 return self.labelled
             case ["network", "ls", *_] if name in self.networks:
                 return f"{name}-network\t{name}\t{self.networks[name]}\n"
             case ["rm", *_] | ["network", "rm", _]:
                 self.removed.append((call.env.get("DOCKER_HOST", ""), words[-1]))
+                self.stores.pop(words[-1].removeprefix("id of ").removesuffix("-store"), None)
         return ""
 
 
@@ -380,11 +386,37 @@ def test_what_is_beside_a_look_alike_goes_with_its_cluster(
     state: State, lookalike_process: tuple[Path, subprocess.Popen[bytes]]
 ) -> None:
     folder, process = lookalike_process
+    (folder / "cluster.json").write_text(json.dumps({"run": "its", "host": ""}))
+    state.docker.networks["eks"] = state.docker.stores["eks"] = "its"
     with sweeping.removing(Engines({"": True}), state.docker, clusters=folder.parent) as remover:
         remover.cluster(folder, "")
     assert process.wait(5) == -signal.SIGKILL
-    assert sorted(state.docker.removed) == [("", "eks-node"), ("", "eks-store")]
+    # The network last: it says whose the others are, and is not removed while anything is in it.
+    assert state.docker.removed == [("", "id of eks-store"), ("", "eks-node"), ("", "eks-network")]
     assert not folder.exists()
+
+
+def test_of_a_look_alike_of_another_state_folder_nothing_is_removed(
+    state: State, lookalike_process: tuple[Path, subprocess.Popen[bytes]]
+) -> None:
+    folder, _process = lookalike_process
+    (folder / "cluster.json").write_text(json.dumps({"run": "its", "host": ""}))
+    state.docker.networks["eks"] = state.docker.stores["eks"] = "of-theirs"
+    for kind in ("cluster", "gateway"):
+        state.journal("killed").record(kind, "eks", host="", folder=str(folder))
+    state.sweep(Engines({"": True}))
+    assert state.docker.removed == []
+    assert "left network eks (of run of-theirs): no run here has made it" in state.said
+
+
+def test_a_look_alike_that_another_run_is_bringing_up_under_the_name_stays(
+    state: State, lookalike_process: tuple[Path, subprocess.Popen[bytes]]
+) -> None:
+    folder, process = lookalike_process
+    state.journal("killed").record("gateway", "eks", host="", folder=str(folder))
+    with name_held(folder):
+        assert state.sweep(Engines({"": True})) == 0
+    assert process.poll() is None
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -394,12 +426,13 @@ def test_a_look_alike_of_a_killed_run_is_swept_unless_it_was_kept(
     kept: bool,  # noqa: FBT001 - pytest's form
 ) -> None:
     folder, process = lookalike_process
-    (folder / "cluster.json").write_text(json.dumps({"host": ""}))
+    (folder / "cluster.json").write_text(json.dumps({"run": "killed", "host": ""}))
+    state.docker.networks["eks"] = state.docker.stores["eks"] = "killed"
     if kept:
         (folder / "kept").touch()
-    for kind, name in (("cluster", "eks"), ("container", "eks-store"), ("gateway", "eks")):
-        state.journal("killed").record(kind, name, host="", folder=str(folder))
+    for kind in ("cluster", "gateway"):
+        state.journal("killed").record(kind, "eks", host="", folder=str(folder))
     state.sweep(Engines({"": True}))
     assert folder.exists() is kept
     assert (process.poll() is None) is kept
-    assert bool(state.docker.removed) is not kept
+    assert state.docker.removed == ([] if kept else [("", "id of eks-store"), ("", "eks-node"), ("", "eks-network")])

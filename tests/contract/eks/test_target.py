@@ -15,6 +15,7 @@ from harness.errors import CleanupFailed, EnvironmentFailed, GuardError
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.principals import Credentials
 from harness.model import Cluster
+from harness.remover import Remover
 from harness.supply.engine import EngineSupply
 from harness.targets.eks.attach import EksCluster
 from harness.targets.eks.target import refuse
@@ -211,7 +212,7 @@ def test_a_kept_environment_is_gone_on_with_and_removed_with_the_keys_of_all_its
     assert second.note.startswith("reused in arn:aws:eks:")
     put(client, "team/e2e/runs/run-1/a", "team/e2e/runs/run-2/a", "runs/run-1/not-ours")
     second.release()
-    sweeping.Remover(None, FakeRunner()).cluster(second.folder, None)  # type: ignore[arg-type] # needs no engine
+    Remover(None, FakeRunner()).cluster(second.folder, None)  # type: ignore[arg-type] # needs no engine
     assert keys(client) == {"runs/run-1/not-ours"}
     assert objects.names("airflow") == READY | {"ServiceAccount/airflow-dvc-sa"}
     assert not second.folder.exists()

@@ -95,6 +95,21 @@ def test_a_red_verdict_follows_the_schema_too(green_facts: GreenFacts, tmp_path:
     assert document["headline"].startswith("red: history.grew: ")
 
 
+def test_what_became_of_each_check_stands_in_the_file(green_facts: GreenFacts) -> None:
+    expectation, evidence = green_facts()
+    unread = tuple(replace(pod, unread=("base: gone with its pod",)) for pod in evidence.pods)
+    verdict = judge(replace(expectation, traffic_watched=False), replace(evidence, pods=unread, listing={}, digests={}))
+    document = verdict_document(verdict, replace(FACTS, blocked=None), Redactor())
+    jsonschema.validate(document, verdict_schema())
+    found = {check["id"]: (check["outcome"], check["passed"], check["evaluated"]) for check in document["checks"]}
+    assert found["history.grew"] == ("passed", True, True)
+    assert found["object.present"] == ("failed", False, True)
+    assert found["object.bytes"] == ("not evaluated", False, False)
+    assert found["logs.no-secrets"] == ("not established", False, False)
+    assert found["traffic.none-outside"] == ("not asked", False, False)
+    assert document["environment"]["egress_watched"] is False
+
+
 def test_which_check_was_declared_to_fail_stands_in_the_file(green_facts: GreenFacts) -> None:
     verdict = replace(judge(*green_facts()), red_expected=True, must_fail="object.present")
     document = verdict_document(verdict, FACTS, Redactor())

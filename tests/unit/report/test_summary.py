@@ -355,6 +355,15 @@ def test_a_check_that_could_not_be_asked_is_not_told_as_failed(report: Report) -
     assert "run 2 is red, as declared: commit.one (1 could not be evaluated) (verdict-2.json)" in shown(declared)
 
 
+def test_a_check_that_nobody_could_ask_is_told_as_such_and_not_counted(report: Report) -> None:
+    unseen = Check("traffic.x", "it called nobody", False, "", "nobody looks", evaluated=False, counts=False)
+    red = replace(report, verdicts=(Verdict((*RED.checks, unseen)),), code=ExitCode.VERDICT_RED)
+    assert last_line(shown(red)).startswith("RED (1 of 2 checks failed) in ")
+    assert "not asked" in shown(red)
+    green = replace(report, verdicts=(GREEN, Verdict((*GREEN.checks, unseen))), code=ExitCode.GREEN)
+    assert "run 2 is green, 1 checks passed (verdict-2.json)" in shown(green)
+
+
 def test_the_header_names_who_was_kept_from_reaching_out(report: Report) -> None:
     blocked = (BlockedEgress("10.244.0.5", "192.0.2.1", "tcp", 443, 3, "airflow/dvc-pull-1"),)
     rows = replace(report.facts, blocked=blocked).rows()

@@ -1,0 +1,132 @@
+"""Removes single things that runs have made: each in the very engine it was made in, never under a live run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import CleanupFailed, HarnessError
+from harness.journal import Entry
+from harness.lookalike import store
+from harness.lookalike.hosting import Folder
+from harness.lookalike.process import GatewayProcess
+from harness.model import Engine
+from harness.process import Runner
+from harness.supply.engine import EngineSupply
+from harness.targets.eks.environment import is_eks, remove_environment
+from harness.targets.namelock import name_held
+from harness.targets.ownership import Standing, runs_of
+from harness.targets.removal import remove_cluster, remove_container
+from harness.wait import Waiter
+
+
+@dataclass(slots=True)
+class Remover:
+    """Removes clusters and containers.
+
+    Attributes:
+        engines: Finds the engine that a thing was made in; each is held until the block of `removing` ends.
+        runner: Runs docker.
+        waiter: How patient to be with what goes slowly.
+    """
+
+    engines: EngineSupply
+    runner: Runner
+    waiter: Waiter = field(default_factory=Waiter)
+    _found: dict[str | None, Engine | None] = field(default_factory=dict)
+    _missing: dict[str | None, HarnessError] = field(default_factory=dict)
+
+    def cluster(self, folder: Path, host: str | None, *, run: str = "") -> Standing:
+        """Remove a cluster with all that belongs to it, if a run of this state folder has made it.
+
+        Args:
+            folder: Of the cluster; its name is the cluster's.
+            host: The engine it was made in, as `Engine.host`; None if that is not known.
+            run: A run that was about to make it; besides the one that the folder names.
+
+        Returns:
+            What there was: removed, and of others, left.
+
+        Raises:
+            GuardError: A run uses it.
+            EngineError: The engine that it was made in does not answer.
+            CleanupFailed: Something is still there.
+        """
+        with name_held(folder):
+            if is_eks(folder):
+                remove_environment(folder, waiter=self.waiter)
+                return Standing()
+            engine, runs = self._engine(host), _runs(folder, run)
+            if Folder.of_cluster(folder).path.is_dir():
+                self.gateway(folder, host, runs=runs)
+            if engine is not None:
+                return remove_cluster(folder.name, runs=runs, folder=folder, engine=engine, runner=self.runner)
+            if folder.is_dir():
+                shutil.rmtree(folder)  # its engine is gone with everything in it
+            return Standing()
+
+    def gateway(self, folder: Path, host: str | None, *, runs: Collection[str]) -> None:
+        """End the look-alike of the cluster with a folder, and remove the store that these runs have made for it."""
+        GatewayProcess(Folder.of_cluster(folder)).end()
+        engine = self._engine(host)
+        if engine is not None:
+            store.remove(folder.name, runs=runs, engine=engine, runner=self.runner)
+
+    def container(self, name: str, host: str | None) -> None:
+        """Remove one container; the same errors as `cluster`."""
+        engine = self._engine(host)
+        if engine is not None:
+            remove_container(name, engine=engine, runner=self.runner)
+
+    def entry(self, entry: Entry, *, run: str) -> Standing:
+        """Remove what the journal of a run names; the same as `cluster`."""
+        host = entry.detail.get("host")
+        if entry.kind == "cluster":
+            folder = _folder_of(entry)
+            return self.cluster(folder, host, run=run)
+        if entry.kind == "eks":
+            folder = _folder_of(entry)
+            with name_held(folder):
+                remove_environment(folder, waiter=self.waiter)
+            return Standing()
+        if entry.kind == "gateway":
+            folder = _folder_of(entry)
+            with name_held(folder):
+                self.gateway(folder, host, runs=_runs(folder, run))
+            return Standing()
+        if entry.kind == "container":
+            self.container(entry.name, host)
+            return Standing()
+        raise CleanupFailed(f"this version does not know how to remove a {entry.kind}")
+
+    def _engine(self, host: str | None) -> Engine | None:
+        if host in self._missing:
+            raise self._missing[host]  # waiting for it once is enough
+        if host not in self._found:
+            try:
+                self._found[host] = self.engines.acquire() if host is None else self.engines.acquire_at(host)
+            except HarnessError as error:
+                self._missing[host] = error
+                raise
+        return self._found[host]
+
+
+def folder_named(entry: Entry) -> Path | None:
+    """Of a cluster; None where the journal is damaged."""
+    folder = entry.detail.get("folder")
+    return Path(folder) if folder else None
+
+
+def _folder_of(entry: Entry) -> Path:
+    """The same, where there is nothing to remove without it."""
+    folder = folder_named(entry)
+    if folder is None:
+        raise CleanupFailed(f"the journal names the {entry.kind} {entry.name} without its folder")
+    return folder
+
+
+def _runs(folder: Path, run: str) -> frozenset[str]:
+    """Whose the cluster of a folder may be: a run's that was about to make it, and its that the folder names."""
+    return runs_of(folder) | ({run} if run else set())
