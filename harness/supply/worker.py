@@ -100,10 +100,18 @@ def other_worker(
 def with_worker(toolchain: Toolchain, image: WorkerImage) -> Toolchain:
     """The toolchain with that image as the worker, and the one it had as the probe."""
     images, digests = dict(toolchain.images), dict(toolchain.image_digests)
+    in_engine = dict(toolchain.engine_images)
     images |= {"probe": images["worker"], "worker": image.reference}
+    in_engine |= {"probe": in_engine["worker"], "worker": image.reference}
     digests |= {"probe": digests["worker"], "worker": image.digests}
     # Of the same name but other content, the copy inside the node image would be the wrong one.
-    return replace(toolchain, images=images, image_digests=digests, preloaded=toolchain.preloaded - {image.reference})
+    return replace(
+        toolchain,
+        images=images,
+        image_digests=digests,
+        preloaded=toolchain.preloaded - {image.reference},
+        engine_images=in_engine,
+    )
 
 
 def _digests(reference: str, engine: Engine, runner: Runner) -> tuple[str, ...]:

@@ -117,6 +117,7 @@ def test_a_toolchain_has_every_image_under_its_name_in_the_cluster(supply: Regis
     toolchain = supply.toolchain(strict_s3=False)
     assert set(toolchain.images) == set(supply.versions.images) - {"strict-s3"}
     assert all(engineer.has(name) for name in (*toolchain.images.values(), toolchain.node_image))
+    assert toolchain.engine_images == toolchain.images, "so one can be run beside the node, too"
     assert toolchain.image_digests["postgres"][0] == supply.pinned.images["postgres"].digest
     assert toolchain.stand_ins == ()
     assert toolchain.chart is not None

@@ -34,7 +34,7 @@ def main() -> None:
         "written": told(
             lambda: client("s3").put_object(Bucket=asked["bucket"], Key=asked["key"], Body=b"12345")["ETag"]
         ),
-        "method": getattr(session.get_credentials(), "method", None),
+        "method": told(lambda: getattr(session.get_credentials(), "method", "none")),
         "environment": sorted(name for name in os.environ if name.startswith("AWS_")),
     }
     for name, (host, port) in asked.get("reach", {}).items():

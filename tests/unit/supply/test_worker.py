@@ -92,6 +92,7 @@ def toolchain(**changes: frozenset[str]) -> Toolchain:
         preloaded=changes.get("preloaded", frozenset({"built:1", "airflow:1"})),
         stand_ins=(),
         kubernetes_version="v1.34.4",
+        engine_images={"worker": "built-in-engine:1", "airflow": "airflow-in-engine:1"},
     )
 
 
@@ -101,6 +102,7 @@ def test_the_team_s_image_is_the_worker_and_the_built_one_still_proves_the_servi
     assert changed.image_digests["worker"] == (MANIFEST, ID)
     assert changed.image_digests["probe"] == ("sha256:built",)
     assert WANTED not in changed.preloaded
+    assert (changed.engine_images["worker"], changed.engine_images["probe"]) == (WANTED, "built-in-engine:1")
 
 
 def test_a_copy_of_the_same_name_inside_the_node_image_is_not_taken_for_it() -> None:
