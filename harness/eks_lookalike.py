@@ -44,7 +44,6 @@ from harness.targets.additions import Additions, Mount
 from harness.targets.eks.token import make_token
 from harness.targets.kind import KindTarget
 from harness.targets.ownership import refuse_foreign
-from harness.targets.removal import remove_container
 from harness.timeline import Timeline, UsualTimes
 from harness.wait import Waiter
 
@@ -62,7 +61,7 @@ class AwsBeside:
         run_id: Of the run.
         runner: Runs docker.
         waiter: How patient to be.
-        journal: Told of both before they are made.
+        journal: Told before they are made.
         timeline: Told of the phase.
         authority: Signs the look-alike's certificate.
     """
@@ -97,7 +96,7 @@ class AwsBeside:
         with self.timeline.phase("AWS look-alike") as note:
             files.path.mkdir(mode=0o700)
             named = {"folder": str(folder), "host": engine.host}
-            self._entries.append(self.journal.record("container", store.container_of(cluster), **named))
+            self._entries.append(self.journal.record("gateway", cluster, **named))
             image = self.toolchain.engine_images["localstack"]
             objects = store.start(
                 cluster, image=image, run_id=self.run_id, secret=secrets.token_urlsafe(24), engine=engine,
@@ -113,7 +112,6 @@ class AwsBeside:
                     dict(account.TAGS), dict(account.ADDONS), self.plan.users(), objects,
                 )
             )  # fmt: skip
-            self._entries.append(self.journal.record("gateway", cluster, **named))
             serving = GatewayProcess(files).start(self.runner, self.waiter)
             note(f"process {serving.pid}")
         self._made = (objects, serving)
@@ -129,7 +127,7 @@ class AwsBeside:
     def remove(self, *, folder: Path) -> None:
         """See `Beside.remove`."""
         GatewayProcess(Folder.of_cluster(folder)).end()
-        remove_container(store.container_of(self.plan.cluster), engine=self.toolchain.engine, runner=self.runner)
+        store.remove(self.plan.cluster, engine=self.toolchain.engine, runner=self.runner)
         for entry in self._entries:
             self.journal.removed(entry)
         self._entries.clear()

@@ -12,9 +12,9 @@ from pathlib import Path
 from harness.errors import CleanupFailed, GuardError, HarnessError
 from harness.journal import Entry, Journal
 from harness.liveness import bury, over
+from harness.lookalike import store
 from harness.lookalike.hosting import Folder
 from harness.lookalike.process import GatewayProcess
-from harness.lookalike.store import container_of
 from harness.model import Engine
 from harness.orphans import end_orphans
 from harness.process import Runner
@@ -65,13 +65,18 @@ class Remover:
                 return
             engine = self._engine(host)
             if Folder.of_cluster(folder).path.is_dir():
-                GatewayProcess(Folder.of_cluster(folder)).end()
-                if engine is not None:
-                    remove_container(container_of(folder.name), engine=engine, runner=self.runner)
+                self.gateway(folder, host)
             if engine is not None:
                 remove_cluster(folder.name, folder=folder, engine=engine, runner=self.runner)
             elif folder.is_dir():
                 shutil.rmtree(folder)  # its engine is gone with everything in it
+
+    def gateway(self, folder: Path, host: str | None) -> None:
+        """End the look-alike of the cluster with a folder, and remove its store; the same errors as `cluster`."""
+        GatewayProcess(Folder.of_cluster(folder)).end()
+        engine = self._engine(host)
+        if engine is not None:
+            store.remove(folder.name, engine=engine, runner=self.runner)
 
     def container(self, name: str, host: str | None) -> None:
         """Remove one container; the same errors as `cluster`."""
@@ -97,7 +102,7 @@ class Remover:
             folder = _folder(entry)
             if folder is None:
                 raise CleanupFailed(f"the journal names the gateway of {entry.name} without its folder")
-            GatewayProcess(Folder.of_cluster(folder)).end()
+            self.gateway(folder, host)
         elif entry.kind == "container":
             self.container(entry.name, host)
         else:
@@ -255,7 +260,7 @@ class _Sweeper:
 def _clusters(state_dir: Path) -> frozenset[str]:
     """Names of the clusters that are known here, kept or in use, and of what may be beside them."""
     names = [path.name for path in (state_dir / "clusters").glob("*")]
-    return frozenset([*names, *map(container_of, names)])
+    return frozenset([*names, *map(store.container_of, names)])
 
 
 def _left_behind(journal: Journal) -> list[Entry]:

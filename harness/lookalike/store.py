@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -21,6 +22,8 @@ from harness.process import Runner
 from harness.wait import Waiter
 
 _PORT: Final = 4566
+# Of which look-alike a container is the store. Not by the other labels: a container has those of its image, too.
+_LABEL: Final = "harness.store-of"
 _SECONDS: Final = 60.0
 _READY_SECONDS: Final = 120.0
 # As in harness/services/manifests/s3-localstack.yaml.j2.
@@ -47,7 +50,7 @@ def start(cluster: str, *, image: str, run_id: str, secret: str, engine: Engine,
         EnvironmentFailed: The engine does not take it.
     """
     name = container_of(cluster)
-    labels = {LABEL_OWNER: OWNER, LABEL_RUN: run_id, LABEL_EXPIRES: expires_at()}
+    labels = {LABEL_OWNER: OWNER, LABEL_RUN: run_id, LABEL_EXPIRES: expires_at(), _LABEL: cluster}
     words = [word for label, value in labels.items() for word in ("--label", f"{label}={value}")]
     words += [word for variable, value in _ENVIRONMENT.items() for word in ("--env", f"{variable}={value}")]
 
@@ -63,6 +66,19 @@ def start(cluster: str, *, image: str, run_id: str, secret: str, engine: Engine,
             f"the object store of {cluster} could not be started", evidence=error.evidence
         ) from error
     return Store(f"http://{address}:{_PORT}", "harness", secret)
+
+
+def remove(cluster: str, *, engine: Engine, runner: Runner) -> None:
+    """Remove the store of a cluster; by its exact name and its label: another container of that name is not ours.
+
+    Raises:
+        CommandFailed: The engine refused it.
+    """
+    ours = ("--filter", f"label={_LABEL}={cluster}", "--filter", f"name=^{container_of(cluster)}$")
+    listed: list[str | Path] = [engine.docker, "ps", "--all", "--quiet", *ours]
+    for container in runner.run(listed, env=engine.env, timeout=_SECONDS).stdout.split():
+        gone: list[str | Path] = [engine.docker, "rm", "--force", "--volumes", container]
+        runner.run(gone, env=engine.env, timeout=_SECONDS)
 
 
 def wait(store: Store, waiter: Waiter) -> None:

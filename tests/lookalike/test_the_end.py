@@ -44,6 +44,21 @@ def test_sweep_leaves_it_alone(lookalike: LookAlike) -> None:
     assert GatewayProcess(lookalike.files).pid() is not None
 
 
+def test_a_container_that_has_the_stores_name_and_is_not_ours_stays_and_nothing_else_does(lookalike: LookAlike) -> None:
+    name = f"{lookalike.name}-2"
+    image = _docker("image", "ls", "--quiet")[0]
+    _docker("create", "--name", container_of(name), image, "true")
+    try:
+        refused = harness("eks-lookalike", "up", "--cluster", name)
+        assert refused.returncode == 3
+        assert f"the object store of {name} could not be started" in refused.stderr
+        assert "is already in use" in refused.stderr
+        assert _in_the_engine(name) == [container_of(name)]
+        assert not (lookalike.folder.parent / name).exists()
+    finally:
+        _docker("rm", "--force", container_of(name))
+
+
 def test_one_that_was_killed_is_told_with_what_to_do_and_pods_come_without_identity(
     lookalike: LookAlike, play: Play
 ) -> None:
@@ -80,14 +95,15 @@ def test_what_a_killed_up_has_begun_is_swept(lookalike: LookAlike) -> None:
     assert process.pid() is not None, "it outlives who has started it"
     swept = harness("sweep")
     assert swept.returncode == 0, swept.stdout + swept.stderr
-    for what in ("gateway", "container", "cluster"):
+    for what in ("gateway", "cluster"):
         assert f"removed {what} {lookalike.name}" in swept.stdout
     assert process.pid() is None
     assert not lookalike.folder.exists()
     assert _in_the_engine(lookalike.name) == []
 
 
-def _in_the_engine(name: str) -> list[str]:
+def _docker(*arguments: str) -> list[str]:
+    """What docker says, in words; nothing where no engine answers: it was ours, and nothing needs it any more."""
     settings = resolve()
     engines = EngineSupply(
         folders=EngineFolders.below(settings.state_dir, settings.cache_dir),
@@ -96,15 +112,11 @@ def _in_the_engine(name: str) -> list[str]:
     )
     engine = engines.answering()
     if engine is None:
-        return []  # it was ours, and nothing needs it any more
-    found = []
-    for kind, form in (("container", "{{.Names}}"), ("network", "{{.Name}}")):
-        listed = subprocess.run(
-            [engine.docker, kind, "ls", *(["--all"] if kind == "container" else []), "--format", form],
-            env={**os.environ, **engine.env},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found += listed.stdout.split()
+        return []
+    return SubprocessRunner().run([engine.docker, *arguments], env=engine.env).stdout.split()
+
+
+def _in_the_engine(name: str) -> list[str]:
+    found = _docker("container", "ls", "--all", "--format", "{{.Names}}")
+    found += _docker("network", "ls", "--format", "{{.Name}}")
     return [one for one in found if one in {name, container_of(name), f"{name}-control-plane"}]

@@ -88,7 +88,8 @@ class Docker(FakeRunner):
     def answer(self, call: Call) -> str:
         words, said = call.argv, ""
         if words[1] == "ps":
-            said = words[-1].rpartition("=")[2] + "-node"
+            named = words[-1].startswith("name=^")
+            said = words[-1][len("name=^") : -1] if named else words[-1].rpartition("=")[2] + "-node"
         if words[1:3] == ["container", "ls"]:
             said = self.labelled
         if words[1] == "rm":
@@ -329,8 +330,8 @@ def test_a_look_alike_of_a_killed_run_is_swept_unless_it_was_kept(
     (folder / "cluster.json").write_text(json.dumps({"host": ""}))
     if kept:
         (folder / "kept").touch()
-    for kind, name in (("cluster", "eks"), ("container", "eks-store"), ("gateway", "eks")):
-        state.journal("killed").record(kind, name, host="", folder=str(folder))
+    for kind in ("cluster", "gateway"):
+        state.journal("killed").record(kind, "eks", host="", folder=str(folder))
     state.sweep(Engines({"": True}))
     assert folder.exists() is kept
     assert (process.poll() is None) is kept
