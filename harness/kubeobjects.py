@@ -40,7 +40,6 @@ _API_VERSIONS: Final[Mapping[str, str]] = {
     "ClusterRole": "rbac.authorization.k8s.io/v1",
     "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
     "StorageClass": "storage.k8s.io/v1",
-    "EndpointSlice": "discovery.k8s.io/v1",
 }
 _NOT_FOUND = 404
 

@@ -22,6 +22,7 @@ from harness.wait import Waiter
 
 _log = logging.getLogger(__name__)
 _LOOPBACK: Final = "127.0.0.1"
+_SLICES: Final = "discovery.k8s.io/v1"
 _PIECE: Final = 1 << 16
 # How long a new connection waits for a pod that is being replaced.
 _OPEN_SECONDS: Final = 5.0
@@ -68,7 +69,8 @@ class ServicePort:
         Raises:
             EnvironmentFailed: None is ready, or it cannot be reached.
         """
-        slices = kube.list("EndpointSlice", self.namespace, labels=f"kubernetes.io/service-name={self.service}")
+        labels = f"kubernetes.io/service-name={self.service}"
+        slices = kube.list("EndpointSlice", self.namespace, labels=labels, api_version=_SLICES)
         for one in slices:
             ports = [int(port["port"]) for port in one.get("ports") or () if port.get("port")]
             for endpoint in one.get("endpoints") or ():
