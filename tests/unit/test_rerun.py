@@ -37,7 +37,9 @@ NOTHING: dict[str, Any] = {option.name: None for option in OPTIONS}
 
 
 def check(name: str, *, passed: bool) -> SimpleNamespace:
-    return SimpleNamespace(id=name, title=name, passed=passed, evaluated=True, expected="1", found="2", explanation="")
+    return SimpleNamespace(
+        id=name, title=name, passed=passed, evaluated=True, counts=True, expected="1", found="2", explanation=""
+    )
 
 
 RED = SimpleNamespace(

@@ -95,7 +95,9 @@ from harness.model import Diagnosis
 CAUSE = Diagnosis("DNS", "a name cannot be resolved", "task pull_data", "see CoreDNS")
 
 def check(id, passed):
-    return Some(id=id, title=id, passed=passed, expected="1", found="2", explanation="", evaluated=True)
+    outcome = "passed" if passed else "failed"
+    asked = dict(outcome=outcome, passed=passed, evaluated=True, counts=True)
+    return Some(id=id, title=id, expected="1", found="2", explanation="", **asked)
 
 GREEN = Some(green=True, red_expected=False, must_fail="", diagnoses=[], checks=[check("object.present", True)])
 RED = Some(
