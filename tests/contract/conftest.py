@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import platformdirs
 import pytest
+from filelock import FileLock
 
 from harness.process import which
 from harness.settings import APP
@@ -42,6 +44,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def recorded(site: Site) -> Mapping[str, Recorded]:
-    """What dvc recorded on that site."""
-    return record(site, "contract")
+def recorded(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Recorded]:
+    """What dvc recorded on such a site: by the first worker that needs it, for all, since it is a dozen runs of dvc."""
+    mine = tmp_path_factory.getbasetemp()
+    shared = (mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine) / "recorded.pickle"
+    with FileLock(shared.with_suffix(".lock")):
+        if not shared.exists():
+            shared.write_bytes(pickle.dumps(dict(record(site, "contract"))))
+    found: dict[str, Recorded] = pickle.loads(shared.read_bytes())  # noqa: S301 - our own, of this session
+    return found

@@ -113,7 +113,7 @@ def test_none_was_on_a_command_line(known: Mapping[str, str], command_lines: Com
 
 
 def test_none_is_in_a_layer_of_our_images(
-    known: Mapping[str, str], ready: Ready, record_property: Callable[[str, object], None]
+    known: Mapping[str, str], ready: Ready, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     """Of the images with our own files, the layers that they do not share, and how they were made."""
     docker, env = str(ready.toolchain.engine.docker), {**os.environ, **ready.toolchain.engine.env}
@@ -147,8 +147,8 @@ def test_none_is_in_a_layer_of_our_images(
         assert saving.stdout is not None
         looked: Looked = leaks_in_archive(saving.stdout, once, pass_over=shared)
     assert saving.returncode == 0
-    record_property("layers", looked.layers)
-    record_property("layers.passed", looked.passed)
-    record_property("layers.bytes", looked.size)
+    record_testsuite_property("canary.layers", looked.layers)
+    record_testsuite_property("canary.layers.passed", looked.passed)
+    record_testsuite_property("canary.layers.bytes", looked.size)
     assert looked.layers > len(_OURS)
     assert looked.found == {}
