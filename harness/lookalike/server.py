@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ssl
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Final, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Final
 
 from harness.lookalike.errors import AwsError
 from harness.lookalike.gateway import Gateway, Reply
 from harness.lookalike.incoming import receive
+from harness.lookalike.listener import Listener
 
 _IDLE_SECONDS: Final = 60
 
@@ -68,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: calls are recorded by the gateway."""
 
 
-class Server:
+class Server(Listener):
     """A server that is bound, and serves inside `with`."""
 
     def __init__(
@@ -90,28 +89,4 @@ class Server:
         Raises:
             OSError: The address is taken or not of this machine.
         """
-        handler: Any = type("_BoundHandler", (_Handler,), {"gateway": gateway, "only": only})
-        self._server = ThreadingHTTPServer(address, handler)
-        self._server.daemon_threads = True
-        self._scheme = "https" if tls else "http"
-        if tls is not None:
-            # The handshake happens in the connection's thread: one silent client cannot hold up the others.
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="look-alike", daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        host, port = self._server.server_address[:2]
-        return f"{self._scheme}://{host!s}:{port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(_Handler, address, name="look-alike", tls=tls, gateway=gateway, only=only)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import ssl
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Final, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from harness.lookalike import injector
 from harness.lookalike.eks import Eks
+from harness.lookalike.listener import Listener
 from harness.lookalike.service import Account
 from harness.lookalike.token_webhook import TokenWebhook
 
@@ -55,8 +54,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: what pods were given is in their specs."""
 
 
-class Webhooks:
-    """Both webhooks of a cluster; they serve inside `with`."""
+class Webhooks(Listener):
+    """Both webhooks of a cluster; they serve inside `with`, at the paths `/mutate` and `/authenticate`."""
 
     def __init__(
         self,
@@ -77,18 +76,7 @@ class Webhooks:
         self._account = account
         self._eks = eks
         self._tokens = tokens
-        handler: Any = type("_BoundHandler", (_Handler,), {"webhooks": self})
-        self._server = ThreadingHTTPServer(address, handler)
-        self._server.daemon_threads = True
-        # The handshake happens in the connection's thread: one silent client cannot hold up the others.
-        self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="webhooks", daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Where they answer; paths `/mutate` and `/authenticate`."""
-        host, port = self._server.server_address[:2]
-        return f"https://{host!s}:{port}"
+        super().__init__(_Handler, address, name="webhooks", tls=tls, webhooks=self)
 
     def answer(self, path: str, review: dict[str, Any]) -> dict[str, Any] | None:
         """The answer to a review; None where no webhook is at the path."""
@@ -103,17 +91,6 @@ class Webhooks:
 
     def _associated(self, namespace: str, account: str) -> bool:
         return self._eks.associations.find(self._cluster, namespace, account) is not None
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 def _check_version(review: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-import harness
 from harness.eks_settings import EksSettings
 from harness.journal import Journal
 from harness.lookalike.cloud import Cloud
@@ -37,6 +35,7 @@ from tests.contract.lookalike.conftest import (
     client,
     clock,
     cloud,
+    enter,
     limited,
     store,
     tokens,
@@ -53,6 +52,7 @@ __all__ = [
     "client",
     "clock",
     "cloud",
+    "enter",
     "limited",
     "server",
     "store",
@@ -96,32 +96,6 @@ def objects(server: ApiServer, cloud: Cloud) -> Objects:
 def runner_keys(limited: Callable[..., Credentials], bucket: str) -> Credentials:
     """Of whoever runs the harness: no more than the documentation asks for."""
     return limited(*ALLOWED)
-
-
-@pytest.fixture
-def enter(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Credentials], None]:
-    """As a user has it: keys in the environment, and endpoints."""
-
-    def set_up(keys: Credentials) -> None:
-        for name in list(os.environ):
-            if name.startswith("AWS_"):
-                monkeypatch.delenv(name)
-        given = {
-            **Cloud.endpoints(url),
-            "AWS_ACCESS_KEY_ID": keys.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
-            **({"AWS_SESSION_TOKEN": keys.session_token} if keys.session_token else {}),
-            "AWS_REGION": REGION,
-            "AWS_CONFIG_FILE": str(tmp_path / "config"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
-            "AWS_EC2_METADATA_DISABLED": "true",
-            # The exec plug-in; this checkout need not be installed.
-            "PYTHONPATH": str(Path(harness.__file__).parent.parent),
-        }
-        for name, value in given.items():
-            monkeypatch.setenv(name, value)
-
-    return set_up
 
 
 class Docker(FakeRunner):

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from botocore.config import Config
 
+import harness
 from harness.lookalike.cloud import ADMINISTRATOR, Cloud
 from harness.lookalike.eks import Cluster
 from harness.lookalike.eks_auth import Reviewed
@@ -268,3 +269,29 @@ def start(url: str, tmp_path: Path, limited: Callable[..., Credentials]) -> Iter
     for program in running:
         program.terminate()
         program.wait(10)
+
+
+@pytest.fixture
+def enter(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Credentials], None]:
+    """As a user has it: keys in the environment, and endpoints."""
+
+    def set_up(keys: Credentials) -> None:
+        for name in list(os.environ):
+            if name.startswith("AWS_"):
+                monkeypatch.delenv(name)
+        given = {
+            **Cloud.endpoints(url),
+            "AWS_ACCESS_KEY_ID": keys.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
+            **({"AWS_SESSION_TOKEN": keys.session_token} if keys.session_token else {}),
+            "AWS_REGION": REGION,
+            "AWS_CONFIG_FILE": str(tmp_path / "config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            # The exec plug-in; this checkout need not be installed.
+            "PYTHONPATH": str(Path(harness.__file__).parent.parent),
+        }
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+
+    return set_up

@@ -39,34 +39,9 @@ NEEDED = ("eks:DescribeCluster", "eks:DescribeAddon")
 
 
 @pytest.fixture
-def environment(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Credentials], None]:
-    """As a user has it: keys and endpoints in the environment, nothing else."""
-
-    def enter(keys: Credentials) -> None:
-        for name in list(os.environ):
-            if name.startswith("AWS_"):
-                monkeypatch.delenv(name)
-        given = {
-            **Cloud.endpoints(url),
-            "AWS_ACCESS_KEY_ID": keys.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
-            "AWS_REGION": REGION,
-            "AWS_CONFIG_FILE": str(tmp_path / "config"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
-        for name, value in given.items():
-            monkeypatch.setenv(name, value)
-
-    return enter
-
-
-@pytest.fixture
-def session(
-    environment: Callable[[Credentials], None], limited: Callable[..., Credentials], cloud: Cloud
-) -> boto3.Session:
+def session(enter: Callable[[Credentials], None], limited: Callable[..., Credentials], cloud: Cloud) -> boto3.Session:
     cloud.eks.cluster(CLUSTER).tags["harness.allowed"] = "true"
-    environment(limited(*NEEDED))
+    enter(limited(*NEEDED))
     return open_session(profile=None, region=None)
 
 
@@ -135,9 +110,9 @@ def test_a_missing_addon_is_named_with_its_remedy(session: boto3.Session, cloud:
 
 @pytest.mark.parametrize("missing", NEEDED)
 def test_a_missing_permission_is_named(
-    environment: Callable[[Credentials], None], limited: Callable[..., Credentials], missing: str
+    enter: Callable[[Credentials], None], limited: Callable[..., Credentials], missing: str
 ) -> None:
-    environment(limited(*(set(NEEDED) - {missing})))
+    enter(limited(*(set(NEEDED) - {missing})))
     session = open_session(profile=None, region=None)
     asked = {"eks:DescribeCluster": describe, "eks:DescribeAddon": check_pod_identity}
     for action, ask in asked.items():
