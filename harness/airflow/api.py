@@ -13,8 +13,7 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote
 
-import airflow_client.client as generated
-
+from harness.airflow import generated
 from harness.airflow.connection import ApiRefused
 from harness.airflow.dagapi import DagApi
 from harness.airflow.logs import log_lines

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import airflow_client.client as generated
 import httpx
 import urllib3
 from pydantic import SecretStr
 
+from harness.airflow import generated
 from harness.airflow.auth import TokenSource
 from harness.airflow.transport import Backoff, Transient, transient_status
 from harness.airflow.values import Document, Reader

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-import airflow_client.client as generated
 import httpx
 from pydantic import SecretStr
 
+from harness.airflow import generated
 from harness.airflow.connection import ApiRefused, Connection
 from harness.airflow.values import DagImportError, DagInfo, DagTask, Health
 from harness.errors import UsageError, WaitFailed

@@ -18,6 +18,11 @@ from tests.mutations.recording import Recorded, record
 from tests.mutations.site import Site
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits comes first, or the last worker would do nothing else while all others have ended."""
+    items.sort(key=lambda item: item.get_closest_marker("waits") is None)
+
+
 @pytest.fixture(scope="session")
 def helm_program() -> Path:
     """A helm program: CONTRACT_HELM, else the one on PATH, else the one that a supply has put into the cache."""

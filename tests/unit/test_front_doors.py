@@ -194,3 +194,9 @@ def test_a_path_in_an_error_is_not_folded(monkeypatch: pytest.MonkeyPatch, capsy
     with pytest.raises(SystemExit):
         cli.main()
     assert path in capsys.readouterr().err
+
+
+def test_the_generated_client_of_airflow_is_loaded_by_nobody_who_does_not_ask_airflow() -> None:
+    """It takes longer to load than all the rest, which every `--help` and every usage error would wait for."""
+    program = "import sys, harness.cli, harness.session; sys.exit('airflow_client.client' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])

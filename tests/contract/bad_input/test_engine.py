@@ -57,6 +57,7 @@ def everything(engine: Engine, runner: SubprocessRunner, name: str) -> list[str]
     return [line for text in listed for line in text.splitlines()]
 
 
+@pytest.mark.waits
 def test_a_registry_out_of_reach_is_named_with_what_to_do(
     door_with_engine: FrontDoor, engine: Engine, runner: SubprocessRunner, closed_port: int, programs: Path
 ) -> None:

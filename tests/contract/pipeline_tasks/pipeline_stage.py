@@ -25,6 +25,8 @@ DATA_FILE = "datasets/penguins.csv"
 POINTER = f"{DATA_FILE}.dvc"
 USER, PASSWORD = "airflow-bot", "canary-p@ss/word:1"
 BUCKET = "data"
+# What a run or a test changes below the stage's folder.
+_PARTS = ("server", "shared", "home", "site", "rival")
 
 
 class GitOverHttp(BaseHTTPRequestHandler):
@@ -80,7 +82,7 @@ class Stage:
     """A seeded repository, its bucket, and runs of the task program against them.
 
     Attributes:
-        folder: Everything of one test.
+        folder: Everything of this stage; what is kept, in its folder `kept`.
         bare: The server's repository.
         url: Its URL.
         prefix: Where in the bucket the remote is.
@@ -96,6 +98,30 @@ class Stage:
     s3: S3Client
     env: dict[str, str]
     said: list[str] = field(default_factory=list)
+    _stored: dict[str, dict[str, bytes]] = field(default_factory=dict)
+
+    def keep(self, name: str) -> None:
+        """Keep the state as it is now, for `restore`: the server's repository, the bucket, the shared volume."""
+        for part in _PARTS:
+            if (self.folder / part).exists():
+                shutil.copytree(self.folder / part, self.folder / "kept" / name / part, symlinks=True)
+        self._stored[name] = self.objects()
+
+    def kept(self, name: str) -> bool:
+        return name in self._stored
+
+    def restore(self, name: str) -> None:
+        """Make the state the one that was kept; nothing has been printed yet."""
+        for part in _PARTS:
+            shutil.rmtree(self.folder / part, ignore_errors=True)
+            if (kept := self.folder / "kept" / name / part).exists():
+                shutil.copytree(kept, self.folder / part, symlinks=True)
+        (self.folder / "home").mkdir(exist_ok=True)
+        for key in self.objects():
+            self.s3.delete_object(Bucket=BUCKET, Key=f"{self.prefix}/{key}")
+        for key, content in self._stored[name].items():
+            self.s3.put_object(Bucket=BUCKET, Key=f"{self.prefix}/{key}", Body=content)
+        self.said.clear()
 
     def pod(
         self, task: str, *, run: str = "run-1", check: bool = True, env: Mapping[str, str] | None = None

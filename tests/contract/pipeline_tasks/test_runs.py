@@ -10,6 +10,8 @@ from pipeline_stage import BUCKET, PASSWORD, POINTER, USER, WORKER_IMAGE, Stage
 from harness.process import SubprocessRunner
 
 SEED = (Path(__file__).parents[3] / "fixtures" / "data" / "penguins.csv").read_bytes()
+# Nobody answers there; and of how often that is tried nothing is said here.
+NO_STORE = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
 
 
 def hook(stage: Stage, name: str, script: str) -> Path:
@@ -94,20 +96,18 @@ def test_credentials_go_to_the_server_of_the_repository_only(stage: Stage) -> No
     assert runner.run([helper, "store"], stdin=question.format(host)).stdout == ""
 
 
-def test_a_second_run_stands_on_the_first(stage: Stage) -> None:
-    stage.whole_run("run-1")
-    first = stage.version()
-    stage.whole_run("run-2")
-    assert stage.version().startswith(first)
-    assert stage.version().count(b"\n") == SEED.count(b"\n") + 2
-    assert len(stage.commits()) == 3
+def test_a_second_run_stands_on_the_first(finished: Stage) -> None:
+    first = finished.version()
+    finished.whole_run("run-2")
+    assert finished.version().startswith(first)
+    assert finished.version().count(b"\n") == SEED.count(b"\n") + 2
+    assert len(finished.commits()) == 3
 
 
-def test_a_cleared_run_makes_a_version_of_its_own(stage: Stage) -> None:
-    stage.whole_run("run-1")
-    stage.whole_run("run-1")
-    assert len(stage.commits()) == 3
-    assert stage.version().count(b"\n") == SEED.count(b"\n") + 2
+def test_a_cleared_run_makes_a_version_of_its_own(finished: Stage) -> None:
+    finished.whole_run("run-1")
+    assert len(finished.commits()) == 3
+    assert finished.version().count(b"\n") == SEED.count(b"\n") + 2
 
 
 def test_a_run_that_changes_nothing_makes_no_commit(stage: Stage) -> None:
@@ -131,100 +131,84 @@ def test_every_task_may_be_tried_again(stage: Stage) -> None:
     assert stage.version().count(b"\n") == SEED.count(b"\n") + 1
 
 
-def test_a_retry_after_a_refused_git_push_makes_the_one_commit(stage: Stage) -> None:
-    stage.pod("pull")
-    stage.pod("modify")
-    refusal = server_refuses(stage)
-    failed = stage.pod("push", check=False)
+def test_a_retry_after_a_refused_git_push_makes_the_one_commit(modified: Stage) -> None:
+    refusal = server_refuses(modified)
+    failed = modified.pod("push", check=False)
     assert failed.code == 1
     assert "closed for maintenance" in failed.stderr
-    assert len(stage.objects()) == 2
-    assert len(stage.commits()) == 1
+    assert len(modified.objects()) == 2
+    assert len(modified.commits()) == 1
     refusal.unlink()
-    stage.pod("push")
-    assert len(stage.commits()) == 2
-    assert len(stage.objects()) == 2
-    assert stage.changed() == [POINTER]
+    modified.pod("push")
+    assert len(modified.commits()) == 2
+    assert len(modified.objects()) == 2
+    assert modified.changed() == [POINTER]
 
 
-def test_a_retry_after_a_finished_git_push_makes_no_second_commit(stage: Stage) -> None:
-    stage.pod("pull")
-    stage.pod("modify")
-    saved = stage.folder / "saved"
-    shutil.copytree(stage.run_folder(), saved)
-    stage.pod("push")
-    shutil.copytree(saved, stage.run_folder(), dirs_exist_ok=True)
-    stage.pod("push")
-    assert "pushed" in stage.said[-1]
-    assert len(stage.commits()) == 2
-    assert not stage.run_folder().exists()
-    stage.pod("push")  # and once more, with the folder gone
-    assert "an earlier try pushed" in stage.said[-1]
-    assert len(stage.commits()) == 2
+def test_a_retry_after_a_finished_git_push_makes_no_second_commit(modified: Stage, tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    shutil.copytree(modified.run_folder(), saved)
+    modified.pod("push")
+    shutil.copytree(saved, modified.run_folder(), dirs_exist_ok=True)
+    modified.pod("push")
+    assert "pushed" in modified.said[-1]
+    assert len(modified.commits()) == 2
+    assert not modified.run_folder().exists()
+    modified.pod("push")  # and once more, with the folder gone
+    assert "an earlier try pushed" in modified.said[-1]
+    assert len(modified.commits()) == 2
 
 
-def test_a_push_that_was_heard_of_by_the_server_only_counts(stage: Stage) -> None:
-    stage.pod("pull")
-    stage.pod("modify")
+def test_a_push_that_was_heard_of_by_the_server_only_counts(modified: Stage) -> None:
     # The push goes through, and then the connection breaks, as far as the client can tell.
-    hook(stage, "pre-push", f'git push -q --no-verify "{stage.bare}" HEAD:refs/heads/main; exit 1')
-    stage.pod("push")
-    assert len(stage.commits()) == 2
+    hook(modified, "pre-push", f'git push -q --no-verify "{modified.bare}" HEAD:refs/heads/main; exit 1')
+    modified.pod("push")
+    assert len(modified.commits()) == 2
 
 
-def test_a_rival_commit_on_another_file_is_kept_below_ours(stage: Stage) -> None:
-    stage.pod("pull")
-    stage.rival_commits("notes.txt", "hello")
-    stage.pod("modify")
-    stage.pod("push")
-    assert [stage.changed(commit) for commit in stage.commits()[:2]] == [[POINTER], ["notes.txt"]]
-    assert stage.git("show", "main:notes.txt") == "hello"
+def test_a_rival_commit_on_another_file_is_kept_below_ours(modified: Stage) -> None:
+    modified.rival_commits("notes.txt", "hello")
+    modified.pod("push")
+    assert [modified.changed(commit) for commit in modified.commits()[:2]] == [[POINTER], ["notes.txt"]]
+    assert modified.git("show", "main:notes.txt") == "hello"
 
 
-def test_a_rival_that_is_faster_at_the_last_moment_is_built_upon(stage: Stage) -> None:
-    stage.pod("pull")
-    stage.pod("modify")
-    script = stage.rival_script("notes.txt", "hello")
-    hook(stage, "pre-push", f'rm -f "$0"; exec "{script}"')
-    stage.pod("push")
-    assert [stage.changed(commit) for commit in stage.commits()[:2]] == [[POINTER], ["notes.txt"]]
-    assert "trying again on top" in stage.said[-1]
+def test_a_rival_that_is_faster_at_the_last_moment_is_built_upon(modified: Stage) -> None:
+    script = modified.rival_script("notes.txt", "hello")
+    hook(modified, "pre-push", f'rm -f "$0"; exec "{script}"')
+    modified.pod("push")
+    assert [modified.changed(commit) for commit in modified.commits()[:2]] == [[POINTER], ["notes.txt"]]
+    assert "trying again on top" in modified.said[-1]
 
 
-def test_a_branch_that_never_holds_still_ends_the_tries(stage: Stage) -> None:
-    stage.pod("pull")
-    stage.pod("modify")
-    hook(stage, "pre-push", f'exec "{stage.rival_script("notes.txt", "again")}"')
-    failed = stage.pod("push", check=False)
+def test_a_branch_that_never_holds_still_ends_the_tries(modified: Stage) -> None:
+    hook(modified, "pre-push", f'exec "{modified.rival_script("notes.txt", "again")}"')
+    failed = modified.pod("push", check=False)
     assert failed.code == 1
     assert "moved 5 times" in failed.stderr
-    assert POINTER not in stage.changed()
+    assert POINTER not in modified.changed()
 
 
-def test_a_rival_version_of_the_same_file_is_never_overwritten(stage: Stage) -> None:
-    stage.pod("pull", run="slow")
-    stage.pod("modify", run="slow")
-    stage.whole_run("fast")
-    winner = stage.commits()
-    failed = stage.pod("push", run="slow", check=False)
+def test_a_rival_version_of_the_same_file_is_never_overwritten(modified: Stage) -> None:
+    modified.whole_run("fast")
+    winner = modified.commits()
+    failed = modified.pod("push", check=False)
     assert failed.code == 1
     assert failed.stderr.count("\n") == 1
     assert "another run versioned datasets/penguins.csv first" in failed.stderr
     assert "re-run the DAG" in failed.stderr
-    assert stage.commits() == winner
+    assert modified.commits() == winner
     # Running it again, from the start, is all it takes.
-    stage.whole_run("slow")
-    assert stage.version().count(b"\n") == SEED.count(b"\n") + 2
+    modified.whole_run("run-1")
+    assert modified.version().count(b"\n") == SEED.count(b"\n") + 2
 
 
-def test_a_rival_version_at_the_last_moment_is_never_overwritten(stage: Stage) -> None:
-    stage.pod("pull")
-    stage.pod("modify")
-    script = stage.rival_script(POINTER, "# rival")
-    hook(stage, "pre-push", f'exec "{script}"')
-    failed = stage.pod("push", check=False)
+def test_a_rival_version_at_the_last_moment_is_never_overwritten(modified: Stage) -> None:
+    script = modified.rival_script(POINTER, "# rival")
+    hook(modified, "pre-push", f'exec "{script}"')
+    failed = modified.pod("push", check=False)
     assert "another run versioned" in failed.stderr
-    assert stage.git("log", "-1", "--format=%an", "main") == "Rival"
+    assert modified.git("log", "-1", "--format=%an", "main") == "Rival"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +217,7 @@ def test_a_rival_version_at_the_last_moment_is_never_overwritten(stage: Stage) -
         ({"GIT_BRANCH": "nowhere"}, "git clone failed"),
         ({"DVC_DATA_FILE": "README.md"}, "README.md.dvc is not in the repository"),
         ({"GIT_REPO": "http://127.0.0.1:1/x.git"}, "git clone failed"),
-        ({"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}, "Could not connect to the endpoint URL"),
+        (NO_STORE, "Could not connect to the endpoint URL"),
     ],
 )
 def test_a_pull_that_cannot_work_says_why_in_one_line(stage: Stage, env: dict[str, str], reason: str) -> None:
@@ -259,15 +243,12 @@ def test_tasks_without_a_pull_say_so(stage: Stage) -> None:
         assert "clear pull_data" in done.stderr
 
 
-def test_a_store_that_does_not_answer_is_named(stage: Stage) -> None:
+def test_a_store_that_does_not_answer_is_named(modified: Stage) -> None:
     """By DVC's own words, and not by its offer of help below them."""
-    gone = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1"}
-    for task, verb in (("pull", "pull"), ("push", "push")):
-        done = stage.pod(task, check=False, env=gone)
+    for task, run in (("pull", "run-2"), ("push", "run-1")):
+        done = modified.pod(task, run=run, check=False, env=NO_STORE)
         assert done.code == 1
         assert done.stderr.count("\n") == 1
-        assert f"dvc {verb} failed" in done.stderr
+        assert f"dvc {task} failed" in done.stderr
         assert "ERROR: " in done.stderr
         assert 'Could not connect to the endpoint URL: "http://127.0.0.1:1/' in done.stderr
-        stage.pod("pull")
-        stage.pod("modify")

@@ -175,6 +175,7 @@ def test_a_tag_that_has_moved_since_the_first_pull_still_gives_the_recorded_imag
     assert images.ensure(unpinned, name=name).id == first.id
 
 
+@pytest.mark.waits
 def test_a_rate_limit_is_waited_out_and_each_retry_is_told(
     images: RegistryImages, engineer: Engineer, proxy: Proxy, said: list[str]
 ) -> None:
@@ -188,6 +189,7 @@ def test_a_rate_limit_is_waited_out_and_each_retry_is_told(
     assert sum("limits the rate" in line for line in said) == pulled.retries
 
 
+@pytest.mark.waits
 def test_a_layer_cut_in_the_middle_is_pulled_to_its_end(
     images: RegistryImages, engineer: Engineer, proxy: Proxy
 ) -> None:

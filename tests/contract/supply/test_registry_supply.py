@@ -198,6 +198,7 @@ def supply_node(supply: RegistrySupply) -> str:
     return f"{node.path}:{node.tag}"
 
 
+@pytest.mark.waits
 def test_a_registry_that_dies_between_images_is_named_with_what_was_fetched_and_what_to_do(
     builder: TinyBuilder, engineer: Engineer, dying: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +221,7 @@ def test_a_registry_that_dies_between_images_is_named_with_what_was_fetched_and_
     assert left_behind(supply, engineer, dying.host) == []
 
 
+@pytest.mark.waits
 def test_a_registry_that_dies_inside_a_layer_ends_the_supply_within_seconds_and_leaves_nothing_half(
     builder: TinyBuilder, engineer: Engineer, dying: Proxy, tmp_path: Path
 ) -> None:
