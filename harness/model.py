@@ -272,6 +272,7 @@ class DagRunOutcome:
         state: Airflow's final state, "success" or "failed".
         tasks: By task id; of a mapped task also each instance, as "task[0]".
         overdue: Seconds after which the harness ended it, for it had not ended; None where it ended by itself.
+        stuck: Why the harness ended it, where none of its tasks got on by its own doing.
     """
 
     dag_id: str
@@ -279,6 +280,7 @@ class DagRunOutcome:
     state: str
     tasks: Mapping[str, TaskOutcome]
     overdue: float | None = None
+    stuck: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,8 @@ def _succeeded(case: Case) -> Finding:
     problems = [] if outcome.state == "success" else [f"the DAG run {outcome.run_id} ended as {outcome.state}"]
     if outcome.overdue is not None:
         problems = [f"the DAG run {outcome.run_id} did not end in {outcome.overdue:.0f} s (run_timeout), and was ended"]
+    if outcome.stuck:
+        problems = [f"the DAG run {outcome.run_id} was ended, for none of its tasks got on: {outcome.stuck}"]
     for task in case.expectation.tasks:
         for index, instance in _instances(case, task).items():
             if instance.state not in fine:

@@ -260,6 +260,12 @@ SUCCEEDED: dict[str, tuple[Facts, Told]] = {
         (False, ALL_SUCCEED, "run failed; modify_data: success, pull_data: success, push_data: failed",
          f"{FAILED}the DAG run r1 did not end in 600 s (run_timeout), and was ended; task push_data is failed."),
     ),
+    "none of its tasks got on": (
+        given(outcome=replace(states("failed", push_data="skipped"), stuck="push_data ready to run, and never queued")),
+        (False, ALL_SUCCEED, "run failed; modify_data: success, pull_data: success, push_data: skipped",
+         (f"{FAILED}the DAG run r1 was ended, for none of its tasks got on: push_data ready to run, and never queued; "
+          "task push_data is skipped.")),
+    ),
     "of three instances one failed": (
         given(expect=SKIPPING, outcome=mapped("skipped", "failed", "success"),
               pods=(replace(POD, task_id="push_data", map_index=1, phase="Failed", last_words="no"),

@@ -270,6 +270,22 @@ def test_a_queue_that_nobody_serves_is_a_failed_wait() -> None:
         run(airflow)
 
 
+@pytest.mark.parametrize(("state", "what"), [("scheduled", "t1 ready to run"), ("none", "t1 not begun")])
+def test_a_run_of_which_no_task_gets_on_though_airflow_is_well_is_ended_and_judged(state: str, what: str) -> None:
+    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("success", state), paused=False)
+    made = run(airflow)
+    assert (made.outcome.state, made.outcome.overdue) == ("failed", None)
+    assert made.outcome.stuck.startswith(what)
+    assert airflow.calls[-2:] == [("fail", "r1"), ("pause", "d")]
+    assert airflow.clock.seconds < 160
+
+
+def test_a_run_whose_dag_somebody_paused_is_not_judged() -> None:
+    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("success", "scheduled"), paused=True)
+    with pytest.raises(WaitFailed, match="the DAG paused"):
+        run(airflow)
+
+
 def test_a_run_that_does_not_end_and_has_no_scheduler_times_out_with_its_pods() -> None:
     airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("running"), scheduler="unhealthy")
     pods = Pods(pods={"p": PodEvidence("p", "t0", "task", "Running", "", "")})
@@ -296,6 +312,7 @@ def test_a_run_that_waits_for_airflow_to_its_last_second_is_not_judged() -> None
 
 def test_a_run_that_ended_by_itself_is_not_overdue() -> None:
     assert [run(airflow).outcome.overdue for airflow in (succeeding(), failing())] == [None, None]
+    assert [run(airflow).outcome.stuck for airflow in (succeeding(), failing())] == ["", ""]
 
 
 def test_a_run_that_succeeded_is_not_judged_while_one_of_its_pods_still_works() -> None:
