@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import eks_verbs, rerun, series, session, verbs
+from harness import eks_record, eks_verbs, rerun, series, session, verbs
 from harness.errors import ExitCode, HarnessError, Interrupted
 from harness.options import LOOKALIKE_OPTIONS, OPTIONS, Option, settings_from
 from harness.report.console import ReportConsole
-from harness.settings import Keep, resolve
+from harness.settings import Keep, TargetKind, resolve
 from harness.versions import harness_version
 
 app = typer.Typer(
@@ -214,6 +214,17 @@ def eks_token(
 ) -> ExitCode:
     """Print a token for an EKS cluster, as a Kubernetes client reads it from an exec plug-in."""
     return eks_verbs.eks_token(cluster_name, region=region, profile=profile)
+
+
+@app.command("eks-record")
+@_reported
+@_with_options("target")
+def eks_record_command(
+    given: Mapping[str, Any],
+    transcript: Annotated[Path, typer.Argument(help="file to write, which must not be there yet")],
+) -> ExitCode:
+    """Do a run on EKS, and write what AWS was asked and answered into a transcript without secrets."""
+    return eks_record.record(settings_from({**given, "target": TargetKind.EKS}), transcript, ReportConsole())
 
 
 @lookalike.command("up")

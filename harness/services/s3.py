@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from localstack_client.config import get_service_endpoints
 from pydantic import SecretStr
 
+from harness.awstap import tapped
 from harness.errors import EnvironmentFailed, GuardError
 from harness.model import Bucket, S3Keys, S3Service
 from harness.settings import S3Backend
@@ -85,7 +86,7 @@ def connect(service: S3Service) -> S3Client:
 
 
 def _reader_session(service: S3Service) -> boto3.Session:
-    return boto3.Session(profile_name=service.profile, region_name=service.region)
+    return tapped(boto3.Session(profile_name=service.profile, region_name=service.region))
 
 
 def outside(bucket: Bucket) -> S3Service:
