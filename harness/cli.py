@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import eks_record, eks_verbs, rerun, series, session, verbs
+from harness import eks_record, eks_sweeping, eks_verbs, rerun, series, session, verbs
 from harness.errors import ExitCode, HarnessError, Interrupted
-from harness.options import LOOKALIKE_OPTIONS, OPTIONS, Option, settings_from
+from harness.options import LOOKALIKE_OPTIONS, OPTIONS, SWEEP_OPTIONS, Option, settings_from
 from harness.report.console import ReportConsole
 from harness.settings import Keep, TargetKind, resolve
 from harness.versions import harness_version
@@ -200,9 +200,21 @@ def down(cluster: Cluster = None) -> ExitCode:
 
 @app.command()
 @_reported
-def sweep() -> ExitCode:
-    """Remove what killed runs left behind; nothing that the harness did not make."""
-    return verbs.sweep(resolve(), ReportConsole())
+@_with_options(*(option.name for option in OPTIONS if option.name not in SWEEP_OPTIONS))
+def sweep(
+    given: Mapping[str, Any],
+    yes: Annotated[  # noqa: FBT002 - typer's form
+        bool, typer.Option("--yes", help="with --target eks: remove it; without it is only shown what would be removed")
+    ] = False,
+) -> ExitCode:
+    """Remove what killed runs left behind; nothing that the harness did not make.
+
+    With --target eks: what runs of any machine have left in that cluster and its bucket past their time.
+    """
+    settings = settings_from(given)
+    if given["target"] is TargetKind.EKS:
+        return eks_sweeping.sweep(settings, ReportConsole(), yes=yes)
+    return verbs.sweep(settings, ReportConsole())
 
 
 @app.command("eks-token")

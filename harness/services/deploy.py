@@ -177,7 +177,7 @@ class ServicesDeployer:
             program=program,
             image=self._image("worker"),
             bucket=store.bucket,
-            root=store.root,
+            root=store.probes,
             postgres=f"{POSTGRES_HOST}:5432",
             seconds=round(_PROBE_SECONDS * self._waiter.patience),
             agent=recorded,

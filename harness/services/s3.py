@@ -101,6 +101,8 @@ def outside(bucket: Bucket) -> S3Service:
         backend=f"S3 at {bucket.endpoint}" if bucket.endpoint else f"Amazon S3 in {bucket.region}",
         root=bucket.root,
         profile=bucket.profile,
+        # What remains of one, such as its versions, so goes with the run.
+        probes=bucket.root if bucket.run is None else bucket.run,
     )
 
 
@@ -137,7 +139,7 @@ def prove(service: S3Service, *, waiter: Waiter) -> None:
     """
     client = connect(service)
     body = secrets.token_bytes(64)
-    key = service.root + _PROBE_KEY + secrets.token_hex(8)
+    key = service.probes + _PROBE_KEY + secrets.token_hex(8)
     ours = service.access_key is not None
 
     def round_trip() -> bytes:
