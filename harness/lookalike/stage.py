@@ -38,6 +38,7 @@ _CALLERS: Final = {
     **dict.fromkeys(("SignatureDoesNotMatch", "InvalidSignatureException"), _FORGED),
 }
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"})
+_UNNAMED: Final = "us-east-1"
 _READS_ONE: Final = frozenset({"GetObject", "HeadObject"})
 _LISTED: Final = {"ListObjectsV2": "Contents", "ListObjects": "Contents", "ListObjectVersions": "Versions"}
 
@@ -106,8 +107,10 @@ class Stage:
         elif exchange.operation in _LISTED:
             told = {one["Key"]: one.get("Size") or 0 for one in exchange.answer.get(_LISTED[exchange.operation], [])}
             there = s3.list_objects_v2(Bucket=bucket, Prefix=exchange.parameters.get("Prefix", ""))
+            # What a page leaves out may stand on another.
+            whole = not exchange.answer.get("IsTruncated") and "ContinuationToken" not in exchange.parameters
             for one in there.get("Contents", []):
-                if one["Key"] not in told:
+                if whole and one["Key"] not in told:
                     s3.delete_object(Bucket=bucket, Key=one["Key"])
             for key, size in told.items():
                 self._put(bucket, key, size)
@@ -172,7 +175,10 @@ class Stage:
         subject, name, s3 = _made(told.parameters), told.parameters["Bucket"], self._client("s3", _CALLER)
         if subject not in ours | self._furnished:
             self._furnished.add(subject)
-            s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": self.cloud.account.region})
+            region = self.cloud.account.region
+            # The one region that may not be named ("CreateBucket" in the S3 API reference).
+            where = {} if region == _UNNAMED else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            s3.create_bucket(Bucket=name, **where)
         if "VersionId" in told.answer and subject in self._furnished:
             s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 

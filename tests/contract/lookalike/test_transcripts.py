@@ -209,6 +209,24 @@ def test_an_operation_that_the_look_alike_does_not_speak_is_noticed(store: Backe
     assert [one.said for one in found] == ["recorded 200, found 501 NotImplemented"]
 
 
+def test_a_refusal_of_the_caller_is_asked_for_as_such_a_caller(store: Backend) -> None:
+    refusals = [
+        Exchange("sts", "GetCallerIdentity", {}, 403, code)
+        for code in ("InvalidClientTokenId", "ExpiredToken", "SignatureDoesNotMatch")
+    ]
+    told = {"cluster": {"name": CLUSTER, "version": "1.34"}}
+    there = Exchange("eks", "DescribeCluster", {"name": CLUSTER}, 200, answer=told)
+    # botocore's model of EKS has these two, and gives their members.
+    modelled = {"message": "of the recorded refusal"}
+    refusals += [
+        Exchange("eks", "DescribeCluster", {"name": CLUSTER}, 403, "UnrecognizedClientException"),
+        Exchange("eks", "DescribeCluster", {"name": CLUSTER}, 403, "AccessDeniedException", modelled),
+        Exchange("eks", "DescribeCluster", {"name": CLUSTER}, 429, "ThrottlingException", modelled),
+    ]
+    found = differences(Transcript("", REGION, (*refusals, there)), store)
+    assert [one.line for one in found] == [len(refusals) + 2], "only the answer that was cut short"
+
+
 def test_names_that_the_look_alike_gives_itself_are_followed(
     enter: Callable[[Credentials], None],
     admin: Credentials,
