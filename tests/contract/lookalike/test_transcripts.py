@@ -280,6 +280,21 @@ def test_what_a_pod_says_of_the_agent_replays(
     assert [str(one) for one in found] == ["line 3, pod-identity-agent GetCredentials: recorded 401, found 400"]
 
 
+def test_a_call_that_carries_a_secret_is_left_out(
+    enter: Callable[[Credentials], None], admin: Credentials, tmp_path: Path
+) -> None:
+    enter(admin)
+    recorder = Recorder(tmp_path / "secret.jsonl", region=REGION)
+    with awstap.listening(recorder):
+        sts = aws_client(open_session(profile=None, region=None), "sts")
+    with pytest.raises(ClientError):
+        sts.assume_role_with_web_identity(RoleArn=ARN, RoleSessionName="night", WebIdentityToken="of-the-night")
+    sts.get_caller_identity()
+    sts.close()
+    assert [one.operation for one in read(tmp_path / "secret.jsonl").exchanges] == ["GetCallerIdentity"]
+    assert "of-the-night" not in (tmp_path / "secret.jsonl").read_text()
+
+
 def test_a_session_that_nobody_listens_to_is_left_alone(
     enter: Callable[[Credentials], None], admin: Credentials, tmp_path: Path
 ) -> None:
