@@ -124,12 +124,13 @@ class Stage:
 
     def furnish(self, transcript: Transcript) -> None:
         """Have what was there before the first call."""
-        done = [exchange for exchange in transcript.exchanges if not exchange.code]
-        ours = {
-            _made(one.parameters) for one in done if one.operation in {"CreatePodIdentityAssociation", "CreateBucket"}
-        }
-        for one in done:
+        ours: set[_Subject] = set()  # what the transcript itself has made by then
+        for one in transcript.exchanges:
+            if one.code:
+                continue
             match one.service, one.operation:
+                case _, "CreatePodIdentityAssociation" | "CreateBucket":
+                    ours.add(_made(one.parameters))
                 case "eks", "DescribeCluster":
                     self._cluster(one.answer["cluster"])
                 case "eks", "DescribeAddon":

@@ -32,7 +32,7 @@ from harness.targets.eks.aws import client as aws_client
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.guards import guarded_cluster
 from harness.targets.eks.prefix import empty, prefix_of
-from tests.contract.lookalike.conftest import ACCOUNT, BUCKET, CLUSTER, REGION, Agent, Client, Tokens
+from tests.contract.lookalike.conftest import ACCOUNT, BUCKET, CLUSTER, REGION, ROLE, Agent, Client, Tokens
 
 PROBE = Path(harness.__file__).parent / "services" / "probe" / "probe.py"
 DOCS = Path(__file__).parents[3] / "docs"
@@ -235,7 +235,7 @@ def test_names_that_the_look_alike_gives_itself_are_followed(
     store: Backend,
     tmp_path: Path,
 ) -> None:
-    """An association that the transcript makes has another id in a replay."""
+    """Associations that were there, and that the transcript makes, have other ids in a replay."""
     enter(admin)
     recorder = Recorder(tmp_path / "made.jsonl", region=REGION)
     with awstap.listening(recorder):
@@ -244,8 +244,12 @@ def test_names_that_the_look_alike_gives_itself_are_followed(
         eks = aws_client(session, "eks")
         eks.delete_pod_identity_association(clusterName=CLUSTER, associationId=associated)
         _refused(session, "eks", "describe_pod_identity_association", clusterName=CLUSTER, associationId=associated)
+        made = eks.create_pod_identity_association(
+            clusterName=CLUSTER, namespace="airflow", serviceAccount="airflow-dvc-sa", roleArn=ROLE
+        )["association"]["associationId"]
+        eks.describe_pod_identity_association(clusterName=CLUSTER, associationId=made)
         eks.close()
-    assert recorder.count == 4
+    assert recorder.count == 6
     assert differences(read(tmp_path / "made.jsonl"), store) == []
 
 
