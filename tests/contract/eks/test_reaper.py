@@ -28,8 +28,12 @@ from tests.contract.lookalike.conftest import Client
 
 TOKEN = "reaper-token"
 REAPER = "harness-reaper"
-ROLE = {"rules": [{"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"],
-                   "resourceNames": ["harness-adapter"], "verbs": ["get", "delete"]}]}  # fmt: skip
+RULE = {
+    "apiGroups": ["admissionregistration.k8s.io"],
+    "resources": ["mutatingwebhookconfigurations"],
+    "resourceNames": ["harness-adapter"],
+    "verbs": ["get", "delete"],
+}
 
 
 @dataclass
@@ -83,7 +87,7 @@ def pod(tmp_path: Path, server: ApiServer, objects: Objects) -> Pod:
 @pytest.fixture
 def prepared(objects: Objects) -> None:
     """The right to the one thing outside of the namespaces."""
-    objects.put("ClusterRole", REAPER, **ROLE)
+    objects.put("ClusterRole", REAPER, rules=[RULE])
 
 
 def past(objects: Objects) -> None:
