@@ -166,11 +166,10 @@ class Stage:
             trust = json.dumps(Plan(told["clusterName"]).document("dvc-trust"))
             if self.cloud.iam.role(role) is None:
                 self._client("iam", _CALLER).create_role(RoleName=role, AssumeRolePolicyDocument=trust)
-            made = self._client("eks", _CALLER).create_pod_identity_association(
+            self._client("eks", _CALLER).create_pod_identity_association(
                 clusterName=told["clusterName"], namespace=told["namespace"], serviceAccount=told["serviceAccount"],
                 roleArn=self.cloud.account.arn("iam", f"role/{role}"),
-            )["association"]  # fmt: skip
-            self.names.update({told[name]: made[name] for name in ("associationId", "associationArn") if name in told})
+            )  # fmt: skip
 
     def _bucket(self, told: Exchange, ours: set[_Subject]) -> None:
         subject, name, s3 = _made(told.parameters), told.parameters["Bucket"], self._client("s3", _CALLER)
