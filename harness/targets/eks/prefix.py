@@ -42,16 +42,24 @@ def empty(session: boto3.Session, bucket: str, prefix: str) -> int:
     """
     if RUNS not in prefix or not prefix.endswith("/"):
         raise GuardError(f"{prefix!r} is not the prefix of a run, so nothing below it is removed")
+    return empty_below(session, bucket, prefix)
+
+
+def empty_below(session: boto3.Session, bucket: str, prefix: str) -> int:
+    """The same of any prefix, or of one key; whoever calls this has seen to it that it is the harness's.
+
+    Raises:
+        AwsRefused: S3 refused it.
+        CleanupFailed: Something is still there.
+    """
     s3 = client(session, "s3")
     removed = 0
     try:
         with explained(f"remove s3://{bucket}/{prefix}"):
-            for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
-                found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-                if not found:
-                    continue
-                _hold(bucket, s3.delete_objects(Bucket=bucket, Delete={"Objects": [_named(one) for one in found]}))
-                removed += len(found)
+            removed = _versions(s3, bucket, prefix, name_null=False)
+            # A bucket with versions keeps those of the name "null", from before it had any, unless they are named.
+            if removed:
+                removed += _versions(s3, bucket, prefix, name_null=True)
             for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
                 for upload in page.get("Uploads", ()):
                     s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
@@ -61,9 +69,22 @@ def empty(session: boto3.Session, bucket: str, prefix: str) -> int:
     return removed
 
 
-def _named(entry: dict[str, Any]) -> dict[str, str]:
+def _versions(s3: Any, bucket: str, prefix: str, *, name_null: bool) -> int:
+    """Remove all versions and delete markers that there are; how many there were."""
+    removed = 0
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        if not found:
+            continue
+        named = [_named(one, name_null=name_null) for one in found]
+        _hold(bucket, s3.delete_objects(Bucket=bucket, Delete={"Objects": named}))
+        removed += len(found)
+    return removed
+
+
+def _named(entry: dict[str, Any], *, name_null: bool) -> dict[str, str]:
     """Without versioning an object's one version is called "null", and need not be named."""
-    version = {} if entry["VersionId"] == "null" else {"VersionId": entry["VersionId"]}
+    version = {} if entry["VersionId"] == "null" and not name_null else {"VersionId": entry["VersionId"]}
     return {"Key": entry["Key"], **version}
 
 

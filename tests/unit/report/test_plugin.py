@@ -44,6 +44,7 @@ class FakeEnvironment:
         self.keeps_cluster = False
         self.object_store = "localstack"
         self.target_flags = ""
+        self.max_lifetime = None
 
     def up(self) -> None:
         with self.timeline.phase("kind cluster"):
