@@ -333,7 +333,7 @@ class PodEvidence:
     """What was seen of one pod while it lived.
 
     Attributes:
-        name: Pod name.
+        name: Pod name; of a second pod of that name in the same run "name~2", and so on.
         task_id: The task it worked for.
         role: "executor" (runs Airflow's task) or "task" (the DAG's own container).
         phase: Last phase seen.
@@ -352,6 +352,7 @@ class PodEvidence:
         unread: Of each container whose log was not read to its end: "base: why not".
         leaks: Its containers whose logs held a secret of this run; never the secret.
         blocked: What it tried to reach outside the cluster, and was kept from.
+        uid: What the cluster knows it by; empty where nobody asked.
     """
 
     name: str
@@ -373,6 +374,7 @@ class PodEvidence:
     unread: tuple[str, ...] = ()
     leaks: tuple[Leak, ...] = ()
     blocked: tuple[BlockedEgress, ...] = ()
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class PodRecord:
 
     Attributes:
         pod: The last object seen.
+        which: Which one of its name it is in the run, from 1: an operator may give each try's pod the same name.
         deleted: Whether it is gone.
         vanished: Whether it went while nobody looked, so that its last state is not known.
         started: Whether its main container was ever seen to run, or to have run.
@@ -47,6 +48,7 @@ class PodRecord:
     """
 
     pod: JsonObject
+    which: int = 1
     deleted: bool = False
     vanished: bool = False
     started: bool = False
@@ -54,6 +56,12 @@ class PodRecord:
     image_id: str = ""
     addresses: list[str] = field(default_factory=list)
     logs: dict[str, ContainerLog] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What it is called here: its name, and from the second pod of that name on which one it is, as "p~2"."""
+        name = str(self.pod["metadata"]["name"])
+        return name if self.which == 1 else f"{name}~{self.which}"
 
     def update(self, pod: JsonObject, *, deleted: bool, now: datetime) -> None:
         """Take in a newer object."""
@@ -177,7 +185,8 @@ class PodRecord:
     def evidence(self) -> PodEvidence:
         """What was seen, as a value."""
         return PodEvidence(
-            name=str(self.pod["metadata"]["name"]),
+            name=self.name,
+            uid=str(self.pod["metadata"].get("uid") or ""),
             task_id=self._task_id,
             role=self.role,
             phase=str((self.pod.get("status") or {}).get("phase") or "Unknown"),
