@@ -254,12 +254,14 @@ class TaskOutcome:
         state: Airflow's state, such as "success".
         try_number: From 1.
         seconds: Duration as Airflow reports it; None if it never ran.
+        queued: Whether it was ever handed to an executor.
     """
 
     task_id: str
     state: str
     try_number: int
     seconds: float | None
+    queued: bool = True
 
 
 @dataclass(frozen=True, slots=True)

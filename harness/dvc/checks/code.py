@@ -135,7 +135,9 @@ def _unseen(case: Case, task: str, pods: list[PodEvidence], *, every_try: bool =
 
     Airflow counts a try as soon as it hands it to the executor, which makes at least one pod for it; a task that was
     deferred or put off comes back in the same try with another one (apache-airflow-core 3.3.2, models/dagrun.py,
-    `schedule_tis`). What never ran, such as a branch not taken, has no try.
+    `schedule_tis`). What never ran, such as a branch not taken, has no try. One that was never queued no executor has
+    had: by the same function the scheduler itself ends tasks of `EmptyOperator` and of what inherits from it, and gives
+    those with `start_from_trigger` to the triggerer, which may end them; all of these count a try.
 
     Args:
         case: The facts.
@@ -145,6 +147,8 @@ def _unseen(case: Case, task: str, pods: list[PodEvidence], *, every_try: bool =
     """
     unseen = []
     for index, instance in _instances(case, task).items():
+        if not instance.queued:
+            continue
         own = [pod for pod in pods if (pod.task_id, pod.map_index) == (task, index)]
         tries = {pod.try_number for pod in own} - {0}
         missing = [number for number in range(1, instance.try_number + 1) if number not in tries]

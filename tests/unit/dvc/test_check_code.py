@@ -20,6 +20,12 @@ def tried(times: int, *, state: str = "success") -> Any:
     return replace(OUTCOME, tasks={**OUTCOME.tasks, "push_data": TaskOutcome("push_data", state, times, 1.0)})
 
 
+def unqueued(state: str, *tasks: str) -> Any:
+    """The outcome with tasks that had a try, and that no executor was ever handed."""
+    found = {task: TaskOutcome(task, state, 1, 0.0, queued=False) for task in tasks or ("push_data",)}
+    return replace(OUTCOME, tasks={**OUTCOME.tasks, **found})
+
+
 def mapped(*instances: str) -> Any:
     """The outcome with a last task of several instances."""
     found = {f"push_data[{index}]": TaskOutcome("push_data", state, 1, 1.0) for index, state in enumerate(instances)}
@@ -105,6 +111,19 @@ CODE: dict[str, tuple[Facts, Told]] = {
         given(outcome=states(push_data="skipped"), pods=pods("executor", {}, {}, GONE)),
         (True, f"every executor pod on {A}", A, ""),
     ),
+    "one that Airflow called done by itself": (
+        given(outcome=unqueued("success"), pods=pods("executor", {}, {}, GONE)),
+        (True, f"every executor pod on {A}", A, ""),
+    ),
+    "one that the triggerer alone saw fail": (
+        given(outcome=unqueued("failed"), pods=pods("executor", {}, {}, GONE)),
+        (True, f"every executor pod on {A}", A, ""),
+    ),
+    "all that Airflow called done by itself": (
+        given(outcome=unqueued("success", *TASKS), pods=pods("executor", GONE, GONE, GONE)),
+        (False, f"every executor pod on {A}", "no executor pod",
+         f"{UNKNOWN}no executor pod was seen, so nobody knows which code ran."),
+    ),
     "what is behind a task that failed": (
         given(outcome=states("failed", modify_data="failed", push_data="upstream_failed"),
               pods=pods("executor", {}, {}, GONE)),
@@ -182,6 +201,10 @@ WORKER: dict[str, tuple[Facts, Told]] = {
         given(pods=pods("task", GONE, GONE, GONE)),
         (False, ON_IMAGE, "no task pod",
          UNKNOWN_IMAGE + "; ".join(f"no pod of task {task} was seen" for task in TASKS) + "."),
+    ),
+    "one that Airflow called done by itself, and the pods were out of sight": (
+        given(outcome=unqueued("success"), pods=pods("task", {}, {}, GONE), watch=Watch(gaps=1)),
+        (True, ON_IMAGE, SHORT, ""),
     ),
     "one try of two had a pod, and nothing was missed": (
         given(outcome=tried(2), pods=executors(1, 2)), (True, ON_IMAGE, SHORT, ""),
