@@ -148,9 +148,7 @@ class LogReader:
     def _add(self, record: PodRecord, log: ContainerLog, position: int, lines: LineRedactor, raw: str) -> None:
         line, secrets = lines.examined(raw)
         with self._lock:
-            if position == 1:
-                log.begins(raw)
-            new = log.add(position, line, secrets=secrets)
+            new = log.add(position, raw, line, secrets=secrets)
         if new:
             self._on_line(record.name, log.container, line)
 
