@@ -331,6 +331,21 @@ class BlockedEgress:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerImage:
+    """What a container ran that is not its pod's main one: an init container or a sidecar.
+
+    Attributes:
+        container: Its name.
+        image: Image reference.
+        image_id: Image ID that the kubelet reports for it.
+    """
+
+    container: str
+    image: str
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class PodEvidence:
     """What was seen of one pod while it lived.
 
@@ -355,6 +370,7 @@ class PodEvidence:
         leaks: Its containers whose logs held a secret of this run; never the secret.
         blocked: What it tried to reach outside the cluster, and was kept from.
         uid: What the cluster knows it by; empty where nobody asked.
+        beside: What its other containers ran, as far as they did.
     """
 
     name: str
@@ -377,6 +393,7 @@ class PodEvidence:
     leaks: tuple[Leak, ...] = ()
     blocked: tuple[BlockedEgress, ...] = ()
     uid: str = ""
+    beside: tuple[ContainerImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

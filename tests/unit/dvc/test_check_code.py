@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.dvc import judge
-from harness.model import PodEvidence, TaskOutcome, Watch
+from harness.model import ContainerImage, PodEvidence, TaskOutcome, Watch
 
 from .conftest import IMAGE, RIVAL, SEED, TASKS, Facts, Told, given, told, told_of
 
@@ -217,6 +217,29 @@ WORKER: dict[str, tuple[Facts, Told]] = {
     "one failed before it had a pod": (
         given(outcome=states("failed", push_data="failed"), pods=pods("task", {}, {}, GONE)),
         (True, ON_IMAGE, SHORT, ""),
+    ),
+    "another worker image in an init container, and a sidecar that is no worker": (
+        given(pods=pods("task", {"beside": (
+            ContainerImage("fetch", "registry:5000/x/worker:1@sha256:0", f"x@{STALE}"),
+            ContainerImage("xcom", "alpine:3", "y@sha256:" + "3" * 64),
+        )})),
+        (False, ON_IMAGE, f"{SHORT}, sha256:{'2' * 12}",
+         (f"{OTHER_IMAGE}container fetch of pod pull_data-task (pull_data) ran registry:5000/x/worker:1@sha256:0 "
+          f"as sha256:{'2' * 12}.")),
+    ),
+    "the worker image in an init container": (
+        given(pods=pods("task", {"beside": (ContainerImage("fetch", "worker:2", IMAGE),)})),
+        (True, ON_IMAGE, SHORT, ""),
+    ),
+    "a worker image in a sidecar that shows no ID": (
+        given(pods=pods("task", {"beside": (ContainerImage("fetch", "worker:2", ""),)})),
+        (False, ON_IMAGE, f"{SHORT}, unknown",
+         f"{UNKNOWN_IMAGE}container fetch of pod pull_data-task (pull_data) shows no image ID (empty)."),
+    ),
+    "another one in the first of two pods of one name": (
+        given(pods=(replace(POD, image_id=f"x@{STALE}"), *pods("task"))),
+        (False, ON_IMAGE, f"sha256:{'2' * 12}, {SHORT}",
+         f"{OTHER_IMAGE}pod pull_data-task (pull_data) ran worker:2 as sha256:{'2' * 12}."),
     ),
     "one pod that never started": (
         given(pods=pods("task", {"image_id": "", "ran": False})), (True, ON_IMAGE, SHORT, ""),

@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import EnvironmentFailed
 from harness.kubeapi import KubeApiError, KubeUnavailable
-from harness.model import Leak
+from harness.model import ContainerImage, Leak
 from harness.pipeline.pods import PodFollower
 from harness.redaction import Redactor
 from harness.wait import Waiter
@@ -180,6 +180,19 @@ def test_image_and_image_id_are_those_of_the_container_that_does_the_work(cluste
     with follower(cluster) as following:
         found = following.evidence()["p"]
     assert (found.image, found.image_id) == ("worker:1", "sha256:base")
+
+
+def test_what_containers_beside_it_ran_is_kept_too_as_far_as_they_ran(cluster: Cluster) -> None:
+    def seen(image_id: str, **state: Any) -> dict[str, Any]:
+        made = pod("p", "Running", inits={"fetch": state}, containers={"base": {"running": {}}}, image_id=image_id)
+        made["spec"]["initContainers"] = [{"name": "fetch", "image": "worker:1"}]
+        return made
+
+    cluster.listed = [seen("sha256:one", terminated={"exitCode": 0})]
+    cluster.watches.put(Stream(event("MODIFIED", seen("", terminated={"exitCode": 0}, version="2")), open_end=True))
+    with follower(cluster) as following:
+        reach("the second look", lambda: following.manifests()["p"]["status"]["containerStatuses"][0]["imageID"] == "")
+        assert following.evidence()["p"].beside == (ContainerImage("fetch", "worker:1", "sha256:one"),)
 
 
 def test_an_image_id_once_seen_is_not_lost_again(cluster: Cluster) -> None:
