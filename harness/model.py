@@ -258,12 +258,14 @@ class TaskOutcome:
         state: Airflow's state, such as "success".
         try_number: From 1.
         seconds: Duration as Airflow reports it; None if it never ran.
+        queued: Whether it was ever handed to an executor.
     """
 
     task_id: str
     state: str
     try_number: int
     seconds: float | None
+    queued: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,11 +335,26 @@ class BlockedEgress:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerImage:
+    """What a container ran that is not its pod's main one: an init container or a sidecar.
+
+    Attributes:
+        container: Its name.
+        image: Image reference.
+        image_id: Image ID that the kubelet reports for it.
+    """
+
+    container: str
+    image: str
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class PodEvidence:
     """What was seen of one pod while it lived.
 
     Attributes:
-        name: Pod name.
+        name: Pod name; of a second pod of that name in the same run "name~2", and so on.
         task_id: The task it worked for.
         role: "executor" (runs Airflow's task) or "task" (the DAG's own container).
         phase: Last phase seen.
@@ -356,6 +373,8 @@ class PodEvidence:
         unread: Of each container whose log was not read to its end: "base: why not".
         leaks: Its containers whose logs held a secret of this run; never the secret.
         blocked: What it tried to reach outside the cluster, and was kept from.
+        uid: What the cluster knows it by; empty where nobody asked.
+        beside: What its other containers ran, as far as they did.
     """
 
     name: str
@@ -377,6 +396,8 @@ class PodEvidence:
     unread: tuple[str, ...] = ()
     leaks: tuple[Leak, ...] = ()
     blocked: tuple[BlockedEgress, ...] = ()
+    uid: str = ""
+    beside: tuple[ContainerImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -343,6 +343,12 @@ def test_a_passing_failure_of_the_api_is_waited_out() -> None:
     assert run(Airflow(Clock(), state, lambda _at: tasks("success"))).outcome.state == "success"
 
 
+def test_a_task_that_airflow_called_done_without_queuing_it_is_known_as_such() -> None:
+    marks = (TaskInfo("pull", -1, "success", 1, 1.0, None), TaskInfo("mark", -1, "success", 1, 0.0, None, queued=False))
+    made = run(Airflow(Clock(), lambda _at: "success", lambda _at: marks))
+    assert {name: task.queued for name, task in made.outcome.tasks.items()} == {"pull": True, "mark": False}
+
+
 def test_instances_of_a_mapped_task_are_told_apart() -> None:
     mapped = tuple(TaskInfo("m", index, "success", 1, 1.0, None) for index in (0, 1))
     made = run(Airflow(Clock(), lambda _at: "success", lambda _at: mapped))
