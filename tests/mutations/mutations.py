@@ -1,5 +1,7 @@
 """The mutations: in each, one thing is wrong, and one check must say so. A row is a small program.
 
+Two are about what was not seen of a run: on such a run there is no verdict.
+
 In the order of the checks. `also` holds what else fails: the same fact seen from another side, such as the clean clone
 that cannot be had without the object.
 """
@@ -14,7 +16,7 @@ from harness.settings import Policy
 
 from .play import MAIN, RIVAL, SEEDER, Play
 from .recording import ROW, ROWS, Version, crlf, remote_config
-from .table import mutation
+from .table import mutation, undecided
 
 MERGES = Policy(merge_commits=True)
 FOLDER = Policy(new_rows=None)
@@ -427,13 +429,13 @@ def stale_worker_image(play: Play) -> None:
     play.complete()
 
 
-@mutation("code.dag-sha", "no executor pod of task push_data was seen")
+@undecided("code.dag-sha", "the run cannot be judged", "no executor pod of task push_data was seen")
 def executor_pod_missing(play: Play) -> None:
     play.complete()
     play.drop_pod("push_data", "executor")
 
 
-@mutation("code.worker-image", "no pod of task push_data was seen")
+@undecided("code.worker-image", "the run cannot be judged", "no pod of task push_data was seen")
 def task_pod_missing(play: Play) -> None:
     play.complete()
     play.drop_pod("push_data", "task")
