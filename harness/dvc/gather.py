@@ -97,7 +97,7 @@ class Gatherer:
             commit = final.sha if final is not None else tip
             if commit is None and not wanted.changes:
                 commit = wanted.seeded.sha
-            touched = {path, *(file for one in own for file in one.paths if is_pointer_path(file))}
+            touched = {path, *(pointer for one in own for file in one.paths if (pointer := _pointer_of(file)))}
             pointers = {file: repository.read(commit, file) if commit else None for file in sorted(touched)}
             stages = _stages(repository, commit, pointers)
             earlier = {file: repository.read(base, file) for file in pointers}
@@ -242,6 +242,13 @@ class Gatherer:
                 outputs=tuple(out.path for out in main.pointer.outs if out.pushed),
                 folder=Path(folder) / "work",
             )
+
+
+def _pointer_of(path: str) -> str:
+    """The pointer that a file is, or that says with it where data is; empty for another file."""
+    if posixpath.basename(path) == STAGES:
+        return posixpath.join(posixpath.dirname(path), LOCK)
+    return path if is_pointer_path(path) else ""
 
 
 def _rivals(repository: Repository, commits: Iterable[Commit], pointer: str) -> Iterator[RivalPointer]:

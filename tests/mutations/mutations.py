@@ -15,7 +15,7 @@ from harness.model import BlockedEgress, Leak, TaskOutcome
 from harness.settings import Policy
 
 from .play import MAIN, RIVAL, SEEDER, Play
-from .recording import ROW, ROWS, Version, crlf, remote_config
+from .recording import ROW, ROWS, STAGES, StageOutput, Version, crlf, lock_of, remote_config
 from .table import mutation, undecided
 
 MERGES = Policy(merge_commits=True)
@@ -209,6 +209,20 @@ def pointer_rewritten_for_the_same_data(play: Play) -> None:
 def pointer_to_a_further_file(play: Play) -> None:
     after, more = play.recorded.after, play.store(play.recorded.after.of(b"island\nDream\n"))
     play.complete(pointer=after.pointer + more.pointer.removeprefix(b"outs:\n").replace(b"penguins", b"islands"))
+
+
+def _with_a_stage(play: Play) -> None:
+    data = StageOutput("report", b"four rows\n")
+    play.put(f"{play.prefix}/{data.key}", data.content)
+    play.publish(play.begin({"dvc.yaml": STAGES, "dvc.lock": lock_of(data)}))
+
+
+@mutation(
+    "pointer.same-outputs", "dvc.lock no longer pushes report.txt", prepare=_with_a_stage,
+    policy=Policy(extra_paths=("dvc.yaml",)),
+)  # fmt: skip
+def stage_output_held_back_by_dvc_yaml(play: Play) -> None:
+    play.complete(files={"dvc.yaml": STAGES.replace(b"- report.txt", b"- report.txt: {push: false}")})
 
 
 @mutation("pointer.at-tip", "a later commit undid it", policy=MERGES)

@@ -23,8 +23,12 @@ KILLED = (
     "history-without-its-past", "commit-on-a-tag-only", "commit-on-an-older-parent", "pointer-cut-off",
     "object-behind-a-delete-marker", "object-in-a-wrong-bucket", "manifest-of-a-folder-missing",
     "previous-version-id-lost", "row-doubled", "task-failed", "secret-in-a-task-log",
+    "stage-output-held-back-by-dvc-yaml",
 )  # fmt: skip
-GREEN = ("plain-run", "rival-with-a-pointer-and-data-of-its-own", "run-after-a-revert", "legacy-pointer-stays-legacy")
+GREEN = (
+    "plain-run", "rival-with-a-pointer-and-data-of-its-own", "run-after-a-revert", "legacy-pointer-stays-legacy",
+    "one-stage-of-two-run-again",
+)  # fmt: skip
 NOT_SEEN = "executor-pod-missing"
 
 
