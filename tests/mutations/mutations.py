@@ -8,6 +8,7 @@ that cannot be had without the object.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -401,6 +402,13 @@ def stray_object_outside_of_the_remote(play: Play) -> None:
     play.put("models/latest.bin", b"x")
 
 
+@mutation("object.before-commit", "the commit was published before its data", "after the push of")
+def commit_before_its_object(play: Play) -> None:
+    play.push(play.commit({play.pointer_path: play.recorded.after.pointer}, on=play.seed))
+    play.let_a_second_pass()
+    play.store(play.recorded.after)
+
+
 # Data.
 
 
@@ -473,6 +481,14 @@ def secret_in_a_task_log(play: Play) -> None:
     play.complete()
     (pod,) = (pod for pod in play.pods if (pod.task_id, pod.role) == ("pull_data", "task"))
     play.replace_pod(replace(pod, leaks=(Leak("base", 1, 3),)))
+
+
+@mutation("commit.no-secrets", "it stands in the message, author or committer", "file datasets/penguins.csv.dvc")
+def secrets_in_the_commit(play: Play) -> None:
+    password = play.site.git.password.get_secret_value()
+    pointer = play.store(play.recorded.after).pointer + b"desc: from https://u:%b@git/x.git\n" % password.encode()
+    message = f"Data version\n\nSource: {base64.b64encode(f'u:{password}'.encode()).decode()}"
+    play.push(play.commit({play.pointer_path: pointer}, on=play.seed, message=message))
 
 
 @mutation("traffic.none-outside", "task modify_data called 198.51.100.7:443 (tcp", "egress_allow")

@@ -22,12 +22,12 @@ from tests.mutations.table import MUTATIONS, UNDECIDED, VARIATIONS, Mutation
 KILLED = (
     "history-without-its-past", "commit-on-a-tag-only", "commit-on-an-older-parent", "pointer-cut-off",
     "object-behind-a-delete-marker", "object-in-a-wrong-bucket", "manifest-of-a-folder-missing",
-    "previous-version-id-lost", "row-doubled", "task-failed", "secret-in-a-task-log",
-    "stage-output-held-back-by-dvc-yaml",
+    "previous-version-id-lost", "row-doubled", "task-failed", "secret-in-a-task-log", "commit-before-its-object",
+    "secrets-in-the-commit", "stage-output-held-back-by-dvc-yaml",
 )  # fmt: skip
 GREEN = (
     "plain-run", "rival-with-a-pointer-and-data-of-its-own", "run-after-a-revert", "legacy-pointer-stays-legacy",
-    "one-stage-of-two-run-again",
+    "one-stage-of-two-run-again", "version-aware-remote",
 )  # fmt: skip
 NOT_SEEN = "executor-pod-missing"
 
