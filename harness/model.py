@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -167,6 +168,23 @@ class GitService:
     username: str
     password: SecretStr
     admin_password: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A ref that a push moved, as the Git server has noted it.
+
+    Attributes:
+        ref: Its full name.
+        before: Commit before the push; forty zeros where there was none.
+        after: Commit after it.
+        time: When it had been moved, by the server's clock.
+    """
+
+    ref: str
+    before: str
+    after: str
+    time: datetime
 
 
 @dataclass(frozen=True, slots=True)
