@@ -17,6 +17,7 @@ from harness.lookalike.principals import Credentials, CredentialStore
 from harness.lookalike.service import Account
 from harness.lookalike.sigv4 import Verifier
 from harness.lookalike.sts import Sessions, Sts
+from harness.lookalike.web_identity import WebIdentities
 from harness.lookalike.witness import Backend, Witness
 
 ADMINISTRATOR: Final[dict[str, Any]] = {
@@ -70,10 +71,11 @@ class Cloud:
         self.verifier = Verifier(self.store, now)
         authorisation = Authorisation(self.iam, self.account)
         sessions = Sessions(self.account, self.store)
+        web_identities = WebIdentities(self.account, self.iam, self.eks, sessions, self.reviewers)
         services = (
             self.iam,
             self.eks,
-            Sts(self.account, authorisation, sessions),
+            Sts(self.account, authorisation, sessions, web_identities.assume),
             EksAuth(self.account, self.iam, self.eks, sessions, self.reviewers, lifetime=pod_session),
         )
         self.gateway = Gateway(

@@ -21,7 +21,7 @@ from harness.lookalike.cloud import Cloud
 from harness.lookalike.eks import Cluster
 from harness.lookalike.hosting import Attached, Folder, Hosted, Keys, Serving
 from harness.lookalike.server import Server
-from harness.lookalike.token_review import ClusterTokens
+from harness.lookalike.token_review import ClusterTokens, RolesOfAccounts
 from harness.lookalike.token_webhook import TokenWebhook
 from harness.lookalike.webhooks import Webhooks
 from harness.lookalike.witness import Backend
@@ -70,6 +70,7 @@ def _serve(folder: Folder, hosted: Hosted, until_end: ExitStack) -> None:
     any_port = (hosted.address, 0)
     control = until_end.enter_context(Server(cloud.gateway, any_port))
     data = until_end.enter_context(Server(cloud.gateway, any_port, only=DATA))
+    roles = RolesOfAccounts()
     webhooks = until_end.enter_context(
         Webhooks(
             hosted.cluster,
@@ -78,13 +79,14 @@ def _serve(folder: Folder, hosted: Hosted, until_end: ExitStack) -> None:
             tokens=TokenWebhook(hosted.cluster, cloud.account, cloud.verifier, cloud.eks),
             address=any_port,
             tls=tls,
+            role_of=roles,
         )
     )
     folder.tell(Serving(os.getpid(), control.url, data.url, webhooks.url))
-    threading.Thread(target=_attach, args=(folder, cloud, cluster), name="cluster", daemon=True).start()
+    threading.Thread(target=_attach, args=(folder, cloud, cluster, roles), name="cluster", daemon=True).start()
 
 
-def _attach(folder: Folder, cloud: Cloud, cluster: Cluster) -> None:
+def _attach(folder: Folder, cloud: Cloud, cluster: Cluster, roles: RolesOfAccounts) -> None:
     """Wait for the cluster; from then on it is ACTIVE, and its tokens can be reviewed."""
 
     def found(attached: Attached | None) -> bool:
@@ -92,7 +94,8 @@ def _attach(folder: Folder, cloud: Cloud, cluster: Cluster) -> None:
 
     attached = Waiter().until("the cluster", folder.attached, ready=found, timeout=_CLUSTER_SECONDS, interval=0.2)
     if attached is not None:
-        cloud.reviewers[cluster.name] = ClusterTokens(KubeApi(Path(attached.kubeconfig), attached.context))
+        roles.kube = KubeApi(Path(attached.kubeconfig), attached.context)
+        cloud.reviewers[cluster.name] = ClusterTokens(roles.kube)
         cluster.endpoint, cluster.authority, cluster.status = attached.endpoint, attached.authority, "ACTIVE"
 
 

@@ -62,9 +62,12 @@ def empty(session: boto3.Session, bucket: str, prefix: str) -> int:
 
 
 def _named(entry: dict[str, Any]) -> dict[str, str]:
-    """Without versioning an object's one version is called "null", and need not be named."""
-    version = {} if entry["VersionId"] == "null" else {"VersionId": entry["VersionId"]}
-    return {"Key": entry["Key"], **version}
+    """By its version too, also where that is called "null".
+
+    So it is without versioning. Where versioning was switched on later, what is removed without it stays behind its
+    delete marker.
+    """
+    return {"Key": entry["Key"], "VersionId": entry["VersionId"]}
 
 
 def _hold(bucket: str, answer: dict[str, Any]) -> None:
