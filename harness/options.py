@@ -65,6 +65,9 @@ EKS: Final = "eks_"
 # Of these, what the making of an EKS look-alike's cluster takes.
 LOOKALIKE_OPTIONS: Final = frozenset({"supply", "cluster", "worker_image", "patience", "registry_mirror"})
 
+# And what `harness eks` takes.
+EKS_OPTIONS: Final = frozenset({"eks_cluster", "eks_region", "eks_profile", "eks_bucket", "eks_consent", "patience"})
+
 
 def settings_from(given: Mapping[str, Any]) -> Settings:
     """The settings of a run.
