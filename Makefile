@@ -2,14 +2,15 @@
 #   make e2e     from nothing to a verdict on a real cluster
 #   make test    lint, types, unit and contract tests; no cluster
 #   make mutations   the verdict against everything that may be wrong, on a kept cluster
-# FLAGS are handed to pytest: make e2e FLAGS="--keep always"
+#   make harness     a verb of the command
+# FLAGS are handed on: make e2e FLAGS="--keep always", make harness FLAGS="doctor"
 
 PYTHON ?= python3.11
 VENV := .tox/bootstrap
 TOX := $(VENV)/bin/tox
 REGISTRY := .tox/registry/usr/bin/docker-registry
 
-.PHONY: help e2e test mutations locks clean
+.PHONY: help e2e test mutations harness locks clean
 help: ## show this
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -18,6 +19,9 @@ e2e: $(TOX) ## the main job: a real cluster, from nothing to a verdict
 
 mutations: $(TOX) ## the verdict against everything that may be wrong, on a kept cluster
 	$(TOX) run -e mutations -- $(FLAGS)
+
+harness: $(TOX) ## a verb of the command: make harness FLAGS="doctor"
+	$(TOX) run -e harness -- $(FLAGS)
 
 test: $(TOX) $(REGISTRY) ## lint, types, unit and contract tests
 	$(TOX) run-parallel --parallel 2 --parallel-live

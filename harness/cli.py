@@ -13,13 +13,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import eks_verbs, rerun, series, session, verbs
+from harness import eks_record, eks_sweeping, eks_verbs, rerun, series, session, verbs
 from harness.eks_admin import verbs as eks_admin
 from harness.eks_admin.plan import Asked, Identity
 from harness.errors import ExitCode, HarnessError, Interrupted
-from harness.options import EKS_OPTIONS, LOOKALIKE_OPTIONS, OPTIONS, Option, settings_from
+from harness.options import EKS_OPTIONS, LOOKALIKE_OPTIONS, OPTIONS, SWEEP_OPTIONS, Option, settings_from
 from harness.report.console import ReportConsole
-from harness.settings import Keep, resolve
+from harness.settings import Keep, TargetKind, resolve
 from harness.versions import harness_version
 
 app = typer.Typer(
@@ -207,9 +207,21 @@ def down(cluster: Cluster = None) -> ExitCode:
 
 @app.command()
 @_reported
-def sweep() -> ExitCode:
-    """Remove what killed runs left behind; nothing that the harness did not make."""
-    return verbs.sweep(resolve(), ReportConsole())
+@_with_options(*(option.name for option in OPTIONS if option.name not in SWEEP_OPTIONS))
+def sweep(
+    given: Mapping[str, Any],
+    yes: Annotated[  # noqa: FBT002 - typer's form
+        bool, typer.Option("--yes", help="with --target eks: remove it; without it is only shown what would be removed")
+    ] = False,
+) -> ExitCode:
+    """Remove what killed runs left behind; nothing that the harness did not make.
+
+    With --target eks: what runs of any machine have left in that cluster and its bucket past their time.
+    """
+    settings = settings_from(given)
+    if given["target"] is TargetKind.EKS:
+        return eks_sweeping.sweep(settings, ReportConsole(), yes=yes)
+    return verbs.sweep(settings, ReportConsole())
 
 
 @app.command("eks-token")
@@ -221,6 +233,17 @@ def eks_token(
 ) -> ExitCode:
     """Print a token for an EKS cluster, as a Kubernetes client reads it from an exec plug-in."""
     return eks_verbs.eks_token(cluster_name, region=region, profile=profile)
+
+
+@app.command("eks-record")
+@_reported
+@_with_options("target")
+def eks_record_command(
+    given: Mapping[str, Any],
+    transcript: Annotated[Path, typer.Argument(help="file to write, which must not be there yet")],
+) -> ExitCode:
+    """Do a run on EKS, and write what AWS was asked and answered into a transcript without secrets."""
+    return eks_record.record(settings_from({**given, "target": TargetKind.EKS}), transcript, ReportConsole())
 
 
 @eks.command("create")

@@ -37,7 +37,8 @@ class EksSettings(BaseModel):
         storage_class: Of the claim that the tasks share; empty takes the cluster's default, of which EKS has none.
         consent: Whether this run may write to the account, and cost.
         max_cost: Most that a run may cost by the estimate, in USD.
-        max_lifetime: Hours after which what a run has made may be removed by anybody's sweep.
+        max_lifetime: Hours that a run may last. It ends then; what it has made all the same counts as left behind a
+            while later (`harness.targets.eks.expiry.GRACE`), and so does an environment that is kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

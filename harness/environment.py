@@ -115,6 +115,8 @@ class Environment:
         # Told what the run starts from, before anything is built or started.
         self.inputs_checked: Callable[[Inputs], object] = lambda _inputs: None
         self.failed = False
+        # Whether it has lasted longer than it may: then nothing of it is kept.
+        self.outlived = False
         self.verdicts: list[Verdict] = []
         # What the adapter added to the pods of the runs, by kind of pod.
         self.added: Mapping[str, tuple[str, ...]] = {}
@@ -164,6 +166,11 @@ class Environment:
     def object_store(self) -> str:
         """What speaks S3, as far as the settings say it."""
         return self._target_type.object_store(self.settings)
+
+    @property
+    def max_lifetime(self) -> float | None:
+        """Hours that the run may last; None for as long as it takes."""
+        return self._target_type.max_lifetime(self.settings)
 
     @property
     def _target_type(self) -> TargetType:
@@ -230,6 +237,8 @@ class Environment:
 
         One that an earlier run has kept is there before this run has it up: what goes wrong by then must not cost it.
         """
+        if self.outlived:
+            return False
         keep = self.settings.keep
         there = self.cluster is not None or (self._target is not None and self._target.kept)
         return there and (keep is Keep.ALWAYS or (keep is Keep.ON_FAILURE and self.failed))

@@ -16,6 +16,7 @@
     │   ├── SupplyError         an image, tool, chart or package could not be had
     │   ├── EngineError         no container engine answers and none could be started
     │   ├── GuardError          this is not the cluster or account that was named
+    │   ├── LifetimeOver        the run has lasted longer than it may
     │   └── CleanupFailed       something of ours could not be removed
     ├── NothingProven           the suite ended without a verdict, for no reason above      exit 5
     └── Interrupted             a signal ended the run                                      exit 2
@@ -173,6 +174,10 @@ class EngineError(EnvironmentFailed):
 
 class GuardError(EnvironmentFailed):
     """This is not the cluster or account that was named."""
+
+
+class LifetimeOver(EnvironmentFailed):
+    """The run has lasted longer than it may, and was ended; what it had made was removed, whatever was to be kept."""
 
 
 class CleanupFailed(EnvironmentFailed):

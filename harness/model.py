@@ -108,6 +108,7 @@ class Bucket:
         endpoint: URL of what stands for S3, the same for pods and for the harness; None for AWS itself.
         root: Prefix of all keys of the harness, with a slash at its end; empty for a bucket of its own.
         profile: Profile of the AWS configuration that the harness reaches it with; None for what boto3 finds.
+        run: Prefix of this run's keys, with a slash at its end: they go at the end, with all versions; None for `root`.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Bucket:
     endpoint: str | None
     root: str
     profile: str | None
+    run: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ class S3Service:
         backend: What answers, with its version.
         root: Prefix of all keys of the harness, with a slash at its end; empty for a bucket of its own.
         profile: Profile of the AWS configuration for boto3's own chain; None for what it finds.
+        probes: Prefix of the keys that are put there to see whether that can be done.
     """
 
     inside: str | None
@@ -192,6 +195,7 @@ class S3Service:
     backend: str
     root: str = ""
     profile: str | None = None
+    probes: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,15 +58,29 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("eks_profile", str, "profile of the AWS configuration (default: what boto3 finds)", "PROFILE"),
     Option("eks_bucket", str, "bucket in that region that the run writes to", "BUCKET"),
     Option("eks_consent", bool, "this run may write to the AWS account that the settings allow, and cost"),
+    Option("max_cost", float, "with --target eks: most that a run may cost by the estimate, in USD", "USD"),
+    Option("max_lifetime", float, "with --target eks: hours that a run may last, and a kept environment stay", "HOURS"),
 )
-# What stands before the names of those that set a part of `eks`.
-EKS: Final = "eks_"
+# What stands before the names of those that set a part of `eks`; and those that do without it.
+_EKS: Final = "eks_"
+_EKS_PARTS: Final = frozenset({"max_cost", "max_lifetime"})
 
 # Of these, what the making of an EKS look-alike's cluster takes.
 LOOKALIKE_OPTIONS: Final = frozenset({"supply", "cluster", "worker_image", "patience", "registry_mirror"})
 
 # And what `harness eks` takes.
-EKS_OPTIONS: Final = frozenset({"eks_cluster", "eks_region", "eks_profile", "eks_bucket", "eks_consent", "patience"})
+EKS_OPTIONS: Final = frozenset(
+    {"eks_cluster", "eks_region", "eks_profile", "eks_bucket", "eks_consent", "max_cost", "max_lifetime", "patience"}
+)
+
+
+# Of these, what the removal of what is left on EKS takes.
+SWEEP_OPTIONS: Final = frozenset({"target", "eks_cluster", "eks_region", "eks_profile", "eks_bucket"})
+
+
+def part_of_eks(name: str) -> str | None:
+    """What an option sets in `eks`, by its name there; None if it sets something else."""
+    return name if name in _EKS_PARTS else name.removeprefix(_EKS) if name.startswith(_EKS) else None
 
 
 def settings_from(given: Mapping[str, Any]) -> Settings:
@@ -80,7 +94,7 @@ def settings_from(given: Mapping[str, Any]) -> Settings:
     """
     flags = dict(given)
     values = flags.pop("values", None)
-    eks = {name.removeprefix(EKS): flags.pop(name) for name in list(flags) if name.startswith(EKS)}
+    eks = {part: flags.pop(name) for name in list(flags) if (part := part_of_eks(name)) is not None}
     return resolve(
         cluster_name=flags.pop("cluster", None),
         values=tuple(values) if values else None,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.errors import ExitCode, HarnessError
+from harness.errors import ExitCode, HarnessError, LifetimeOver
 from harness.options import OPTIONS, settings_from
 from harness.settings import Settings
 
@@ -211,6 +211,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
 
 def _exit_code(harness: Session, exitstatus: int) -> ExitCode | None:
     """How the run ended; None where pytest has a code of its own for it."""
+    if isinstance(harness.error, LifetimeOver):
+        return harness.error.exit_code  # pytest takes it for an interrupt
     if exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
         if isinstance(harness.error, HarnessError):
             return harness.error.exit_code

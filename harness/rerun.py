@@ -12,7 +12,7 @@ from harness import session
 from harness.assets import asset
 from harness.errors import ExitCode, UsageError
 from harness.liveness import scratch
-from harness.options import EKS, settings_from
+from harness.options import part_of_eks, settings_from
 from harness.redaction import MASK
 from harness.report import repro
 from harness.report.bundles import inside, located
@@ -68,7 +68,7 @@ def recorded_settings(recorded: Mapping[str, Any], folder: Path, here: Settings,
     Raises:
         UsageError: Something cannot be had; names all of it.
     """
-    own = {_SETTING_OF.get(name, "eks" if name.startswith(EKS) else name) for name in given}
+    own = {_SETTING_OF.get(name, name if part_of_eks(name) is None else "eks") for name in given}
     values: dict[str, Any] = dict(recorded["settings"])
     if recorded["environment"]["supply"]:
         values["supply"] = recorded["environment"]["supply"]  # what "auto" chose

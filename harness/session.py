@@ -14,6 +14,7 @@ from harness.diagnostics.memory import MemorySampler, node_peak
 from harness.environment import Environment, Ready
 from harness.errors import DagNotReady, EnvironmentFailed, ExitCode, HarnessError, UsageError
 from harness.explanation import explain
+from harness.lifetime import Lifetime
 from harness.model import Diagnosis
 from harness.names import AIRFLOW_NAMESPACE, RELEASE
 from harness.pipeline.inputs import Inputs
@@ -44,6 +45,7 @@ class Session:
         self._live: LivePhases | None = None
         self.timeline = Timeline()
         self.environment = Environment(settings, timeline=self.timeline, status=self._status)
+        self._lifetime = Lifetime(self.environment.max_lifetime)
         self._recorder = Recorder(self.environment, verb=verb, rerun_of=rerun_of)
         self.environment.inputs_checked = self._inputs_checked
         self._paused = 0.0
@@ -59,7 +61,8 @@ class Session:
     def phases(self) -> Iterator[None]:
         """Show phases while the block runs."""
         environment = self.environment
-        with LivePhases(self._console, environment.usual, redactor=environment.redactor) as live, self._memory:
+        shown = LivePhases(self._console, environment.usual, redactor=environment.redactor)
+        with shown as live, self._memory, self._lifetime:
             self._live = live
             self.timeline.listen(live)
             try:
@@ -76,6 +79,9 @@ class Session:
             if self._is_down:
                 return
             self._is_down = True
+            self._lifetime.stop()
+            if self._lifetime.over and (self.error is None or isinstance(self.error, KeyboardInterrupt)):
+                self.error, self.environment.outlived = self._lifetime.error(), True
             if self.undeclared:
                 self.environment.failed = True
             # Of input that was refused before anything was begun there is nothing to collect.

@@ -11,6 +11,7 @@ from harness.lookalike.authorisation import Authorisation
 from harness.lookalike.calls import CallLog
 from harness.lookalike.eks import Eks
 from harness.lookalike.eks_auth import LIFETIME, EksAuth, TokenReviewer
+from harness.lookalike.faults import Faults
 from harness.lookalike.gateway import Gateway
 from harness.lookalike.iam import Iam
 from harness.lookalike.principals import Credentials, CredentialStore
@@ -49,6 +50,7 @@ class Cloud:
         region: str,
         backend: Backend | None = None,
         record: Path | None = None,
+        faults: Path | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         pod_session: timedelta = LIFETIME,
     ) -> None:
@@ -59,6 +61,7 @@ class Cloud:
             region: The region.
             backend: What holds the objects of S3; None for an account without S3.
             record: File that the calls are appended to.
+            faults: File with failures to come, if somebody writes it.
             now: The time.
             pod_session: How long keys of pods live.
         """
@@ -85,6 +88,7 @@ class Cloud:
             verifier=self.verifier,
             authorisation=authorisation,
             log=self.log,
+            faults=Faults(faults),
         )
 
     def user(self, name: str, *policies: dict[str, Any]) -> Credentials:

@@ -15,6 +15,7 @@ from harness.lookalike import wire
 from harness.lookalike.authorisation import Authorisation
 from harness.lookalike.calls import Call, CallLog, Outcome, without_secrets
 from harness.lookalike.errors import AwsError, LookAlikeBroken, Problem, Refused
+from harness.lookalike.faults import Faults
 from harness.lookalike.incoming import Incoming
 from harness.lookalike.principals import NOBODY, Credentials
 from harness.lookalike.routing import service_model
@@ -24,31 +25,6 @@ from harness.lookalike.witness import PROTOCOL, Witness
 
 _S3: Final = "s3"
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException"})
-
-
-class Faults:
-    """Failures to come, for tests: the next calls of an operation are throttled."""
-
-    def __init__(self) -> None:
-        self._throttled: dict[tuple[str, str], int] = {}
-        self._lock = threading.Lock()
-
-    def throttle(self, service: str, operation: str, times: int) -> None:
-        """Throttle the next calls of an operation."""
-        with self._lock:
-            self._throttled[service, operation] = times
-
-    def check(self, service: str, operation: str) -> None:
-        """Use one up.
-
-        Raises:
-            Refused: This call is throttled.
-        """
-        with self._lock:
-            left = self._throttled.get((service, operation), 0)
-            if left:
-                self._throttled[service, operation] = left - 1
-                raise Refused(Problem.THROTTLED, "Rate exceeded")
 
 
 @dataclass(slots=True)
@@ -97,6 +73,7 @@ class Gateway:
         verifier: Verifier,
         authorisation: Authorisation,
         log: CallLog,
+        faults: Faults | None = None,
     ) -> None:
         self._account = account
         self._services = services
@@ -106,7 +83,7 @@ class Gateway:
         self._log = log
         # State changes one call at a time; S3's bytes do not wait for it.
         self._lock = threading.RLock()
-        self.faults = Faults()
+        self.faults = faults or Faults()
 
     def reply(self, incoming: Incoming, *, only: frozenset[str] | None = None) -> Reply:
         """Answer a request; at an address where only some services are spoken, refuse one to another."""

@@ -8,6 +8,7 @@
         keys.json        the keys that it has made, by user (0600)
         attached.json    how to get into the cluster, once it is there
         calls.jsonl      the recorded calls
+        faults.json      failures to come, if somebody writes it (`faults.py`)
         gateway.log      what it says
         env              the environment in which AWS's SDKs, and the harness, talk to it
         api-server/      mounted into the node: where the API server has tokens reviewed
@@ -167,6 +168,11 @@ class Folder:
     def calls(self) -> Path:
         """The recorded calls."""
         return self.path / "calls.jsonl"
+
+    @property
+    def faults(self) -> Path:
+        """Failures to come, for tests."""
+        return self.path / "faults.json"
 
     @property
     def environment(self) -> Path:

@@ -57,7 +57,7 @@ def main(configuration: str) -> int:
 
 def _serve(folder: Folder, hosted: Hosted, until_end: ExitStack) -> None:
     store = Backend(hosted.store.url, hosted.store.access_key, hosted.store.secret_key)
-    cloud = Cloud(number=hosted.account, region=hosted.region, backend=store, record=folder.calls)
+    cloud = Cloud(number=hosted.account, region=hosted.region, backend=store, record=folder.calls, faults=folder.faults)
     made = {name: cloud.user(name, dict(policy)) for name, policy in hosted.users.items()}
     folder.keep({name: Keys(one.principal.arn, one.access_key_id, one.secret_access_key) for name, one in made.items()})
     cluster = Cluster(

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from localstack_client.config import get_service_endpoints
 from pydantic import SecretStr
 
+from harness.awstap import tapped
 from harness.errors import EnvironmentFailed, GuardError
 from harness.model import Bucket, S3Keys, S3Service
 from harness.settings import S3Backend
@@ -85,7 +86,7 @@ def connect(service: S3Service) -> S3Client:
 
 
 def _reader_session(service: S3Service) -> boto3.Session:
-    return boto3.Session(profile_name=service.profile, region_name=service.region)
+    return tapped(boto3.Session(profile_name=service.profile, region_name=service.region))
 
 
 def outside(bucket: Bucket) -> S3Service:
@@ -100,6 +101,8 @@ def outside(bucket: Bucket) -> S3Service:
         backend=f"S3 at {bucket.endpoint}" if bucket.endpoint else f"Amazon S3 in {bucket.region}",
         root=bucket.root,
         profile=bucket.profile,
+        # What remains of one, such as its versions, so goes with the run.
+        probes=bucket.root if bucket.run is None else bucket.run,
     )
 
 
@@ -136,7 +139,7 @@ def prove(service: S3Service, *, waiter: Waiter) -> None:
     """
     client = connect(service)
     body = secrets.token_bytes(64)
-    key = service.root + _PROBE_KEY + secrets.token_hex(8)
+    key = service.probes + _PROBE_KEY + secrets.token_hex(8)
     ours = service.access_key is not None
 
     def round_trip() -> bytes:

@@ -81,6 +81,7 @@ class TargetType:
         check_settings: Holds the settings to be whole, before anything is started; raises `UsageError`.
         own_name: What the cluster is called where the target knows; None leaves that to the run.
         flags: What the reader says on a command line to mean this target and cluster; with a space before it, or empty.
+        max_lifetime: Hours that a run may last there; None for as long as it takes.
         object_store: What speaks S3 there, for the reader.
         refuse: Refuses what cannot or may not be, by asking alone, before anything is built; raises `GuardError`.
         make: Makes the target, which does nothing as yet.
@@ -90,6 +91,7 @@ class TargetType:
     check_settings: Callable[[Settings], None]
     own_name: Callable[[Settings], str | None]
     flags: Callable[[Settings], str]
+    max_lifetime: Callable[[Settings], float | None]
     object_store: Callable[[Settings], str]
     refuse: Callable[[Wanted], None]
     make: Callable[[Wanted, Toolchain], Target]
@@ -119,6 +121,7 @@ TARGETS: Final[Mapping[TargetKind, TargetType]] = {
         check_settings=lambda _settings: None,
         own_name=lambda _settings: None,
         flags=lambda _settings: "",
+        max_lifetime=lambda _settings: None,
         object_store=lambda settings: str(settings.s3),
         refuse=_refuse_kind,
         make=_make_kind,
@@ -128,6 +131,7 @@ TARGETS: Final[Mapping[TargetKind, TargetType]] = {
         check_settings=eks.check_settings,
         own_name=eks.own_name,
         flags=lambda settings: f" --target eks --eks-cluster {settings.eks.cluster}",
+        max_lifetime=lambda settings: settings.eks.max_lifetime,
         object_store=lambda settings: f"S3, bucket {settings.eks.bucket}",
         refuse=eks.refuse,
         make=eks.EksTarget,

@@ -39,6 +39,8 @@ FLAGS = {
     "--eks-region": "eu-central-1",
     "--eks-profile": "nightly",
     "--eks-bucket": "team-dvc",
+    "--max-cost": "0.5",
+    "--max-lifetime": "1.5",
 }
 SWITCHES = ("--pause-on-failure", "--eks-consent")
 WORDS = (*(word for pair in FLAGS.items() for word in pair), *SWITCHES)
@@ -61,6 +63,7 @@ def check(settings: Settings) -> None:
     eks = settings.eks
     assert (eks.cluster, eks.region, eks.profile, eks.bucket) == ("mlops", "eu-central-1", "nightly", "team-dvc")
     assert eks.consent
+    assert (eks.max_cost, eks.max_lifetime) == (0.5, 1.5)
 
 
 @pytest.mark.parametrize(("verb", "driven_by"), [("run", "run_once"), ("up", "bring_up")])

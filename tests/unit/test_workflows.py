@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import configparser
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.main
 import yaml
 
+from harness import cli
+from harness.options import OPTIONS, settings_from
+
 CHECKOUT = Path(__file__).parents[2]
-WORKFLOWS = sorted((CHECKOUT / ".github" / "workflows").iterdir())
+WORKFLOWS = {path.name: path for path in sorted((CHECKOUT / ".github" / "workflows").iterdir())}
+ON_AWS = ("nightly-eks.yml", "sweep.yml")
 # An action by the commit that it is at, and which version that was.
 _PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
+every_workflow = pytest.mark.parametrize("name", list(WORKFLOWS))
+
+
+def read(name: str) -> dict[str, Any]:
+    loaded = yaml.safe_load(WORKFLOWS[name].read_text())
+    assert isinstance(loaded, dict)
+    # YAML 1.1 reads the key `on` as a truth value.
+    return {"on" if key is True else key: value for key, value in loaded.items()}
 
 
 def steps(workflow: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -22,23 +37,31 @@ def steps(workflow: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from job["steps"]
 
 
-def test_there_is_one() -> None:
-    assert [path.name for path in WORKFLOWS] == ["audit.yml"]
+def test_these_are_all() -> None:
+    assert list(WORKFLOWS) == ["audit.yml", "ci.yml", "nightly-eks.yml", "sweep.yml"]
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_has_no_rights_but_those_that_a_job_asks_for(path: Path) -> None:
-    workflow = yaml.safe_load(path.read_text())
+@every_workflow
+def test_a_workflow_has_no_rights_but_those_that_a_job_asks_for(name: str) -> None:
+    workflow = read(name)
     assert workflow["permissions"] == {}
     for job in workflow["jobs"].values():
-        assert set(job["permissions"].values()) <= {"read"}
-        assert job["timeout-minutes"] <= 60
+        oidc = {"id-token": "write"} if name in ON_AWS else {}
+        assert job["permissions"] == {"contents": "read", **oidc}
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_action_is_pinned_by_its_commit_and_keeps_no_credentials(path: Path) -> None:
-    text = path.read_text()
-    for step in steps(yaml.safe_load(text)):
+@every_workflow
+def test_every_job_ends_by_itself_and_workflows_of_a_kind_do_not_run_side_by_side(name: str) -> None:
+    workflow = read(name)
+    assert workflow["concurrency"]["group"]
+    for job in workflow["jobs"].values():
+        assert 0 < job["timeout-minutes"] <= 100
+
+
+@every_workflow
+def test_every_action_is_pinned_by_its_commit_and_keeps_no_credentials(name: str) -> None:
+    text = WORKFLOWS[name].read_text()
+    for step in steps(read(name)):
         if "uses" not in step:
             continue
         assert _PINNED.fullmatch(step["uses"]), step
@@ -47,14 +70,141 @@ def test_every_action_is_pinned_by_its_commit_and_keeps_no_credentials(path: Pat
             assert step["with"]["persist-credentials"] is False
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_runs_scripts_of_this_repository_only_and_names_no_host(path: Path) -> None:
-    text = path.read_text()
-    assert "://" not in text
-    assert "${{" not in text, "nothing from outside is put into a command"
-    for step in steps(yaml.safe_load(text)):
-        if "run" in step:
-            assert (CHECKOUT / step["run"]).is_file()
+def test_an_action_has_one_version_in_all_workflows() -> None:
+    used = {step["uses"] for name in WORKFLOWS for step in steps(read(name)) if "uses" in step}
+    assert len({one.partition("@")[0] for one in used}) == len(used)
+
+
+@every_workflow
+def test_nothing_from_outside_is_put_into_a_command_and_no_host_is_named(name: str) -> None:
+    assert "://" not in WORKFLOWS[name].read_text()
+    for step in steps(read(name)):
+        assert "${{" not in step.get("run", "")
+
+
+@every_workflow
+def test_every_command_is_one_that_this_repository_has(name: str) -> None:
+    commands = [step["run"] for step in steps(read(name)) if "run" in step]
+    assert commands
+    for command in commands:
+        check_command(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["scripts/none", "make nothing", "pip install tox", 'make harness FLAGS="no-such-verb"',
+     'make harness FLAGS="doctor --no-such-flag"', 'make e2e FLAGS="--no-such-flag"', 'make test FLAGS="--target eks"'],
+)  # fmt: skip
+def test_a_command_that_is_not_there_is_noticed(command: str) -> None:
+    with pytest.raises(AssertionError):
+        check_command(command)
+
+
+def check_command(command: str) -> None:
+    program, *words = shlex.split(command)
+    if program != "make":
+        assert (CHECKOUT / program).is_file()
+        assert not words
+        return
+    target, *given = words
+    rule = re.search(rf"^{re.escape(target)}:.*\n\t(.*)$", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
+    assert rule is not None, target
+    for environment in re.findall(r"run -e (\S+)", rule[1]):
+        tox = configparser.ConfigParser(interpolation=None)
+        tox.read(CHECKOUT / "tox.ini")
+        assert f"testenv:{environment}" in tox
+    if given:
+        assert "$(FLAGS)" in rule[1]
+        flags = shlex.split(given[0].removeprefix("FLAGS="))
+        if target == "harness":
+            check_verb(flags)
+        else:
+            assert {word for word in flags if word.startswith("--")} <= {option.flag for option in OPTIONS}
+
+
+def check_verb(words: list[str]) -> None:
+    command: Any = typer.main.get_command(cli.app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words[0]]
+        words = words[1:]
+    assert not hasattr(command, "commands"), "no such verb"
+    known = {flag for one in command.params for flag in one.opts}
+    assert {word for word in words if word.startswith("--")} <= known
+
+
+@pytest.mark.parametrize("name", ON_AWS)
+def test_what_is_done_in_aws_is_done_by_a_role_without_keys_and_never_twice_at_once(name: str) -> None:
+    workflow, text = read(name), WORKFLOWS[name].read_text()
+    assert "secrets." not in text
+    assert not re.search(r"access-key|AWS_ACCESS_KEY|AWS_SECRET|AKIA", text)
+    assert workflow["concurrency"] == {"group": "eks-${{ vars.EKS_CLUSTER }}", "cancel-in-progress": False}
+    assert set(workflow["on"]) == {"schedule", "workflow_dispatch"}
+    for job in workflow["jobs"].values():
+        assert job["environment"] == "eks-e2e"
+        taken = [step["with"] for step in job["steps"] if step.get("uses", "").startswith("aws-actions/")]
+        assert [one["role-to-assume"] for one in taken] == ["${{ vars.EKS_ROLE }}"]
+        assert taken[0]["allowed-account-ids"] == "${{ vars.EKS_ACCOUNT }}"
+
+
+def test_the_nightly_run_is_torn_down_by_a_job_of_its_own_whatever_became_of_it() -> None:
+    suite, teardown = read("nightly-eks.yml")["jobs"].values()
+    assert teardown["needs"] == "suite"
+    assert teardown["if"].startswith("always()")
+    assert teardown["steps"][-1]["run"] == 'make harness FLAGS="sweep --target eks --yes"'
+    kept = suite["steps"][-1]
+    assert kept["if"] == "always()"
+    assert kept["uses"].startswith("actions/upload-artifact@")
+    # What a run that hung has left is past its time when its job is out of time (sweep gives it a quarter of an hour
+    # more), and the role lasts longer than the job may.
+    hours = float(read("nightly-eks.yml")["env"]["HARNESS_EKS__MAX_LIFETIME"])
+    assert 60 * hours + 15 < suite["timeout-minutes"]
+    role = next(step["with"] for step in suite["steps"] if step.get("uses", "").startswith("aws-actions/"))
+    assert role["role-duration-seconds"] > 60 * suite["timeout-minutes"]
+
+
+def test_the_sweep_reaches_what_the_nightly_run_writes_to() -> None:
+    nightly, sweep = read("nightly-eks.yml")["env"], read("sweep.yml")["env"]
+    assert sweep.items() <= nightly.items()
+    assert nightly.keys() - sweep.keys() == {"HARNESS_EKS__REGISTRY", "HARNESS_EKS__MAX_LIFETIME"}
+
+
+@pytest.mark.parametrize("name", ON_AWS)
+def test_the_variables_of_the_repository_become_the_settings_that_allow_a_run(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {
+        "EKS_ACCOUNT": "111122223333",
+        "EKS_REGION": "eu-central-1",
+        "EKS_CLUSTER": "mlops",
+        "EKS_BUCKET": "team-dvc",
+    }
+    for variable, text in read(name)["env"].items():
+        assert variable.startswith("HARNESS_"), "the harness names it if it knows it not"
+        monkeypatch.setenv(variable, re.sub(r"\$\{\{ vars\.(\w+) \}\}", lambda found: told[found[1]], text))
+    eks = settings_from({"target": "eks", "eks_consent": True}).eks
+    assert (eks.cluster, eks.region, eks.bucket, eks.prefix) == ("mlops", "eu-central-1", "team-dvc", "nightly")
+    assert eks.accounts == ("111122223333",)
+    assert eks.clusters == ("arn:aws:eks:eu-central-1:111122223333:cluster/mlops",)
+
+
+def test_nothing_runs_a_red_test_again() -> None:
+    again = re.compile(r"reruns|pytest-(?:rerunfailures|retry)|flaky", re.IGNORECASE)
+    for path in (*WORKFLOWS.values(), *(CHECKOUT / "requirements").iterdir(), CHECKOUT / "tox.ini"):
+        assert not again.search(path.read_text()), path
+
+
+@pytest.mark.parametrize(("job", "command"), [("test", "make test"), ("e2e", "make e2e")])
+def test_a_change_is_checked_by_the_two_commands_of_the_readme(job: str, command: str) -> None:
+    assert read("ci.yml")["jobs"][job]["steps"][-2]["run"] == command
+    assert re.search(rf"^{command} ", (CHECKOUT / "README.md").read_text(), re.MULTILINE)
+
+
+def test_what_ci_keeps_between_runs_goes_by_the_locks_that_it_was_made_from() -> None:
+    for step in steps(read("ci.yml")):
+        if step.get("uses", "").startswith("actions/cache@"):
+            patterns = re.findall(r"'([^']+)'", step["with"]["key"])
+            assert "requirements/*.txt" in patterns
+            assert all(list(CHECKOUT.glob(pattern)) for pattern in patterns)
 
 
 def test_every_lock_file_is_audited() -> None:
@@ -82,9 +232,10 @@ def test_every_go_module_is_audited() -> None:
     found = subprocess.run(listed, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.split()
     audited = (CHECKOUT / "scripts" / "audit").read_text()
     assert set(re.findall(r"^in_module (\S+)", audited, re.MULTILINE)) == {str(Path(name).parent) for name in found}
-    # That of the fault tests names the programs which its Dockerfile builds.
-    tools = re.search(
-        r"^tool \((.*?)\)", (CHECKOUT / "tests/faults/toxiproxy/go.mod").read_text(), re.DOTALL | re.MULTILINE
-    )
-    assert tools is not None
-    assert set(tools[1].split()) <= set(audited.split())
+    # Those of the fault tests and of lint name the programs that are built of them.
+    for module in ("tests/faults/toxiproxy", "tests/lint"):
+        tools = re.search(
+            r"^tool (?:\((.*?)\)|(\S+))", (CHECKOUT / module / "go.mod").read_text(), re.DOTALL | re.MULTILINE
+        )
+        assert tools is not None
+        assert set((tools[1] or tools[2]).split()) <= set(audited.split())

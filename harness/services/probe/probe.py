@@ -3,15 +3,22 @@
 Each part is tried until it answers or PROBE_SECONDS are over: on a fresh cluster the resolver and the service addresses
 come up while this runs, and until then a name "does not exist" and a connection is refused. Standard output ends with
 one line, "round trip: ..."; a failure is one line on standard error and exit code 1.
+
+With PROBE_AGENT it also asks the Pod Identity agent, rightly and wrongly, and prints a JSON object for each answer: its
+form, and nothing that is in it.
 """
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
+import pathlib
 import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -50,6 +57,21 @@ def s3() -> None:
         raise OSError("gave back other bytes than it was given")
 
 
+def agent() -> None:
+    """Ask as the SDKs do, and as they must not: without a token, with something else, with a scheme before it."""
+    where = urllib.parse.urlsplit(os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"])
+    token = pathlib.Path(os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"]).read_text(encoding="utf-8")
+    ways = {"own": token, "none": None, "garbage": "garbage", "bearer": f"Bearer {token}"}
+    for name, given in ways.items():
+        connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
+        connection.request("GET", where.path, headers={} if given is None else {"Authorization": given})
+        response = connection.getresponse()
+        body, kind = response.read(), response.getheader("Content-Type", "")
+        connection.close()
+        members = sorted(json.loads(body)) if kind.startswith("application/json") else []
+        print(json.dumps({"as": name, "status": response.status, "content_type": kind, "members": members}))
+
+
 def proven(part: Callable[[], None], deadline: float) -> bool:
     """Try a part until it answers; says why it did not."""
     while True:
@@ -69,6 +91,8 @@ def main() -> int:
     deadline = time.monotonic() + float(os.environ["PROBE_SECONDS"])
     if not all(proven(part, deadline) for part in (postgres, git, s3)):
         return 1
+    if os.environ.get("PROBE_AGENT"):
+        agent()
     print("round trip: postgres, git, s3")
     return 0
 

@@ -76,7 +76,10 @@ def describe(session: boto3.Session, name: str) -> EksCluster:
     finally:
         eks.close()
     if found["status"] != _ACTIVE:
-        raise EnvironmentFailed(f"the EKS cluster {name} is {found['status']}, not {_ACTIVE}")
+        raise EnvironmentFailed(
+            f"the EKS cluster {name} is {found['status']}, not {_ACTIVE}",
+            next_step=f"wait until it is: aws eks describe-cluster --name {name} --query cluster.status",
+        )
     authority = found["certificateAuthority"]["data"]
     try:
         base64.b64decode(authority, validate=True)
@@ -108,7 +111,10 @@ def check_pod_identity(session: boto3.Session, cluster: str) -> None:
     finally:
         eks.close()
     if status != _ACTIVE:
-        raise EnvironmentFailed(f"the add-on {_POD_IDENTITY} of {cluster} is {status}, not {_ACTIVE}")
+        raise EnvironmentFailed(
+            f"the add-on {_POD_IDENTITY} of {cluster} is {status}, not {_ACTIVE}",
+            next_step=f"see why: aws eks describe-addon --cluster-name {cluster} --addon-name {_POD_IDENTITY}",
+        )
 
 
 def role_of_pods(session: boto3.Session, cluster: str) -> str:

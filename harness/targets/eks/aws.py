@@ -28,6 +28,7 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 
+from harness.awstap import tapped
 from harness.errors import EnvironmentFailed, UsageError
 
 _ATTEMPTS: Final = 5
@@ -70,7 +71,7 @@ def open_session(*, profile: str | None, region: str | None) -> boto3.Session:
             "no AWS region is named",
             next_step="set eks.region (HARNESS_EKS__REGION), AWS_REGION or the profile's region",
         )
-    return session
+    return tapped(session)
 
 
 def client(session: boto3.Session, service: str) -> Any:

@@ -4,6 +4,9 @@ A namespace is there already, made ready for the harness (it has the label `harn
 its own id as a label. A ConfigMap that can be created only once says which run has them, and what was there before. At
 the end a namespace that the run made is deleted, and one that was there is emptied of what was not there before. What
 has not the harness's labels is neither used nor removed.
+
+The claim says, too, from when all of it counts as left behind. From then on anybody may remove it: the reaper in the
+cluster (`reaper.py`), or a sweep from another machine (`leftovers.py`).
 """
 
 from __future__ import annotations
@@ -11,12 +14,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from harness.errors import CleanupFailed, EnvironmentFailed, GuardError, WaitTimeout
 from harness.kubeapi import KubeApi, KubeApiError, KubeUnavailable
 from harness.names import AIRFLOW_NAMESPACE, LABEL_EXPIRES, LABEL_OWNER, LABEL_RUN, OWNER, SERVICES_NAMESPACE
+from harness.targets.eks.expiry import as_label, expiry, is_past
 from harness.wait import Waiter
 
 NAME: Final = "harness-claim"
@@ -26,8 +29,10 @@ NAMESPACES: Final[Mapping[str, Mapping[str, str]]] = {
     # What the adapter's webhook goes by (harness/services/manifests/adapter.yaml.j2).
     AIRFLOW_NAMESPACE: {"harness.adapter": "on"},
 }
+# Set in a claim by the reaper before it removes anything.
+REAPED: Final = "reaped"
 # What a namespace may hold besides events, and what goes with another object of it; workloads before their pods.
-_KINDS: Final = (
+KINDS: Final = (
     ("CronJob", ""), ("Deployment", ""), ("StatefulSet", ""), ("DaemonSet", ""), ("ReplicaSet", ""), ("Job", ""),
     ("Pod", ""), ("Service", ""), ("PersistentVolumeClaim", ""), ("ConfigMap", ""), ("Secret", ""),
     ("RoleBinding", ""), ("Role", ""), ("ServiceAccount", ""), ("NetworkPolicy", "networking.k8s.io/v1"),
@@ -60,7 +65,20 @@ class Claim:
         for namespace in NAMESPACES:
             if self._usable(namespace) is None:
                 return False
-        return self._holder() is not None
+        holder = self._holder()
+        return holder is not None and REAPED not in holder
+
+    def renew(self, *, hours: float) -> bool:
+        """Keep what the run has for another time; False if the reaper was there before.
+
+        Args:
+            hours: That it will be used.
+        """
+        data = {"expires": expiry(hours)}
+        metadata = {"name": NAME, "namespace": SERVICES_NAMESPACE}
+        claim = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+        # The reaper marks a claim only if it says what it has read, so one of the two sees the other.
+        return REAPED not in self.kube.apply([claim])[0]["data"]
 
     def refuse_others(self) -> None:
         """Refuse namespaces that are not to be taken, by calls that only read.
@@ -71,18 +89,25 @@ class Claim:
         usable = [self._usable(namespace) for namespace in NAMESPACES]
         if any(usable):
             self._holder()
+        webhook = self.kube.get("MutatingWebhookConfiguration", WEBHOOK)
+        if webhook is not None and _label(webhook, LABEL_OWNER) != OWNER:
+            raise GuardError(
+                f"the webhook configuration {WEBHOOK} of the cluster is not the harness's",
+                evidence={"its labels": json.dumps(webhook["metadata"].get("labels") or {})},
+                next_step=f"find out whose it is; kubectl delete mutatingwebhookconfiguration {WEBHOOK}, if nobody's",
+            )
 
     def take(self, *, hours: float) -> None:
         """Take the namespaces; what is missing is made.
 
         Args:
-            hours: After which they count as left behind.
+            hours: That they will be used; they count as left behind a while later.
 
         Raises:
             GuardError: They are another run's, or not the harness's.
             EnvironmentFailed: They may not be made.
         """
-        expires = (datetime.now(UTC) + timedelta(hours=hours)).isoformat(timespec="seconds")
+        expires = expiry(hours)
         for namespace, labels in NAMESPACES.items():
             if self._usable(namespace) is None:
                 self._make(namespace, labels, expires)
@@ -96,6 +121,20 @@ class Claim:
                 raise
             self._holder()
             raise
+        self._begin_webhook(expires)
+
+    def would_remove(self) -> list[str]:
+        """What `remove` would remove, for the reader: namespaces as a whole, single objects of those that stay."""
+        holder = self.kube.get("ConfigMap", NAME, SERVICES_NAMESPACE) or {}
+        data: Mapping[str, str] = holder.get("data") or {}
+        before: dict[str, list[str]] = json.loads(data["before"]) if data.get("run") == self.run else {}
+        found = []
+        for namespace in NAMESPACES:
+            if _label(self._namespace(namespace), LABEL_RUN) == self.run:
+                found.append(f"namespace {namespace}")
+            elif namespace in before:
+                found += [f"{namespace}/{one}" for one in sorted(self._present(namespace) - {*before[namespace]})]
+        return found
 
     def remove(self, waiter: Waiter) -> None:
         """Remove what the run made in the cluster, and wait until it is gone; nothing where the run holds nothing.
@@ -107,12 +146,13 @@ class Claim:
         holder = self.kube.get("ConfigMap", NAME, SERVICES_NAMESPACE)
         held = holder is not None and (holder.get("data") or {}).get("run") == self.run
         made = [namespace for namespace in NAMESPACES if _label(self._namespace(namespace), LABEL_RUN) == self.run]
-        if not held and not made:
-            return
         webhook = self.kube.get("MutatingWebhookConfiguration", WEBHOOK)
-        if _label(webhook, LABEL_OWNER) == OWNER:
+        said = _label(webhook, LABEL_RUN)
+        if _label(webhook, LABEL_OWNER) == OWNER and (said == self.run or (not said and (held or made))):
             # First: it refuses pods as long as the adapter does not answer.
             self.kube.delete("MutatingWebhookConfiguration", WEBHOOK)
+        if not held and not made:
+            return
         before: dict[str, list[str]] = json.loads(holder["data"]["before"]) if held and holder else {}
         emptied = [namespace for namespace in NAMESPACES if held and namespace not in made and namespace in before]
         volumes = self._volumes({*made, *emptied}, before)
@@ -182,17 +222,33 @@ class Claim:
         return data
 
     def _taken(self, run: str, expires: str) -> GuardError:
-        past = f", past its time since {expires}" if expires and expires < datetime.now(UTC).isoformat() else ""
+        past = f", past its time since {expires}" if is_past(expires) else ""
         return GuardError(
             f"run {run} has the harness's namespaces of this cluster{past}",
             evidence={"it counts as left behind from": expires or "no time"},
-            next_step="wait for it to end; `harness down` or `harness sweep` on the machine that it ran on removes it",
+            next_step="harness sweep --target eks shows what is left of it, and with --yes removes it"
+            if past
+            else "wait for it to end; `harness down` or `harness sweep` on the machine that it ran on removes it",
         )
 
+    def _begin_webhook(self, expires: str) -> None:
+        """Make the adapter's webhook, which says nothing as yet, so that it goes with the namespace of its service.
+
+        Whoever fills it applies the rest, and leaves these fields as they are (server-side apply, field managers).
+        """
+        self.kube.delete("MutatingWebhookConfiguration", WEBHOOK)  # left over: nobody has the namespaces besides
+        uid = ((self._namespace(SERVICES_NAMESPACE) or {}).get("metadata") or {}).get("uid")
+        owner = {"apiVersion": "v1", "kind": "Namespace", "name": SERVICES_NAMESPACE, "uid": uid}
+        metadata = {
+            "name": WEBHOOK,
+            "labels": {LABEL_OWNER: OWNER, LABEL_RUN: self.run, LABEL_EXPIRES: as_label(expires)},
+            "ownerReferences": [owner] if uid else [],
+        }
+        api = "admissionregistration.k8s.io/v1"
+        self.kube.create({"apiVersion": api, "kind": "MutatingWebhookConfiguration", "metadata": metadata})
+
     def _make(self, name: str, labels: Mapping[str, str], expires: str) -> None:
-        # A label's value has no colon and no plus sign (RFC 1123, and "Labels and Selectors" in Kubernetes).
-        stamp = expires.partition("+")[0].replace(":", "-")
-        wanted = {LABEL_OWNER: OWNER, LABEL_RUN: self.run, LABEL_EXPIRES: stamp, **labels}
+        wanted = {LABEL_OWNER: OWNER, LABEL_RUN: self.run, LABEL_EXPIRES: as_label(expires), **labels}
         try:
             self.kube.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": wanted}})
         except KubeApiError as error:
@@ -210,14 +266,14 @@ class Claim:
     def _present(self, namespace: str) -> set[str]:
         return {
             f"{kind}/{one['metadata']['name']}"
-            for kind, version in _KINDS
+            for kind, version in KINDS
             for one in self.kube.list(kind, namespace, api_version=version)
         }
 
     def _empty(self, namespace: str, *, keep: set[str]) -> list[str]:
         """Delete what is in a namespace and not to be kept; what of it is still there."""
         found = []
-        for kind, version in _KINDS:
+        for kind, version in KINDS:
             for one in self.kube.list(kind, namespace, api_version=version):
                 name = str(one["metadata"]["name"])
                 if f"{kind}/{name}" in keep:

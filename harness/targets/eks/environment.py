@@ -12,6 +12,7 @@ from typing import Any, Final
 from harness.errors import CleanupFailed, EnvironmentFailed, HarnessError
 from harness.kubeapi import KubeApi
 from harness.targets.eks.aws import open_session
+from harness.targets.eks.bucket import remove_claim
 from harness.targets.eks.claim import Claim
 from harness.targets.eks.prefix import empty
 from harness.wait import Waiter
@@ -119,3 +120,4 @@ def _from_bucket(found: EksEnvironment, _folder: Path, _waiter: Waiter) -> None:
         session = open_session(profile=found.profile, region=found.region)
         for prefix in found.prefixes:
             empty(session, found.bucket, prefix)
+            remove_claim(session, found.bucket, prefix)

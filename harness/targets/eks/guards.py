@@ -81,7 +81,7 @@ def hold_price(estimate: Estimate, settings: EksSettings) -> None:
     if estimate.total > settings.max_cost:
         raise GuardError(
             f"this would cost about {estimate.total:.2f} USD, and eks.max_cost allows {settings.max_cost:.2f}",
-            next_step="raise eks.max_cost (HARNESS_EKS__MAX_COST), or ask for less",
+            next_step="allow more with --max-cost (eks.max_cost), or ask for less with --max-lifetime",
             evidence={"estimate": str(estimate)},
         )
 

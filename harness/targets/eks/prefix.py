@@ -42,6 +42,16 @@ def empty(session: boto3.Session, bucket: str, prefix: str) -> int:
     """
     if RUNS not in prefix or not prefix.endswith("/"):
         raise GuardError(f"{prefix!r} is not the prefix of a run, so nothing below it is removed")
+    return empty_below(session, bucket, prefix)
+
+
+def empty_below(session: boto3.Session, bucket: str, prefix: str) -> int:
+    """The same of any prefix, or of one key; whoever calls this has seen to it that it is the harness's.
+
+    Raises:
+        AwsRefused: S3 refused it.
+        CleanupFailed: Something is still there.
+    """
     s3 = client(session, "s3")
     removed = 0
     try:

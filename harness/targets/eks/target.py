@@ -28,11 +28,14 @@ from harness.settings import Settings
 from harness.targets.eks import images
 from harness.targets.eks.attach import EksCluster, check_pod_identity, role_of_pods, write_kubeconfig
 from harness.targets.eks.aws import open_session
+from harness.targets.eks.bucket import BucketClaim, check_bucket
 from harness.targets.eks.claim import Claim
 from harness.targets.eks.environment import KUBECONFIG, EksEnvironment, described, remove_environment
+from harness.targets.eks.expiry import expiry
 from harness.targets.eks.guards import guarded_cluster, hold_price
 from harness.targets.eks.prefix import prefix_of
 from harness.targets.eks.prices import Plan, estimate
+from harness.targets.eks.reaper import Reaper
 from harness.targets.forward import Forward, ServicePort
 from harness.targets.namelock import NameLock
 from harness.targets.wanted import Wanted
@@ -83,7 +86,8 @@ def guard(settings: EksSettings) -> tuple[boto3.Session, EksCluster, str]:
     Raises:
         UsageError: The settings name no cluster, account or region.
         GuardError: Something is not what is allowed, or it would cost too much.
-        EnvironmentFailed: The cluster lacks what its pods get their keys from, or AWS refused to say.
+        EnvironmentFailed: The cluster lacks what its pods get their keys from, the bucket is not there, or AWS refused
+            to say.
     """
     session = open_session(profile=settings.profile, region=settings.region)
     cluster = guarded_cluster(session, settings)
@@ -92,7 +96,13 @@ def guard(settings: EksSettings) -> tuple[boto3.Session, EksCluster, str]:
     hold_price(price, settings)
     check_pod_identity(session, cluster.name)
     role_of_pods(session, cluster.name)
+    if settings.bucket is not None:
+        check_bucket(session, settings.bucket, _root(settings))
     return session, cluster, str(price)
+
+
+def _root(settings: EksSettings) -> str:
+    return f"{settings.prefix}/" if settings.prefix else ""
 
 
 def refuse(wanted: Wanted) -> None:
@@ -152,7 +162,7 @@ class EksTarget:
             EnvironmentFailed: It cannot be had; nothing of ours is left behind.
         """
         self._held = NameLock(self._folder)
-        _, found, price = guard(self._settings)
+        session, found, price = guard(self._settings)
         names = images.mapped(self._toolchain, self._settings.registry)
         self._toolchain = images.with_digests(self._toolchain, names, runner=self._wanted.runner)
         known = described(self._folder)
@@ -164,7 +174,9 @@ class EksTarget:
         bucket = self._bucket(found)
         reused = known is not None and self._go_on(known, found, bucket)
         if not reused:
-            self._begin(known, found, bucket)
+            self._begin(known, found, bucket, session)
+        elif bucket.run is not None:
+            self._claim_prefix(session, bucket.name, bucket.run)
         kube = self._open.enter_context(KubeApi(self._folder / KUBECONFIG, found.arn))
         version = kube.version()
         self.note = f"{'reused' if reused else version} in {found.arn}; {price}"
@@ -208,13 +220,15 @@ class EksTarget:
             return False
         write_kubeconfig(found, self._folder / KUBECONFIG, profile=self._settings.profile)
         with KubeApi(self._folder / KUBECONFIG, found.arn) as kube:
-            if not Claim(kube, known.run).is_held():
+            claim = Claim(kube, known.run)
+            if not claim.is_held() or not claim.renew(hours=self._settings.max_lifetime):
                 return False
+            self._reaper(kube).apply()
         prefix = prefix_of(bucket.root, self._wanted.run_id)
         replace(known, prefixes=(*known.prefixes, prefix)).write(self._folder)
         return True
 
-    def _begin(self, known: EksEnvironment | None, found: EksCluster, bucket: Bucket) -> None:
+    def _begin(self, known: EksEnvironment | None, found: EksCluster, bucket: Bucket, session: boto3.Session) -> None:
         wanted = self._wanted
         self._entry = wanted.journal.record(
             _JOURNAL_KIND, found.arn, folder=str(self._folder), cluster=found.name, region=found.region
@@ -240,6 +254,9 @@ class EksTarget:
                     made_from=str(Path.cwd()),
                 ).write(self._folder)
                 claim.take(hours=self._settings.max_lifetime)
+                self._reaper(kube).apply()
+            if bucket.run is not None:
+                self._claim_prefix(session, bucket.name, bucket.run)
         except HarnessError as error:
             wanted.status("removing what was begun")
             try:
@@ -247,6 +264,16 @@ class EksTarget:
             except HarnessError as second:
                 error.evidence["cleaning up failed too"] = second.message
             raise
+
+    def _reaper(self, kube: KubeApi) -> Reaper:
+        # The harness's own worker, whatever the DAG's pods run: it has Python, and nodes come by it anyway.
+        reference = self._toolchain.images.get("probe", self._toolchain.images["worker"])
+        return Reaper(kube, images.mapped(self._toolchain, self._settings.registry).get(reference, reference))
+
+    def _claim_prefix(self, session: boto3.Session, bucket: str, prefix: str) -> None:
+        """Say in the bucket whose the keys below a prefix are, for whoever finds them and knows nothing of the run."""
+        cluster = self._settings.cluster or ""
+        BucketClaim(prefix, cluster, expiry(self._settings.max_lifetime)).write(session, bucket)
 
     def _bucket(self, found: EksCluster) -> Bucket:
         if self._settings.bucket is None:
@@ -256,7 +283,8 @@ class EksTarget:
             region=found.region,
             # Where the reader's own clients are led, the pods must be led too.
             endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
-            root=f"{self._settings.prefix}/" if self._settings.prefix else "",
+            root=_root(self._settings),
+            run=prefix_of(_root(self._settings), self._wanted.run_id),
             profile=self._settings.profile,
         )
 

@@ -10,35 +10,19 @@ from typing import Any
 
 import pytest
 
-from harness import sweeping
 from harness.errors import CleanupFailed, EnvironmentFailed, GuardError
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.principals import Credentials
-from harness.model import Cluster
 from harness.remover import Remover
-from harness.supply.engine import EngineSupply
 from harness.targets.eks.attach import EksCluster
 from harness.targets.eks.target import refuse
+from tests.contract.eks.aftermath import fill, swept
 from tests.contract.eks.conftest import ARN, Site
 from tests.contract.eks.objects import Objects
 from tests.contract.lookalike.conftest import BUCKET, CLUSTER, Client
 from tests.fakes import FakeRunner
 
 READY = {"ConfigMap/kube-root-ca.crt", "ServiceAccount/default"}
-
-
-def fill(cluster: Cluster, objects: Objects) -> None:
-    """What a run makes: by itself, by Helm, by Airflow and by Kubernetes for it."""
-    objects.put("Deployment", "git", "harness")
-    objects.put("Secret", "git-users", "harness")
-    objects.put("Deployment", "airflow-scheduler", "airflow")
-    objects.put("Secret", "sh.helm.release.v1.airflow.v1", "airflow")
-    objects.put("Role", "airflow-pod-launcher-role", "airflow")
-    objects.put("Pod", "dataset-pipeline-push-data-x7", "airflow")
-    objects.put("PersistentVolumeClaim", "airflow-shared-pvc", "airflow")
-    claim = {"namespace": "airflow", "name": "airflow-shared-pvc"}
-    objects.put("PersistentVolume", "pvc-1", spec={"claimRef": claim, "persistentVolumeReclaimPolicy": "Delete"})
-    objects.put("MutatingWebhookConfiguration", "harness-adapter", labels={"harness.owner": "airflow-dvc-harness"})
 
 
 def keys(client: Client) -> set[str]:
@@ -91,7 +75,7 @@ def test_it_is_journalled_before_anything_is_written(site: Site, objects: Object
 
     server.otherwise = watched
     site.target().up()
-    assert journalled == [1]
+    assert set(journalled) == {1}
 
 
 def test_namespaces_that_are_not_there_are_made_and_go_whole(site: Site, objects: Objects) -> None:
@@ -230,45 +214,15 @@ def test_a_kept_environment_that_somebody_emptied_is_made_anew(site: Site, objec
     assert objects.found["ConfigMap", "harness", "harness-claim"]["data"]["run"] == "run-2"
 
 
-class NoEngines(EngineSupply):
-    """None may be asked for: nothing of this is in one."""
-
-    def __init__(self) -> None:
-        pass
-
-    @property
-    def own_host(self) -> str:
-        return "unix:///none"
-
-    @property
-    def runs(self) -> bool:
-        return False
-
-    unclean = runs
-
-    def answering(self) -> None:
-        return None
-
-    def release(self, *, keep: bool) -> bool:
-        return False
-
-    def stop_unused(self, *, keep: bool) -> bool:
-        assert not keep
-        return False
-
-
 def test_what_a_killed_run_left_is_swept(site: Site, objects: Objects, client: Client) -> None:
     target = site.target("run-1")
     fill(target.up(), objects)
     put(client, "runs/run-1/a")
     target.release()  # as the kernel does it for a killed one
-    said: list[str] = []
-    state = site.folder / "state"
-    assert sweeping.sweep(state, NoEngines(), FakeRunner(), cache_dir=site.folder / "cache", say=said.append) == 1
-    assert said == [f"removed eks {ARN}"]
+    assert swept(site) == [f"removed eks {ARN}"]
     assert objects.names("harness") == READY
     assert keys(client) == set()
-    assert list((state / "clusters").iterdir()) == []
+    assert list((site.folder / "state" / "clusters").iterdir()) == []
 
 
 def test_what_cannot_be_removed_is_named_and_stays_in_the_journal(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness import awstap
 from harness.model import Bucket, Cluster
 from harness.names import NODE_PORTS
 from harness.services.deploy import ServicesDeployer
@@ -114,3 +116,45 @@ def test_images_have_the_names_that_the_nodes_know(tmp_path: Path) -> None:
         assert image.startswith("registry.example/")
     # Those of the DAG and of the chart are named by the adapter, which nobody edits a DAG for.
     assert kube.adapter()["images"] == mapped
+
+
+class Probed(Kube):
+    """A cluster in which the pod that proves the services ends at once, and says this."""
+
+    said = '{"as": "own", "status": 200}\nround trip: postgres, git, s3\n'
+
+    def get(self, *_which: str) -> dict[str, Any]:
+        return {"status": {"phase": "Succeeded"}}
+
+    def pod_logs(self, *_which: str, **_options: str) -> str:
+        return self.said
+
+    def delete(self, *_which: str) -> None:
+        """Nothing is kept of it."""
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def listen(self, events: object) -> None:
+        raise AssertionError(events)
+
+    def agent(self, said: str) -> None:
+        self.said.append(said)
+
+
+@pytest.mark.parametrize(("eks", "listens", "asks"), [(True, True, True), (True, False, False), (False, True, False)])
+def test_the_agent_is_asked_by_the_pod_that_proves_the_services_where_somebody_listens(
+    *, eks: bool, listens: bool, asks: bool, tmp_path: Path
+) -> None:
+    made, _ = on_eks(tmp_path) if eks else deployed(tmp_path)
+    kube = Probed()
+    made._kube = kube  # type: ignore[assignment]
+    listener = Listener()
+    with awstap.listening(listener) if listens else nullcontext():
+        made.prove_from_a_pod(made.services().s3)
+    (pod,) = [one for one in kube.applied if one["kind"] == "Pod"]
+    given = {one["name"] for one in pod["spec"]["containers"][0]["env"]}
+    assert ("PROBE_AGENT" in given) == asks
+    assert listener.said == (['{"as": "own", "status": 200}'] if asks else [])

@@ -25,6 +25,7 @@ VALUES = {
     "bucket": "dvc-example",
     "postgres": "postgres.example:5432",
     "seconds": 90,
+    "agent": True,
     "node_port": NODE_PORTS["git"],
     "root": "",
     "storage_class": "",
