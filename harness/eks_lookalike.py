@@ -26,7 +26,7 @@ from harness.errors import EnvironmentFailed, HarnessError
 from harness.journal import Entry, Journal
 from harness.kubeapi import KubeApi
 from harness.liveness import alive, bury
-from harness.lookalike import account, fittings, store
+from harness.lookalike import account, fittings, node_registry, store
 from harness.lookalike.account import Plan
 from harness.lookalike.fittings import Fittings
 from harness.lookalike.hosting import NODE, RUNNER, Attached, Folder, Hosted, Keys, Serving, Store, write_private
@@ -41,6 +41,8 @@ from harness.settings import Settings
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.provision import provision
 from harness.targets.additions import Additions, Mount
+from harness.targets.eks.ecr import repository_of
+from harness.targets.eks.images import without_local
 from harness.targets.eks.token import make_token
 from harness.targets.kind import KindTarget
 from harness.targets.ownership import refuse_foreign
@@ -118,9 +120,15 @@ class AwsBeside:
         node, keys = files.below("node"), files.keys()[NODE]
         write_private(node / "credentials.json", _node_file(keys))
         webhook = fittings.write_webhook_file(files, serving, self.authority.certificate)
+        registry = node_registry.write_files(files, serving, self.authority.certificate)
         return Additions(
-            kubeadm=(fittings.kubeadm_patch(),),
-            mounts=(Mount(webhook, fittings.NODE_API_SERVER), Mount(node, fittings.NODE_KEYS)),
+            kubeadm=(fittings.kubeadm_patch(), node_registry.kubeadm_patch()),
+            containerd=(node_registry.containerd_patch(),),
+            mounts=(
+                Mount(webhook, fittings.NODE_API_SERVER),
+                Mount(node, fittings.NODE_KEYS),
+                Mount(registry, node_registry.IN_NODE),
+            ),
             egress=(serving.data.rpartition("/")[2],),
         )
 
@@ -233,7 +241,7 @@ class LookAlikeBringUp:
                 )  # fmt: skip
             with self._timeline.phase("account") as note:
                 store.wait(objects, self._waiter)
-                account.prepare(plan, serving, keys, self._waiter)
+                account.prepare(plan, serving, keys, self._waiter, repositories=_repositories(beside.toolchain))
                 note(f"{plan.number}, {plan.region}")
             with self._timeline.phase("agent and injector"):
                 fitting.wait()
@@ -278,6 +286,11 @@ class LookAlikeBringUp:
         if self._up or not journal.open():
             removing.step(lambda: bury(run))
         removing.conclude()
+
+
+def _repositories(toolchain: Toolchain) -> list[str]:
+    """What a run pushes to, by the default settings."""
+    return [repository_of(account.PREFIX, one) for one in without_local(toolchain).images.values()]
 
 
 def _attached(cluster: Cluster) -> Attached:

@@ -10,12 +10,16 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from harness.names import OWNER
+
 _ACCOUNT: Final = re.compile(r"\d{12}")
 _CLUSTER_ARN: Final = re.compile(r"arn:aws[a-z-]*:eks:[a-z0-9-]+:\d{12}:cluster/[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
 _CLUSTER: Final = re.compile(r"[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
 # "Bucket naming rules" and "Naming Amazon S3 objects" in the S3 user guide: the characters that need no escaping.
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9!_.*'()-]+(?:/[A-Za-z0-9!_.*'()-]+)*")
+# botocore's model of ECR: RepositoryName. What is below the prefix has to have room, too.
+_REPOSITORY: Final = re.compile(r"(?=.{1,128}$)[a-z0-9]+(?:[._-][a-z0-9]+)*(?:/[a-z0-9]+(?:[._-][a-z0-9]+)*)*")
 _REGISTRY: Final = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
 
 
@@ -32,8 +36,11 @@ class EksSettings(BaseModel):
         bucket: Bucket in the cluster's region that runs write to; it must be there.
         prefix: Key prefix in it below which all of the harness's keys are, without a slash at its end; empty for a
             bucket of the harness's own.
-        registry: What stands before an image's path and tag in the registry that nodes pull from; None where the nodes
+        registry: "ecr" has the images pushed to ECR of the cluster's account and region, as far as they are not there.
+            Else what stands before an image's path and tag in the registry that nodes pull from; None where the nodes
             hold the images under their own names.
+        ecr_prefix: What the names of ECR's repositories begin with; empty for nothing.
+        ecr_create: Whether repositories that are missing in ECR are created.
         storage_class: Of the claim that the tasks share; empty takes the cluster's default, of which EKS has none.
         consent: Whether this run may write to the account, and cost.
         max_cost: Most that a run may cost by the estimate, in USD.
@@ -52,6 +59,8 @@ class EksSettings(BaseModel):
     bucket: str | None = None
     prefix: str = ""
     registry: str | None = None
+    ecr_prefix: str = OWNER
+    ecr_create: bool = False
     storage_class: str = "gp3"
     consent: bool = False
     max_cost: float = Field(default=2.0, gt=0)
@@ -83,6 +92,15 @@ class EksSettings(BaseModel):
     def _check_registry(cls, prefix: str | None) -> str | None:
         if prefix is not None and not _REGISTRY.fullmatch(prefix):
             raise ValueError("use a registry's host with a path, such as registry.example/team, without a tag")
+        return prefix
+
+    @field_validator("ecr_prefix")
+    @classmethod
+    def _check_ecr_prefix(cls, prefix: str) -> str:
+        if prefix and not _REPOSITORY.fullmatch(prefix):
+            raise ValueError(
+                "use the beginning of a repository's name, such as team/e2e: lower case, no slash at its ends"
+            )
         return prefix
 
     @field_validator("accounts")

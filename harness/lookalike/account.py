@@ -6,7 +6,7 @@ All of it is made by AWS's own calls, as the administrator, so that it is in the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast, get_args
@@ -32,6 +32,8 @@ ROLE: Final = "Airflow-DVCS3Role"
 ROLE_POLICY: Final = "Airflow-DVCS3Policy"
 # What `EksSettings.tag` asks for by default.
 TAGS: Final[Mapping[str, str]] = {"harness.allowed": "true"}
+# What `EksSettings.ecr_prefix` is by default.
+PREFIX: Final = "airflow-dvc-harness"
 ADDONS: Final[Mapping[str, str]] = {
     "aws-ebs-csi-driver": "v1.50.1-eksbuild.1",
     "eks-pod-identity-agent": "v1.3.10-eksbuild.1",
@@ -82,6 +84,7 @@ class Plan:
             addons_arn=self._eks(f"addon/{self.cluster}"),
             associations_arn=self._eks(f"podidentityassociation/{self.cluster}"),
             role_arn=self.role_arn,
+            repositories_arn=f"arn:{PARTITION}:ecr:{self.region}:{self.number}:repository/{PREFIX}",
             bucket_arn=f"arn:{PARTITION}:s3:::{self.bucket}",
         )
         found: dict[str, Any] = json.loads(text)
@@ -109,14 +112,24 @@ def client(service: str, keys: Keys, serving: Serving, region: str) -> Any:
     return session.client(service, endpoint_url=serving.endpoints[variable], config=config)
 
 
-def prepare(plan: Plan, serving: Serving, keys: Mapping[str, Keys], waiter: Waiter) -> None:
+def prepare(
+    plan: Plan, serving: Serving, keys: Mapping[str, Keys], waiter: Waiter, *, repositories: Sequence[str] = ()
+) -> None:
     """Make it all, once the cluster is ACTIVE and the store answers.
+
+    Args:
+        plan: What is to be in the account.
+        serving: Where the look-alike serves.
+        keys: Of its users.
+        waiter: How patient to be.
+        repositories: Of ECR, one per image.
 
     Raises:
         EnvironmentFailed: The look-alike refused a call.
         WaitTimeout: The cluster does not become ACTIVE.
     """
-    iam, eks, s3 = (client(name, keys[ADMINISTRATOR], serving, plan.region) for name in ("iam", "eks", "s3"))
+    clients = [client(name, keys[ADMINISTRATOR], serving, plan.region) for name in ("iam", "eks", "s3", "ecr")]
+    iam, eks, s3, ecr = clients
     try:
         waiter.until(
             f"the cluster {plan.cluster} to be ACTIVE",
@@ -138,11 +151,13 @@ def prepare(plan: Plan, serving: Serving, keys: Mapping[str, Keys], waiter: Wait
             serviceAccount=DVC_SERVICE_ACCOUNT,
             roleArn=plan.role_arn,
         )
+        for repository in repositories:
+            ecr.create_repository(repositoryName=repository, imageTagMutability="IMMUTABLE")
         s3.create_bucket(Bucket=plan.bucket, CreateBucketConfiguration={"LocationConstraint": plan.region})
     except (ClientError, BotoCoreError) as error:
         raise EnvironmentFailed(
             "the look-alike's account could not be filled", evidence={"it said": str(error)}
         ) from error
     finally:
-        for one in (iam, eks, s3):
+        for one in clients:
             one.close()

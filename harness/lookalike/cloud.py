@@ -9,12 +9,15 @@ from typing import Any, Final
 
 from harness.lookalike.authorisation import Authorisation
 from harness.lookalike.calls import CallLog
+from harness.lookalike.ecr import Ecr
 from harness.lookalike.eks import Eks
 from harness.lookalike.eks_auth import LIFETIME, EksAuth, TokenReviewer
 from harness.lookalike.faults import Faults
 from harness.lookalike.gateway import Gateway
 from harness.lookalike.iam import Iam
+from harness.lookalike.layers import Layers
 from harness.lookalike.principals import Credentials, CredentialStore
+from harness.lookalike.registry import Registry
 from harness.lookalike.service import Account
 from harness.lookalike.sigv4 import Verifier
 from harness.lookalike.sts import Sessions, Sts
@@ -26,7 +29,7 @@ ADMINISTRATOR: Final[dict[str, Any]] = {
     "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
 }
 # The services by the suffix of their AWS_ENDPOINT_URL_ variable ("Service-specific endpoints" in the AWS SDKs guide).
-_ENDPOINTS: Final = ("EKS", "EKS_AUTH", "STS", "IAM", "S3")
+_ENDPOINTS: Final = ("EKS", "EKS_AUTH", "STS", "IAM", "S3", "ECR")
 
 
 class Cloud:
@@ -37,6 +40,7 @@ class Cloud:
         store: Its keys.
         iam: Its roles and policies.
         eks: Its clusters and associations.
+        ecr: Its repositories of images.
         reviewers: By cluster: who reviews tokens of its service accounts; to be filled in once it answers.
         log: The recorded calls.
         verifier: Tells whose a signature is; the token webhook asks it too.
@@ -69,15 +73,17 @@ class Cloud:
         self.store = CredentialStore()
         self.iam = Iam(self.account)
         self.eks = Eks(self.account, self.iam)
+        self.ecr = Ecr(self.account)
         self.reviewers: dict[str, TokenReviewer] = {}
         self.log = CallLog(record)
         self.verifier = Verifier(self.store, now)
-        authorisation = Authorisation(self.iam, self.account)
+        self._authorisation = authorisation = Authorisation(self.iam, self.account)
         sessions = Sessions(self.account, self.store)
         web_identities = WebIdentities(self.account, self.iam, self.eks, sessions, self.reviewers)
         services = (
             self.iam,
             self.eks,
+            self.ecr,
             Sts(self.account, authorisation, sessions, web_identities.assume),
             EksAuth(self.account, self.iam, self.eks, sessions, self.reviewers, lifetime=pod_session),
         )
@@ -94,6 +100,13 @@ class Cloud:
     def user(self, name: str, *policies: dict[str, Any]) -> Credentials:
         """Long-term keys of a new user with these policies."""
         return self.store.add_user(name, self.account.number, policies)
+
+    def registry(self, folder: Path) -> Registry:
+        """The registry behind ECR's login; its layers go into a folder."""
+        return Registry(
+            self.account, self.ecr, Layers(folder), authorisation=self._authorisation, log=self.log,
+            faults=self.gateway.faults,
+        )  # fmt: skip
 
     @staticmethod
     def endpoints(url: str) -> dict[str, str]:

@@ -57,6 +57,10 @@ _JSON: Final = {
     Problem.THROTTLED: ("ThrottlingException", 429),
     Problem.UNKNOWN_OPERATION: ("UnknownOperationException", 404),
 }
+# "Common error types" of the ECR API reference: as in REST-JSON, all of them with status 400.
+_TARGETED: Final = {problem: (code, 400) for problem, (code, _) in _JSON.items()} | {
+    Problem.INVALID: ("InvalidParameterException", 400)
+}
 _QUERY: Final = {
     Problem.NOT_SIGNED: ("MissingAuthenticationToken", 403),
     Problem.UNKNOWN_KEY: ("InvalidClientTokenId", 403),
@@ -81,7 +85,7 @@ _S3: Final = {
     Problem.THROTTLED: ("SlowDown", 503),
     Problem.UNKNOWN_OPERATION: ("MethodNotAllowed", 405),
 }
-_BY_PROTOCOL: Final = {"rest-json": _JSON, "json": _JSON, "query": _QUERY, "rest-xml": _S3}
+_BY_PROTOCOL: Final = {"rest-json": _JSON, "json": _TARGETED, "query": _QUERY, "rest-xml": _S3}
 
 
 def refusal(protocol: str, problem: Problem, message: str) -> AwsError:

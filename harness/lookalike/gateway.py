@@ -222,4 +222,6 @@ def _unsigned_service(incoming: Incoming) -> str:
     headers, path = incoming.request.headers, incoming.request.path
     if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return "sts"
+    if headers.get("x-amz-target", "").startswith("AmazonEC2ContainerRegistry_"):
+        return "ecr"
     return "eks" if path.startswith(("/clusters/", "/tags/")) else _S3

@@ -13,6 +13,8 @@
         env              the environment in which AWS's SDKs, and the harness, talk to it
         api-server/      mounted into the node: where the API server has tokens reviewed
         node/            mounted into the node: the keys of the node's role
+        registry/        mounted into the node: where it pulls from, and its login
+        layers/          what was pushed to the registry
         aws/             AWS's two configuration files, for the runner and the administrator (0600)
 """
 
@@ -94,20 +96,25 @@ class Serving:
 
     Attributes:
         pid: The process.
-        control: URL for EKS, EKS Auth and IAM; and all others.
+        control: URL for EKS, EKS Auth, IAM and ECR; and all others.
         data: URL for STS and S3: all that pods may reach.
         webhooks: URL of the token webhook and the injector.
+        registry: Host that names of images in the registry begin with: on this machine's loopback, which container
+            engines take without a certificate that they know.
+        nodes_registry: URL of the same registry in the cluster's own network.
     """
 
     pid: int
     control: str
     data: str
     webhooks: str
+    registry: str = ""
+    nodes_registry: str = ""
 
     @property
     def endpoints(self) -> dict[str, str]:
         """The environment in which AWS's SDKs talk to it ("Service-specific endpoints" in the AWS SDKs guide)."""
-        control = {f"AWS_ENDPOINT_URL_{name}": self.control for name in ("EKS", "EKS_AUTH", "IAM")}
+        control = {f"AWS_ENDPOINT_URL_{name}": self.control for name in ("EKS", "EKS_AUTH", "IAM", "ECR")}
         return control | {f"AWS_ENDPOINT_URL_{name}": self.data for name in ("STS", "S3")}
 
 

@@ -71,7 +71,7 @@ def receive(method: str, target: str, headers: Message, stream: Stream) -> Incom
     body = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed by the caller
     digest, length = hashlib.sha256(), 0
     try:
-        for piece in _pieces(found, stream):
+        for piece in pieces(found, stream):
             digest.update(piece)
             length += len(piece)
             body.write(piece)
@@ -82,7 +82,13 @@ def receive(method: str, target: str, headers: Message, stream: Stream) -> Incom
     return Incoming(HttpRequest(method, path, query, found, digest.hexdigest()), body, length)
 
 
-def _pieces(headers: Mapping[str, str], stream: Stream) -> Iterator[bytes]:
+def pieces(headers: Mapping[str, str], stream: Stream) -> Iterator[bytes]:
+    """The body of a request as it comes, framed by its length or in chunks.
+
+    Raises:
+        AwsError: It is too large.
+        ValueError: It is cut short or framed wrongly; the connection is of no further use.
+    """
     if headers.get("transfer-encoding", "").lower() == "chunked":
         while size := int(stream.readline(64).partition(b";")[0], 16):
             yield from _exactly(stream, size)

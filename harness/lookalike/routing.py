@@ -1,7 +1,8 @@
 """Which operation of a service's model a request is.
 
-Query protocol: the `Action` parameter. REST: method, path template, literal query parameters of the template, and the
-required members that travel in query or headers: that is how PutObject, UploadPart and CopyObject are told apart.
+Query protocol: the `Action` parameter. JSON: the header `X-Amz-Target`. REST: method, path template, literal query
+parameters of the template, and the required members that travel in query or headers: that is how PutObject, UploadPart
+and CopyObject are told apart.
 """
 
 from __future__ import annotations
@@ -109,3 +110,16 @@ def query_operation(service: str, form: Mapping[str, str]) -> OperationModel:
     if action not in model.operation_names or version != model.api_version:
         raise Refused(Problem.UNKNOWN_OPERATION, f"Could not find operation {action} for version {version}")
     return model.operation_model(action)
+
+
+def json_operation(service: str, target: str) -> OperationModel:
+    """The operation of a JSON request, by its target.
+
+    Raises:
+        Refused: There is no such operation, or the target is another service's.
+    """
+    model = service_model(service)
+    prefix, _, name = target.partition(".")
+    if prefix != model.metadata["targetPrefix"] or name not in model.operation_names:
+        raise Refused(Problem.UNKNOWN_OPERATION, f"{service} has no operation {target}")
+    return model.operation_model(name)

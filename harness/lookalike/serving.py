@@ -19,7 +19,9 @@ from harness.errors import HarnessError
 from harness.kubeapi import KubeApi
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.eks import Cluster
-from harness.lookalike.hosting import Attached, Folder, Hosted, Keys, Serving
+from harness.lookalike.hosting import NODE, Attached, Folder, Hosted, Keys, Serving
+from harness.lookalike.node_registry import NodeLogin
+from harness.lookalike.registry_server import RegistryServer
 from harness.lookalike.server import Server
 from harness.lookalike.token_review import ClusterTokens, RolesOfAccounts
 from harness.lookalike.token_webhook import TokenWebhook
@@ -82,7 +84,13 @@ def _serve(folder: Folder, hosted: Hosted, until_end: ExitStack) -> None:
             role_of=roles,
         )
     )
-    folder.tell(Serving(os.getpid(), control.url, data.url, webhooks.url))
+    registry = cloud.registry(folder.below("layers"))
+    nodes = until_end.enter_context(RegistryServer(registry, any_port, tls=tls))
+    engines = until_end.enter_context(RegistryServer(registry, ("127.0.0.1", 0), tls=tls))
+    cloud.ecr.endpoint = engines.url
+    serving = Serving(os.getpid(), control.url, data.url, webhooks.url, engines.host, nodes.url)
+    until_end.enter_context(NodeLogin(folder, serving, folder.keys()[NODE], hosted.region))
+    folder.tell(serving)
     threading.Thread(target=_attach, args=(folder, cloud, cluster, roles), name="cluster", daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""Requests and answers on the wire: REST-JSON and query, by botocore's models.
+"""Requests and answers on the wire: REST-JSON, JSON and query, by botocore's models.
 
 A request is parsed by the operation's input shape, held to that shape, and then written again by botocore's own
 serializer: whatever was received and does not come out again is not in the model, and is refused. An answer is held to
@@ -22,7 +22,7 @@ from botocore.serialize import create_serializer
 
 from harness.lookalike import shapes
 from harness.lookalike.errors import AwsError, LookAlikeBroken, Problem, Refused, refusal
-from harness.lookalike.routing import query_operation, rest_operation
+from harness.lookalike.routing import json_operation, query_operation, rest_operation
 
 _FORM: Final = "application/x-www-form-urlencoded"
 
@@ -63,6 +63,11 @@ def parse(
         operation = query_operation(service, form)
         parameters = _from_form(form, operation.input_shape, "") if operation.input_shape else {}
         received: Any = form
+    elif protocol == "json":
+        operation = json_operation(service, headers.get("x-amz-target", ""))
+        document = _document(body)
+        parameters = _from_json(document, operation.input_shape) if operation.input_shape else {}
+        received = ({}, document)
     else:
         pairs = parse_qsl(query, keep_blank_values=True)
         arguments = {name: [value for of, value in pairs if of == name] for name, _ in pairs}
@@ -85,7 +90,7 @@ def _check_nothing_is_left(operation: OperationModel, protocol: str, parameters:
         names = received.keys() ^ again.keys()
     else:
         arguments, document = received
-        names = arguments.keys() ^ dict(made["query_string"] or {}).keys()
+        names = arguments.keys() ^ dict(made.get("query_string") or {}).keys()
         names |= document.keys() ^ (json.loads(made["body"]) if made["body"] else {}).keys()
     if names:
         raise Refused(Problem.INVALID, f"{operation.name} has no parameters {', '.join(sorted(names))}")
@@ -193,7 +198,7 @@ def answer(protocol: str, operation: OperationModel, output: dict[str, Any], req
     else:
         body = json.dumps(_to_json(output), separators=(",", ":")).encode()
         status = int(operation.http.get("responseCode", 200))
-        made = Answer(status, {"Content-Type": "application/json", "x-amzn-RequestId": request_id}, body)
+        made = Answer(status, {"Content-Type": _json_type(protocol), "x-amzn-RequestId": request_id}, body)
     parser: Any = create_parser(protocol)
     read = parser.parse(
         {"status_code": made.status, "headers": made.headers, "body": made.body}, operation.output_shape
@@ -227,9 +232,17 @@ def failure(protocol: str, error: AwsError, request_id: str, operation: Operatio
         for name, text in (("Code", error.code), ("Message", error.message), ("RequestId", request_id)):
             ET.SubElement(root, name).text = text
         return Answer(status, {"Content-Type": "application/xml", "x-amz-request-id": request_id}, ET.tostring(root))
-    body = json.dumps({**error.members, "message": error.message}).encode()
-    headers = {"Content-Type": "application/json", "x-amzn-ErrorType": error.code, "x-amzn-RequestId": request_id}
+    # REST-JSON has the code in a header, JSON in the body ("AWS JSON 1.1 protocol" of Smithy).
+    kind = {"__type": error.code} if protocol == "json" else {}
+    body = json.dumps({**kind, **error.members, "message": error.message}).encode()
+    headers = {"Content-Type": _json_type(protocol), "x-amzn-RequestId": request_id}
+    if protocol != "json":
+        headers["x-amzn-ErrorType"] = error.code
     return Answer(status, headers, body)
+
+
+def _json_type(protocol: str) -> str:
+    return "application/x-amz-json-1.1" if protocol == "json" else "application/json"
 
 
 def in_words_of(protocol: str, refused: Refused) -> AwsError:

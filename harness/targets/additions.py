@@ -28,11 +28,13 @@ class Additions:
         kubeadm: Patches of kubeadm's configuration, each a YAML document with its `kind`.
         mounts: Folders that the node sees.
         egress: What pods may reach outside the cluster, as the setting `egress_allow` has it.
+        containerd: Patches of containerd's configuration (version 2), each TOML.
     """
 
     kubeadm: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     egress: tuple[str, ...] = ()
+    containerd: tuple[str, ...] = ()
 
 
 class Beside(Protocol):

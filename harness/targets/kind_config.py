@@ -33,4 +33,5 @@ def render(*, ports: Mapping[str, int], run_id: str, own_network: bool, addition
         coredns=versions().coredns,
         mounts=[(str(mount.host), mount.node) for mount in additions.mounts],
         patches=list(additions.kubeadm),
+        containerd=list(additions.containerd),
     )

@@ -1,6 +1,6 @@
 """How the nodes of an EKS cluster come by the images: they hold them already, or pull them from a registry.
 
-The images are the supply's, as on kind. Putting them into a registry is not done here yet (ECR: next): whoever names a
+The images are the supply's, as on kind. Into ECR the harness puts them itself (`ecr.py`). Whoever names another
 registry has pushed them from this engine, which then knows what each is called there, and by which digest.
 """
 

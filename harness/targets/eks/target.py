@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from harness.targets.eks.attach import EksCluster, check_pod_identity, role_of_p
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.bucket import BucketClaim, check_bucket
 from harness.targets.eks.claim import Claim
+from harness.targets.eks.ecr import ECR, EcrImages
 from harness.targets.eks.environment import KUBECONFIG, EksEnvironment, described, remove_environment
 from harness.targets.eks.expiry import expiry
 from harness.targets.eks.guards import guarded_cluster, hold_price
@@ -163,8 +165,7 @@ class EksTarget:
         """
         self._held = NameLock(self._folder)
         session, found, price = guard(self._settings)
-        names = images.mapped(self._toolchain, self._settings.registry)
-        self._toolchain = images.with_digests(self._toolchain, names, runner=self._wanted.runner)
+        names = self._place_images(session)
         known = described(self._folder)
         if known is not None and known.context != found.arn:
             raise GuardError(
@@ -213,6 +214,18 @@ class EksTarget:
         if self._held is not None:
             self._held.release()
             self._held = None
+
+    def _place_images(self, session: boto3.Session) -> Mapping[str, str]:
+        """Have the images where the nodes pull them from; what they call each, by its reference."""
+        wanted = self._wanted
+        if self._settings.registry == ECR:
+            run = wanted.settings.state_dir / "runs" / wanted.run_id
+            ecr = EcrImages(session, self._settings, wanted.engine, wanted.runner, run, wanted.status)
+            names, self._toolchain = ecr.supply(self._toolchain)
+            return names
+        names = images.mapped(self._toolchain, self._settings.registry)
+        self._toolchain = images.with_digests(self._toolchain, names, runner=wanted.runner)
+        return names
 
     def _go_on(self, known: EksEnvironment, found: EksCluster, bucket: Bucket) -> bool:
         """Take up the environment that is known here, if it was kept and is whole in the cluster."""

@@ -39,6 +39,8 @@ def test_they_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PREFIX", "team/", "without a slash"),
         ("PREFIX", "team//e2e", "eks.prefix"),
         ("REGISTRY", "registry.example/team:1", "without a tag"),
+        ("ECR_PREFIX", "Team", "lower case"),
+        ("ECR_PREFIX", "team/", "no slash at its ends"),
         ("MAX_COST", "0", "eks.max_cost"),
         ("MAX_LIFETIME", "25", "eks.max_lifetime"),
         ("CONSENTT", "true", "eks.consentt"),

@@ -17,6 +17,7 @@ from .fake_kind import FakeKind
 from .test_kind import toolchain
 
 PATCH = "kind: ClusterConfiguration\napiServer: {extraArgs: {v: '4'}}\n"
+TOML = '[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "/kind/certs.d"\n'
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Gateway:
         self.seen.append(f"made at {gateway} in {sorted(self.kind.networks)}, clusters {sorted(self.kind.clusters)}")
         if self.fails:
             raise EnvironmentFailed("no port is free")
-        return Additions((PATCH,), (Mount(folder / "keys", "/kind/keys"),), (f"{gateway}:4242",))
+        return Additions((PATCH,), (Mount(folder / "keys", "/kind/keys"),), (f"{gateway}:4242",), (TOML,))
 
     def remove(self, *, folder: Path) -> None:
         self.seen.append(f"removed, networks {sorted(self.kind.networks)}")
@@ -60,6 +61,7 @@ def test_it_is_made_once_the_network_is_there_and_before_the_cluster_is(tmp_path
     assert gateway.seen == ["made at 172.18.0.1 in ['h-1'], clusters []"]
     config = yaml.safe_load((target.folder / "kind.yaml").read_text())
     assert config["kubeadmConfigPatches"][0] == PATCH
+    assert config["containerdConfigPatches"] == [TOML]
     mounts = {one["containerPath"]: one for one in config["nodes"][0]["extraMounts"]}
     assert mounts["/kind/keys"] == {
         "hostPath": str(target.folder / "keys"), "containerPath": "/kind/keys", "readOnly": True
