@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import eks_verbs, rerun, series, session, verbs
+from harness import eks_verbs, parity_verb, rerun, series, session, verbs
 from harness.errors import ExitCode, HarnessError, Interrupted
 from harness.options import LOOKALIKE_OPTIONS, OPTIONS, Option, settings_from
 from harness.report.console import ReportConsole
@@ -140,6 +140,17 @@ def history_command(
 ) -> ExitCode:
     """Show how runs ended over time, by the code of what was wrong."""
     return verbs.show_history(resolve(), ReportConsole(), merge=merge or (), since=since, as_json=as_json)
+
+
+@app.command("parity")
+@_reported
+def parity_command(
+    kind: Annotated[Path, typer.Argument(help="evidence folder of a run on kind, or an archive of it")],
+    other: Annotated[Path, typer.Argument(help="that of a run on another target")],
+    as_json: Json = False,  # noqa: FBT002 - typer's form
+) -> ExitCode:
+    """Compare a run on kind with one on EKS: all that differs must be on the list of what may."""
+    return parity_verb.parity(resolve(), (kind, other), ReportConsole(), as_json=as_json)
 
 
 @app.command()
