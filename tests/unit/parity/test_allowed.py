@@ -80,6 +80,10 @@ WRONG: dict[str, tuple[tuple[str, ...], Any]] = {
         ("pods", "executor push_data", "spec", "volumes", "eks-pod-identity-token"),
         {"projected": {"defaultMode": 420, "sources": []}},
     ),
+    "the very token of a DVC pod for the executor": (
+        ("pods", "executor push_data", "spec", "volumes", "eks-pod-identity-token"),
+        on_eks()["pods"][TASK]["spec"]["volumes"]["eks-pod-identity-token"],
+    ),
     "another agent": ((*ENVIRONMENT, "AWS_CONTAINER_CREDENTIALS_FULL_URI"), "http://169.254.169.254/v1/credentials"),
     "another token file": ((*ENVIRONMENT, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"), "/tmp/token"),  # noqa: S108
     "a token for another audience": (
@@ -138,12 +142,14 @@ def test_whatever_else_differs_is_found_where_it_is(case: str) -> None:
         ((*ENVIRONMENT, "AWS_REGION"), "eu-west-1"),
         ((*ENVIRONMENT, "AWS_CONTAINER_CREDENTIALS_FULL_URI"), "http://169.254.170.23/v1/other"),
         ((*REMOTE, "url", "bucket"), "somebodys"),
+        ((*REMOTE, "url", "prefix"), "runs/of another"),
         (("claim", "storageClassName"), "gp3x"),
         (("manifests", "Service airflow-api-server", "spec", "type"), "LoadBalancer"),
     ],
 )
 def test_kind_must_have_its_own_there_too(path: tuple[str, ...], to: str) -> None:
-    assert [one.path for one in weighed(changed(on_kind(), *path, to=to), on_eks()).unintended] == [path]
+    found = weighed(changed(on_kind(), *path, to=to), on_eks(root="team/"))
+    assert [one.path for one in found.unintended] == [path]
 
 
 def test_the_wrong_way_round_nothing_is_allowed() -> None:
