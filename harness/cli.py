@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import eks_record, eks_sweeping, eks_verbs, rerun, series, session, verbs
+from harness import eks_record, eks_sweeping, eks_verbs, parity_verb, rerun, series, session, verbs
 from harness.eks_admin import verbs as eks_admin
 from harness.eks_admin.plan import Asked, Identity
 from harness.errors import ExitCode, HarnessError, Interrupted
@@ -147,6 +147,17 @@ def history_command(
 ) -> ExitCode:
     """Show how runs ended over time, by the code of what was wrong."""
     return verbs.show_history(resolve(), ReportConsole(), merge=merge or (), since=since, as_json=as_json)
+
+
+@app.command("parity")
+@_reported
+def parity_command(
+    kind: Annotated[Path, typer.Argument(help="evidence folder of a run on kind, or an archive of it")],
+    other: Annotated[Path, typer.Argument(help="that of a run on another target")],
+    as_json: Json = False,  # noqa: FBT002 - typer's form
+) -> ExitCode:
+    """Compare a run on kind with one on EKS: all that differs must be on the list of what may."""
+    return parity_verb.parity(resolve(), (kind, other), ReportConsole(), as_json=as_json)
 
 
 @app.command()
