@@ -16,7 +16,15 @@ from harness.assets import asset
 from harness.errors import EnvironmentFailed
 
 PolicyName = Literal[
-    "dvc-s3", "dvc-trust", "dvc-trust-irsa", "prepare", "prepare-irsa", "runner", "runner-images", "runner-trust"
+    "dvc-s3",
+    "dvc-trust",
+    "dvc-trust-irsa",
+    "prepare",
+    "prepare-images",
+    "prepare-irsa",
+    "runner",
+    "runner-images",
+    "runner-trust",
 ]
 # What the repositories of ECR are below.
 REPOSITORIES: Final = "airflow-dvc-harness"

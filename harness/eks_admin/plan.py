@@ -16,6 +16,7 @@ from harness.eks_admin.association import Association
 from harness.eks_admin.bucket import Bucket
 from harness.eks_admin.identity_provider import IdentityProvider
 from harness.eks_admin.in_cluster import ROLE_ANNOTATION, Namespace, ServiceAccount
+from harness.eks_admin.repository import Repository
 from harness.eks_admin.role import Role
 from harness.eks_admin.things import NEVER, Marks, Thing
 from harness.eks_policies import document
@@ -27,6 +28,9 @@ from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
 from harness.targets.eks.attach import EksCluster
 from harness.targets.eks.aws import client, explained
 from harness.targets.eks.claim import NAMESPACES
+from harness.targets.eks.ecr import ECR, repository_of
+from harness.targets.eks.images import LOCAL
+from harness.versions import versions
 from harness.wait import Waiter
 
 # The guide's names.
@@ -73,12 +77,14 @@ class Names:
         role: Of the role.
         bucket: Of the bucket.
         values: By the names in the policies' files.
+        repositories: Of ECR; none where runs push nothing there.
     """
 
     environment: str
     role: str
     bucket: str
     values: Mapping[str, str]
+    repositories: tuple[str, ...] = ()
 
     @property
     def role_arn(self) -> str:
@@ -118,8 +124,11 @@ def names(cluster: EksCluster, settings: EksSettings, suffix: str) -> Names:
         "bucket": bucket + end,
         "role": ROLE + end,
         "keys": f"{settings.prefix}/" if settings.prefix else "",
+        "repositories": settings.ecr_prefix,
     }
-    return Names(environment(cluster.name, suffix), ROLE + end, bucket + end, values)
+    pushed = [reference for name, reference in versions().images.items() if name not in LOCAL]
+    repositories = tuple(repository_of(settings.ecr_prefix, one) for one in pushed) if settings.registry == ECR else ()
+    return Names(environment(cluster.name, suffix), ROLE + end, bucket + end, values, repositories)
 
 
 def things(
@@ -149,8 +158,9 @@ def things(
         AwsRefused: The cluster's issuer may not be asked.
         EnvironmentFailed: It has none.
     """
-    iam, eks, s3 = (client(session, service) for service in ("iam", "eks", "s3"))
-    for one in (iam, eks, s3):
+    clients = [client(session, service) for service in ("iam", "eks", "s3", "ecr")]
+    iam, eks, s3, ecr = clients
+    for one in clients:
         until_end.callback(one.close)
     marks = Marks(named.environment, asked.expires)
     values, trust, provider = dict(named.values), document("dvc-trust", named.values), None
@@ -169,6 +179,7 @@ def things(
             s3, named.bucket, cluster.account, cluster.region, marks, lambda: half_made("aws-bucket", named.bucket),
             asked.may_empty,
         ),
+        *(Repository(ecr, name, marks) for name in named.repositories),
         *([provider] if provider else []),
         Role(iam, named.role, ROLE_POLICY, trust, policy, asked.boundary, marks),
         *(Namespace(kube, name, labels, marks, waiter) for name, labels in NAMESPACES.items()),

@@ -22,7 +22,7 @@ from harness.errors import EnvironmentFailed
 from harness.lookalike.fittings import ADMINISTRATORS, RUNNERS
 from harness.lookalike.hosting import ADMINISTRATOR, NODE, RUNNER, Keys, Serving
 from harness.lookalike.principals import PARTITION
-from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
+from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, LABEL_OWNER, OWNER
 from harness.wait import Waiter
 
 # The account of AWS's own examples: it is nobody's.
@@ -152,7 +152,11 @@ def prepare(
             roleArn=plan.role_arn,
         )
         for repository in repositories:
-            ecr.create_repository(repositoryName=repository, imageTagMutability="IMMUTABLE")
+            ecr.create_repository(
+                repositoryName=repository,
+                imageTagMutability="IMMUTABLE",
+                tags=[{"Key": LABEL_OWNER, "Value": OWNER}],
+            )
         s3.create_bucket(Bucket=plan.bucket, CreateBucketConfiguration={"LocationConstraint": plan.region})
     except (ClientError, BotoCoreError) as error:
         raise EnvironmentFailed(

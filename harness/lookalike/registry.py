@@ -21,7 +21,8 @@ from harness.lookalike.calls import Call, CallLog, Outcome
 from harness.lookalike.distribution import JSON, RegistryError, Request, progress, reply
 from harness.lookalike.ecr import IMMUTABLE, USER, Ecr, Image, Login, Repository, digest_of
 from harness.lookalike.errors import AwsError, Problem, Refused
-from harness.lookalike.gateway import Faults, Reply
+from harness.lookalike.faults import Faults
+from harness.lookalike.gateway import Reply
 from harness.lookalike.layers import Layers, Upload
 from harness.lookalike.service import Account, Check
 

@@ -192,8 +192,8 @@ class Home:
     def delete(self, *, settings: Settings | None = None, **asked: Any) -> ExitCode:
         return self._do(lambda c: verbs.delete(settings or self.settings(), Asked(**asked), c))
 
-    def status(self, *, as_json: bool = False, **asked: Any) -> ExitCode:
-        return self._do(lambda c: verbs.status(self.settings(), Asked(**asked), c, as_json=as_json))
+    def status(self, *, as_json: bool = False, settings: Settings | None = None, **asked: Any) -> ExitCode:
+        return self._do(lambda c: verbs.status(settings or self.settings(), Asked(**asked), c, as_json=as_json))
 
     def states(self, **asked: Any) -> dict[str, str]:
         """By what it is: whose."""
@@ -215,7 +215,7 @@ def policies(*names: PolicyName, bucket: str, role: str = "Airflow-DVCS3Role", k
     """Some of the documented policies as one."""
     values = {
         "partition": "aws", "account": ACCOUNT, "region": REGION, "cluster": CLUSTER, "bucket": bucket, "role": role,
-        "keys": keys, "issuer": ISSUER,
+        "keys": keys, "issuer": ISSUER, "repositories": "airflow-dvc-harness",
     }  # fmt: skip
     documents = [document(name, values) for name in names]
     return {**documents[0], "Statement": [one for each in documents for one in each["Statement"]]}

@@ -276,7 +276,7 @@ def test_a_create_that_broke_off_is_gone_on_with_or_taken_back(
         with pytest.raises(AwsRefused, match="AWS throttles") as caught:
             preparer.create()
         assert "goes on" in caught.value.next_step
-        cloud.gateway.faults.throttle(service, operation, 0)
+        cloud.gateway.faults.clear()
         assert finish() == ExitCode.GREEN
         preparer.delete()
         assert by_kind(preparer.states()) == dict.fromkeys(ALL, ABSENT)

@@ -16,7 +16,7 @@ from harness.imagenames import split_host
 from harness.lookalike import policies
 from harness.lookalike.fittings import RUNNERS, _render
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, SERVICES_NAMESPACE
-from harness.targets.eks.images import _LOCAL
+from harness.targets.eks.images import LOCAL
 from harness.versions import versions
 
 ROOT = Path(__file__).parents[3]
@@ -188,7 +188,7 @@ def test_what_cloudformation_makes_has_the_guides_names_and_is_closed(template: 
 
 def images() -> set[str]:
     """The repositories of what nodes of EKS pull, without their prefix."""
-    return {split_host(ref)[1].rpartition(":")[0] for name, ref in versions().images.items() if name not in _LOCAL}
+    return {split_host(ref)[1].rpartition(":")[0] for name, ref in versions().images.items() if name not in LOCAL}
 
 
 def test_each_image_has_a_repository(template: dict[str, Any], terraform: str) -> None:
