@@ -11,14 +11,14 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 Outcome = Literal["allowed", "denied", "refused", "throttled"]
-_HIDDEN = "(hidden)"
+HIDDEN: Final = "(hidden)"
 # Not marked in every model (botocore 1.43): what lets its bearer act as somebody.
-_SECRETS = frozenset(
+SECRETS: Final = frozenset(
     {"token", "sessionToken", "secretAccessKey", "SecretAccessKey", "SessionToken", "WebIdentityToken"}
 )
 
@@ -95,8 +95,8 @@ def read_calls(path: Path) -> list[Call]:
 
 def without_secrets(value: Any, shape: Shape | None, name: str = "") -> Any:
     """A parameter or answer as it may be written down."""
-    if name in _SECRETS or (shape is not None and shape.metadata.get("sensitive") and not isinstance(value, dict)):
-        return _HIDDEN
+    if name in SECRETS or (shape is not None and shape.metadata.get("sensitive") and not isinstance(value, dict)):
+        return HIDDEN
     if isinstance(value, Mapping):
         members = shape.members if isinstance(shape, StructureShape) else {}
         item = shape.value if isinstance(shape, MapShape) else None

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from harness.lookalike.calls import HIDDEN
 from harness.lookalike.routing import service_model
 from harness.lookalike.stage import Stage, staged
-from harness.lookalike.transcript import AGENT, HIDDEN, Exchange, Transcript, members
+from harness.lookalike.transcript import AGENT, Exchange, Transcript, members
 from harness.lookalike.witness import Backend
 
 # Shorter texts are words of AWS's own ("ACTIVE"), and no names of things.

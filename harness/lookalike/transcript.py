@@ -16,18 +16,17 @@ from typing import Any, Final
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from harness.errors import UsageError
+from harness.lookalike.calls import HIDDEN, SECRETS
 
 VERSION: Final = 1
-HIDDEN: Final = "(hidden)"
 # What stands as the service of what pods ask the Pod Identity agent: no AWS API, and in none of botocore's models.
 AGENT: Final = "pod-identity-agent"
 # In place of what is bytes: only how many there were.
 BYTES: Final = "$bytes"
-# Not marked as sensitive in every model (botocore 1.43): what lets its bearer act as somebody; and what is only long.
-_HIDDEN_MEMBERS: Final = frozenset(
-    {"token", "sessionToken", "secretAccessKey", "SecretAccessKey", "SessionToken", "WebIdentityToken", "SAMLAssertion",
-     "authorizationToken", "AccessKeyId", "accessKeyId", "certificateAuthority.data"}
-)  # fmt: skip
+# Besides what the record of calls hides: key ids, what else lets its bearer act as somebody, and what is only long.
+_HIDDEN_MEMBERS: Final = SECRETS | {
+    "SAMLAssertion", "authorizationToken", "AccessKeyId", "accessKeyId", "certificateAuthority.data"
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
