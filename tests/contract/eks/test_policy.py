@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.dvc import BotoStore
 from harness.lookalike.cloud import Cloud
+from harness.lookalike.principals import Credentials
 from harness.services import s3
 from harness.wait import Waiter
 from tests.contract.eks.conftest import RUNNER, Site
@@ -13,8 +16,9 @@ from tests.policies import needless, refused
 
 
 def test_a_run_needs_its_policy_and_nothing_of_it_less(
-    site: Site, objects: Objects, client: Client, cloud: Cloud
+    site: Site, objects: Objects, client: Client, cloud: Cloud, enter: Callable[[Credentials], None]
 ) -> None:
+    enter(cloud.user("runner", RUNNER))
     admin = client("s3")
     target = site.target()
     cluster = target.up()
@@ -30,7 +34,7 @@ def test_a_run_needs_its_policy_and_nothing_of_it_less(
     left = admin.list_object_versions(Bucket=BUCKET, Prefix="runs/run-1/")
     assert [*left.get("Versions", []), *left.get("DeleteMarkers", [])] == []
 
-    calls = [call for call in cloud.log.calls() if call.principal.endswith(":user/limited")]
+    calls = [call for call in cloud.log.calls() if call.principal.endswith(":user/runner")]
     assert [call for call in calls if call.outcome == "denied"] == []
     assert refused(RUNNER, calls) == []
     assert needless(RUNNER, calls) == []

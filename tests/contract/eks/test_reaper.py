@@ -28,8 +28,16 @@ from tests.contract.lookalike.conftest import Client
 
 TOKEN = "reaper-token"
 REAPER = "harness-reaper"
-ROLE = {"rules": [{"apiGroups": ["admissionregistration.k8s.io"], "resources": ["mutatingwebhookconfigurations"],
-                   "resourceNames": ["harness-adapter"], "verbs": ["get", "delete"]}]}  # fmt: skip
+ROLE: dict[str, Any] = {
+    "rules": [
+        {
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations"],
+            "resourceNames": ["harness-adapter"],
+            "verbs": ["get", "delete"],
+        }
+    ]
+}
 
 
 @dataclass
