@@ -20,7 +20,7 @@ from botocore.model import OperationModel
 
 from harness.errors import UsageError
 from harness.lookalike.anonymous import Anonymous
-from harness.lookalike.transcript import AGENT, Exchange, first_line, line, plain
+from harness.lookalike.transcript import AGENT, Exchange, first_line, hides, line, plain
 
 # Where botocore's clients carry what belongs to one call from event to event.
 _NOTE: Final = "harness-transcript"
@@ -120,6 +120,8 @@ class Recorder:
         self._write(Exchange(AGENT, "GetCredentials", {"as": told["as"]}, told["status"], "", answer, of_aws))
 
     def _write(self, heard: Exchange) -> None:
+        if hides(heard.parameters):
+            return  # nobody could ask it again
         with self._lock:
             exchange = replace(
                 heard,

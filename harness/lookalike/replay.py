@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from harness.lookalike.calls import HIDDEN
 from harness.lookalike.routing import service_model
 from harness.lookalike.stage import Stage, staged
-from harness.lookalike.transcript import AGENT, Exchange, Transcript, members
+from harness.lookalike.transcript import AGENT, Exchange, Transcript, hides, members
 from harness.lookalike.witness import Backend
 
 # Shorter texts are words of AWS's own ("ACTIVE"), and no names of things.
@@ -56,7 +55,7 @@ def differences(transcript: Transcript, backend: Backend) -> list[Difference]:
 
 
 def _replayed(stage: Stage, recorded: Exchange) -> Iterator[str]:
-    if _holds(HIDDEN, recorded.parameters):
+    if hides(recorded.parameters):
         yield "it was asked with a secret, which no transcript has: it cannot be asked again"
         return
     if recorded.service == AGENT:
@@ -103,11 +102,3 @@ def _learn(names: dict[str, str], recorded: Any, found: Any) -> None:
             _learn(names, one, other)
     elif isinstance(recorded, str) and isinstance(found, str) and len(recorded) >= _SHORTEST_NAME and recorded != found:
         names[recorded] = found
-
-
-def _holds(text: str, value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_holds(text, one) for one in value.values())
-    if isinstance(value, list):
-        return any(_holds(text, one) for one in value)
-    return bool(value == text)

@@ -124,12 +124,13 @@ class Stage:
 
     def furnish(self, transcript: Transcript) -> None:
         """Have what was there before the first call."""
-        done = [exchange for exchange in transcript.exchanges if not exchange.code]
-        ours = {
-            _made(one.parameters) for one in done if one.operation in {"CreatePodIdentityAssociation", "CreateBucket"}
-        }
-        for one in done:
+        ours: set[_Subject] = set()  # what the transcript itself has made by then
+        for one in transcript.exchanges:
+            if one.code:
+                continue
             match one.service, one.operation:
+                case _, "CreatePodIdentityAssociation" | "CreateBucket":
+                    ours.add(_made(one.parameters))
                 case "eks", "DescribeCluster":
                     self._cluster(one.answer["cluster"])
                 case "eks", "DescribeAddon":
@@ -165,11 +166,10 @@ class Stage:
             trust = json.dumps(Plan(told["clusterName"]).document("dvc-trust"))
             if self.cloud.iam.role(role) is None:
                 self._client("iam", _CALLER).create_role(RoleName=role, AssumeRolePolicyDocument=trust)
-            made = self._client("eks", _CALLER).create_pod_identity_association(
+            self._client("eks", _CALLER).create_pod_identity_association(
                 clusterName=told["clusterName"], namespace=told["namespace"], serviceAccount=told["serviceAccount"],
                 roleArn=self.cloud.account.arn("iam", f"role/{role}"),
-            )["association"]  # fmt: skip
-            self.names.update({told[name]: made[name] for name in ("associationId", "associationArn") if name in told})
+            )  # fmt: skip
 
     def _bucket(self, told: Exchange, ours: set[_Subject]) -> None:
         subject, name, s3 = _made(told.parameters), told.parameters["Bucket"], self._client("s3", _CALLER)

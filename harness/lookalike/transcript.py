@@ -119,6 +119,15 @@ def plain(value: Any, shape: Shape | None, path: str = "") -> Any:
     return {BYTES: len(value) if hasattr(value, "__len__") else None}
 
 
+def hides(value: Any) -> bool:
+    """Whether something in a value of `plain` is hidden."""
+    if isinstance(value, Mapping):
+        return any(hides(one) for one in value.values())
+    if isinstance(value, list):
+        return any(hides(one) for one in value)
+    return bool(value == HIDDEN)
+
+
 def members(value: Any, shape: Shape | None, path: str = "") -> Iterator[str]:
     """The members that an output has, as paths such as "cluster.logging.clusterLogging[].enabled".
 

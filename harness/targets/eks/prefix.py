@@ -56,12 +56,10 @@ def empty_below(session: boto3.Session, bucket: str, prefix: str) -> int:
     removed = 0
     try:
         with explained(f"remove s3://{bucket}/{prefix}"):
-            for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
-                found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-                if not found:
-                    continue
-                _hold(bucket, s3.delete_objects(Bucket=bucket, Delete={"Objects": [_named(one) for one in found]}))
-                removed += len(found)
+            removed = _versions(s3, bucket, prefix, name_null=False)
+            # A bucket with versions keeps those of the name "null", from before it had any, unless they are named.
+            if removed:
+                removed += _versions(s3, bucket, prefix, name_null=True)
             for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
                 for upload in page.get("Uploads", ()):
                     s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
@@ -71,13 +69,23 @@ def empty_below(session: boto3.Session, bucket: str, prefix: str) -> int:
     return removed
 
 
-def _named(entry: dict[str, Any]) -> dict[str, str]:
-    """By its version too, also where that is called "null".
+def _versions(s3: Any, bucket: str, prefix: str, *, name_null: bool) -> int:
+    """Remove all versions and delete markers that there are; how many there were."""
+    removed = 0
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        if not found:
+            continue
+        named = [_named(one, name_null=name_null) for one in found]
+        _hold(bucket, s3.delete_objects(Bucket=bucket, Delete={"Objects": named}))
+        removed += len(found)
+    return removed
 
-    So it is without versioning. Where versioning was switched on later, what is removed without it stays behind its
-    delete marker.
-    """
-    return {"Key": entry["Key"], "VersionId": entry["VersionId"]}
+
+def _named(entry: dict[str, Any], *, name_null: bool) -> dict[str, str]:
+    """Without versioning an object's one version is called "null", and need not be named."""
+    version = {} if entry["VersionId"] == "null" and not name_null else {"VersionId": entry["VersionId"]}
+    return {"Key": entry["Key"], **version}
 
 
 def _hold(bucket: str, answer: dict[str, Any]) -> None:

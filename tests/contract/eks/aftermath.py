@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness import sweeping
+from harness.journal import Journal
 from harness.model import Cluster
 from harness.supply.engine import EngineSupply
 from tests.contract.eks.conftest import Site
@@ -51,7 +52,9 @@ def picture(site: Site, objects: Objects, client: Callable[..., Any]) -> set[str
     found |= {f"s3 {one['Key']} {one['VersionId']}" for one in versions}
     found |= {f"upload {one['Key']}" for one in s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])}
     state = site.folder / "state"
-    return found | {f"file {path}" for path in state.rglob("*") if path.is_file() and not path.name.endswith(".lock")}
+    for journal in state.glob("runs/*/journal.jsonl"):
+        found |= {f"journalled {entry.kind} {entry.name}" for entry in Journal(journal).open()}
+    return found | {f"file {path}" for path in (state / "clusters").rglob("*") if not path.name.endswith(".lock")}
 
 
 def swept(site: Site) -> list[str]:

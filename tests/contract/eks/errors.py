@@ -175,7 +175,7 @@ ROWS = (
         arrange=lambda stage: stage.objects.put("MutatingWebhookConfiguration", "harness-adapter")),
     Row("a namespace that is going", "the namespace airflow is just being removed", "run again in a minute",
         arrange=_going, only_at_the_cluster=True),
-    Row("a run that has the cluster", "run run-0 has the harness's namespaces of this cluster$", "wait for it to end",
+    Row("a run that has the cluster", "run run-0 has the harness's namespaces of this cluster\\n", "wait for it to end",
         arrange=_taken("2999-01-01T00:00:00+00:00"), only_at_the_cluster=True),
     Row("a run that is past its time", "has the harness's namespaces of this cluster, past its time since 2026-01-01",
         "harness sweep --target eks", arrange=_taken("2026-01-01T00:00:00+00:00"), only_at_the_cluster=True),

@@ -28,15 +28,11 @@ from tests.contract.lookalike.conftest import Client
 
 TOKEN = "reaper-token"
 REAPER = "harness-reaper"
-ROLE: dict[str, Any] = {
-    "rules": [
-        {
-            "apiGroups": ["admissionregistration.k8s.io"],
-            "resources": ["mutatingwebhookconfigurations"],
-            "resourceNames": ["harness-adapter"],
-            "verbs": ["get", "delete"],
-        }
-    ]
+RULE = {
+    "apiGroups": ["admissionregistration.k8s.io"],
+    "resources": ["mutatingwebhookconfigurations"],
+    "resourceNames": ["harness-adapter"],
+    "verbs": ["get", "delete"],
 }
 
 
@@ -91,7 +87,7 @@ def pod(tmp_path: Path, server: ApiServer, objects: Objects) -> Pod:
 @pytest.fixture
 def prepared(objects: Objects) -> None:
     """The right to the one thing outside of the namespaces."""
-    objects.put("ClusterRole", REAPER, **ROLE)
+    objects.put("ClusterRole", REAPER, rules=[RULE])
 
 
 def past(objects: Objects) -> None:

@@ -32,7 +32,7 @@ from harness.targets.eks.aws import client as aws_client
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.guards import guarded_cluster
 from harness.targets.eks.prefix import empty, prefix_of
-from tests.contract.lookalike.conftest import ACCOUNT, BUCKET, CLUSTER, REGION, Agent, Client, Tokens
+from tests.contract.lookalike.conftest import ACCOUNT, BUCKET, CLUSTER, REGION, ROLE, Agent, Client, Tokens
 
 PROBE = Path(harness.__file__).parent / "services" / "probe" / "probe.py"
 DOCS = Path(__file__).parents[3] / "docs"
@@ -235,7 +235,7 @@ def test_names_that_the_look_alike_gives_itself_are_followed(
     store: Backend,
     tmp_path: Path,
 ) -> None:
-    """An association that the transcript makes has another id in a replay."""
+    """Associations that were there, and that the transcript makes, have other ids in a replay."""
     enter(admin)
     recorder = Recorder(tmp_path / "made.jsonl", region=REGION)
     with awstap.listening(recorder):
@@ -244,8 +244,12 @@ def test_names_that_the_look_alike_gives_itself_are_followed(
         eks = aws_client(session, "eks")
         eks.delete_pod_identity_association(clusterName=CLUSTER, associationId=associated)
         _refused(session, "eks", "describe_pod_identity_association", clusterName=CLUSTER, associationId=associated)
+        made = eks.create_pod_identity_association(
+            clusterName=CLUSTER, namespace="airflow", serviceAccount="airflow-dvc-sa", roleArn=ROLE
+        )["association"]["associationId"]
+        eks.describe_pod_identity_association(clusterName=CLUSTER, associationId=made)
         eks.close()
-    assert recorder.count == 4
+    assert recorder.count == 6
     assert differences(read(tmp_path / "made.jsonl"), store) == []
 
 
@@ -278,6 +282,21 @@ def test_what_a_pod_says_of_the_agent_replays(
     doctored = replace(exchanges[1], status=401)
     found = differences(Transcript("", REGION, (exchanges[0], doctored)), store)
     assert [str(one) for one in found] == ["line 3, pod-identity-agent GetCredentials: recorded 401, found 400"]
+
+
+def test_a_call_that_carries_a_secret_is_left_out(
+    enter: Callable[[Credentials], None], admin: Credentials, tmp_path: Path
+) -> None:
+    enter(admin)
+    recorder = Recorder(tmp_path / "secret.jsonl", region=REGION)
+    with awstap.listening(recorder):
+        sts = aws_client(open_session(profile=None, region=None), "sts")
+    with pytest.raises(ClientError):
+        sts.assume_role_with_web_identity(RoleArn=ARN, RoleSessionName="night", WebIdentityToken="of-the-night")
+    sts.get_caller_identity()
+    sts.close()
+    assert [one.operation for one in read(tmp_path / "secret.jsonl").exchanges] == ["GetCallerIdentity"]
+    assert "of-the-night" not in (tmp_path / "secret.jsonl").read_text()
 
 
 def test_a_session_that_nobody_listens_to_is_left_alone(
