@@ -18,7 +18,7 @@ from harness.supply.engine import EngineSupply
 from harness.targets.eks.environment import is_eks, remove_environment
 from harness.targets.namelock import name_held
 from harness.targets.ownership import Standing, runs_of
-from harness.targets.removal import remove_cluster, remove_container
+from harness.targets.removal import remove_cluster, remove_container, remove_image_name
 from harness.wait import Waiter
 
 
@@ -98,6 +98,11 @@ class Remover:
             return Standing()
         if entry.kind == "container":
             self.container(entry.name, host)
+            return Standing()
+        if entry.kind == "image-name":
+            engine = self._engine(host)
+            if engine is not None:
+                remove_image_name(entry.name, engine=engine, runner=self.runner)
             return Standing()
         raise CleanupFailed(f"this version does not know how to remove a {entry.kind}")
 

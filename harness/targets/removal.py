@@ -83,6 +83,19 @@ def remove_container(name: str, *, engine: Engine, runner: Runner) -> None:
             raise
 
 
+def remove_image_name(name: str, *, engine: Engine, runner: Runner) -> None:
+    """Have the engine know an image by one name less; no error if it does not know it by that.
+
+    Raises:
+        CommandFailed: The engine refused it.
+    """
+    try:
+        _docker(engine, runner, "image", "rm", name)
+    except CommandFailed as error:
+        if "No such image" not in error.stderr:
+            raise
+
+
 def _still_there(name: str, problems: dict[str, str]) -> CleanupFailed:
     return CleanupFailed(f"the cluster {name} is not gone", evidence=problems, next_step="harness sweep")
 

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
+from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.lookalike.calls import read_calls
 from harness.model import Engine
@@ -53,7 +54,7 @@ def pushed(engine: Engine, runner: boto3.Session, tmp_path_factory: pytest.TempP
     try:
         with Login(ecr, folder) as login:
             name = f"{login.host}/{REPOSITORY}:{secrets.token_hex(4)}"
-            Pusher(engine, commands, login, list[str]().append).push(made, name)
+            Pusher(engine, commands, login, Journal(folder / "journal"), list[str]().append).push(made, name)
     finally:
         ecr.close()
         commands.run([engine.docker, "image", "rm", made], env=engine.env, timeout=60)

@@ -107,7 +107,7 @@ class Docker(FakeRunner):
                 return self.labelled
             case ["network", "ls", *_] if name in self.networks:
                 return f"{name}-network\t{name}\t{self.networks[name]}\n"
-            case ["rm", *_] | ["network", "rm", _]:
+            case ["rm", *_] | ["network", "rm", _] | ["image", "rm", _]:
                 self.removed.append((call.env.get("DOCKER_HOST", ""), words[-1]))
                 self.stores.pop(words[-1].removeprefix("id of ").removesuffix("-store"), None)
         return ""
@@ -152,6 +152,12 @@ def test_each_thing_is_removed_in_the_engine_that_its_journal_names(state: State
     assert sorted(state.docker.removed) == [("", "preload"), (OWN, "ours-network"), (OWN, "ours-node")]
     assert list((state.folder / "runs").iterdir()) == []
     assert list((state.folder / "clusters").iterdir()) == []
+
+
+def test_a_name_of_an_image_that_was_being_pushed_is_taken_from_the_engine(state: State) -> None:
+    state.journal("one").record("image-name", "registry.example/worker:1", host="")
+    assert state.sweep(Engines({"": True})) == 1
+    assert state.docker.removed == [("", "registry.example/worker:1")]
 
 
 def test_a_run_that_left_nothing_but_its_folder_is_something_that_was_swept(state: State) -> None:

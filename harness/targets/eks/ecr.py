@@ -17,6 +17,7 @@ import boto3
 from harness.eks_settings import EksSettings
 from harness.errors import CommandFailed, EnvironmentFailed
 from harness.imagenames import split_host
+from harness.journal import Journal
 from harness.model import Engine, ImageName, Toolchain
 from harness.names import LABEL_OWNER, OWNER
 from harness.process import Runner
@@ -72,6 +73,7 @@ class EcrImages:
         engine: Where the images are.
         runner: Runs docker.
         folder: Of the run, for the login.
+        journal: Of the run.
         status: Told what is going on.
     """
 
@@ -80,6 +82,7 @@ class EcrImages:
     engine: Engine
     runner: Runner
     folder: Path
+    journal: Journal
     status: Callable[[str], None]
 
     def supply(self, toolchain: Toolchain) -> tuple[Mapping[str, str], Toolchain]:
@@ -99,7 +102,7 @@ class EcrImages:
         try:
             found = self._ask_all(ecr, wanted)
             with Login(ecr, self.folder) as login:
-                pusher = Pusher(self.engine, self.runner, login, self.status)
+                pusher = Pusher(self.engine, self.runner, login, self.journal, self.status)
                 missing = [one for one in wanted if found[one.name] is None]
                 for number, one in enumerate(missing, start=1):
                     there = f"{login.host}/{one.repository}:{one.tag}"

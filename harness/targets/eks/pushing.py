@@ -22,9 +22,11 @@ from typing import Any, Final, Self
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from harness.errors import CommandFailed, CommandTimeout, EnvironmentFailed
+from harness.journal import Journal
 from harness.model import Engine
 from harness.process import Runner
 from harness.targets.eks.aws import explained
+from harness.targets.removal import remove_image_name
 from harness.wait import SYSTEM_CLOCK, Clock
 
 # A login that ends sooner is renewed before a push is begun.
@@ -164,6 +166,7 @@ class Pusher:
         engine: Where they are.
         runner: Runs docker.
         login: To the registry.
+        journal: Told before the engine is told the image's name there.
         status: Told of progress and of each retry.
         clock: Time for the pauses between retries.
     """
@@ -171,6 +174,7 @@ class Pusher:
     engine: Engine
     runner: Runner
     login: Login
+    journal: Journal
     status: Callable[[str], None]
     clock: Clock = SYSTEM_CLOCK
 
@@ -185,11 +189,14 @@ class Pusher:
             PushFailed: The registry does not take it.
             AwsRefused: There is no new login.
         """
-        self._docker("tag", source, name)
+        entry = self.journal.record("image-name", name, host=self.engine.host)
         try:
+            command: list[str | Path] = [self.engine.docker, "tag", source, name]
+            self.runner.run(command, env=self.engine.env, timeout=_SECONDS)
             self._until_done(name)
         finally:
-            self._docker("image", "rm", name)
+            remove_image_name(name, engine=self.engine, runner=self.runner)
+            self.journal.removed(entry)
 
     def _until_done(self, name: str) -> None:
         renewed = False
@@ -247,7 +254,3 @@ class Pusher:
         command: list[str | Path] = [self.engine.docker, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
         host = self.runner.run(command, timeout=_SECONDS, check=False).stdout.strip()
         return {"DOCKER_HOST": host} if host else {}
-
-    def _docker(self, *arguments: str) -> None:
-        command: list[str | Path] = [self.engine.docker, *arguments]
-        self.runner.run(command, env=self.engine.env, timeout=_SECONDS)

@@ -220,7 +220,7 @@ class EksTarget:
         wanted = self._wanted
         if self._settings.registry == ECR:
             run = wanted.settings.state_dir / "runs" / wanted.run_id
-            ecr = EcrImages(session, self._settings, wanted.engine, wanted.runner, run, wanted.status)
+            ecr = EcrImages(session, self._settings, wanted.engine, wanted.runner, run, wanted.journal, wanted.status)
             names, self._toolchain = ecr.supply(self._toolchain)
             return names
         names = images.mapped(self._toolchain, self._settings.registry)

@@ -16,6 +16,7 @@ import pytest
 from harness.eks_policies import document
 from harness.eks_settings import EksSettings
 from harness.errors import CommandFailed
+from harness.journal import Journal
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.principals import Credentials
 from harness.lookalike.registry_server import RegistryServer
@@ -123,10 +124,11 @@ class Place:
     def __init__(self, session: boto3.Session, docker: Any, folder: Path) -> None:
         self.session, self.docker, self.folder = session, docker, folder
         self.told: list[str] = []
+        self.journal = Journal(folder.parent / "journal.jsonl")
 
     def supply(self, given: Toolchain | None = None, **settings: Any) -> tuple[dict[str, str], Toolchain]:
         found = given or one_image()
         eks = EksSettings(registry="ecr", **settings)
-        made = EcrImages(self.session, eks, found.engine, self.docker, self.folder, self.told.append)
+        made = EcrImages(self.session, eks, found.engine, self.docker, self.folder, self.journal, self.told.append)
         names, filled = made.supply(found)
         return dict(names), filled

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from harness.errors import EnvironmentFailed
+from harness.journal import Journal
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.principals import Credentials
 from harness.lookalike.registry_server import RegistryServer
@@ -105,6 +106,22 @@ def test_the_login_is_gone_after_a_failure_too(place: Place, docker: Docker, rep
     assert list((tmp_path / "run").rglob("*")) == []
 
 
+def test_the_name_that_the_engine_is_told_is_journalled_before_and_until_it_is_gone(
+    place: Place, docker: Docker, repository: str
+) -> None:
+    open_at: dict[str, list[str]] = {}
+    said = docker.answer
+
+    def watched(call: Call) -> str:
+        open_at[call.argv[1]] = [f"{entry.kind} {entry.name}" for entry in place.journal.open()]
+        return said(call)
+
+    docker.answer = watched  # type: ignore[method-assign]
+    (name,) = place.supply()[0].values()
+    assert open_at["tag"] == open_at["push"] == [f"image-name {name}"]
+    assert place.journal.open() == []
+
+
 def test_a_missing_repository_is_named_and_nothing_is_pushed(place: Place, docker: Docker) -> None:
     with pytest.raises(EnvironmentFailed, match=f"there is no repository {REPOSITORY} in ECR of {REGION}") as caught:
         place.supply()
@@ -189,7 +206,9 @@ def test_throttling_is_waited_out_in_the_api_and_in_the_registry_and_told(
     cloud.gateway.faults.throttle("ecr", "InitiateLayerUpload", 3)
     ecr = client_of(session, "ecr")
     with Login(ecr, tmp_path) as login:
-        Pusher(one_image().engine, docker, login, told.append, clock).push("source", f"{login.host}/{repository}:1")
+        Pusher(one_image().engine, docker, login, Journal(tmp_path / "journal"), told.append, clock).push(
+            "source", f"{login.host}/{repository}:1"
+        )
     ecr.close()
     assert clock.slept == [1, 2, 4]
     assert [line for line in told if "limits the rate" in line] == told[-3:]
@@ -201,7 +220,7 @@ def test_a_registry_that_throttles_for_ever_is_an_error(
     cloud.gateway.faults.throttle("ecr", "InitiateLayerUpload", 1000)
     ecr = client_of(session, "ecr")
     with Login(ecr, tmp_path) as login, pytest.raises(PushFailed) as caught:
-        Pusher(one_image().engine, docker, login, list[str]().append, Clock()).push(
+        Pusher(one_image().engine, docker, login, Journal(tmp_path / "journal"), list[str]().append, Clock()).push(
             "source", f"{login.host}/{repository}:1"
         )
     ecr.close()
@@ -216,7 +235,9 @@ def test_a_login_that_ends_in_the_middle_is_renewed(
     docker.before = lambda: end_logins(cloud) if len(docker.logins) == 1 else None
     ecr = client_of(session, "ecr")
     with Login(ecr, tmp_path) as login:
-        Pusher(one_image().engine, docker, login, told.append, Clock()).push("source", f"{login.host}/{repository}:1")
+        Pusher(one_image().engine, docker, login, Journal(tmp_path / "journal"), told.append, Clock()).push(
+            "source", f"{login.host}/{repository}:1"
+        )
     ecr.close()
     first, second = (said["auths"] for _, _, said in docker.logins)
     assert first != second
@@ -229,7 +250,7 @@ def test_a_registry_to_which_every_login_has_ended_is_an_error(
     docker.before = lambda: end_logins(cloud)
     ecr = client_of(session, "ecr")
     with Login(ecr, tmp_path) as login, pytest.raises(PushFailed) as caught:
-        Pusher(one_image().engine, docker, login, list[str]().append, Clock()).push(
+        Pusher(one_image().engine, docker, login, Journal(tmp_path / "journal"), list[str]().append, Clock()).push(
             "source", f"{login.host}/{repository}:1"
         )
     ecr.close()

@@ -17,6 +17,7 @@ from harness.model import Engine, Toolchain
 from harness.process import Completed, SubprocessRunner
 from harness.targets.eks.aws import client as client_of
 from harness.targets.eks.pushing import Login, Pusher, PushFailed, Trouble
+from harness.targets.removal import remove_image_name
 from tests.contract.eks.ecr_places import REPOSITORY, Place, end_logins, one_image, repository, served, session
 from tests.contract.lookalike.conftest import ACCOUNT, Client
 from tests.contract.supply.conftest import Engineer, docker_config, engine, engineer, runner
@@ -97,12 +98,22 @@ def test_an_engines_push_to_no_repository_says_so(
     name = "ecr-test/source:1"
     engineer.make(name)
     with Login(client_of(engines_place.session, "ecr"), tmp_path / "login") as login:
-        pusher = Pusher(engine, engines_place.docker, login, list[str]().append)
+        pusher = Pusher(engine, engines_place.docker, login, engines_place.journal, list[str]().append)
         with pytest.raises(PushFailed) as caught:
             pusher.push(name, f"{login.host}/nobodys:1")
     assert caught.value.trouble is Trouble.REPOSITORY
     assert f"'nobodys' does not exist in the registry with id '{ACCOUNT}'" in caught.value.evidence["it said"]
     assert not engineer.has(f"{login.host}/nobodys:1")
+
+
+def test_a_name_that_a_killed_run_left_in_an_engine_is_taken_from_it(engineer: Engineer, engine: Engine) -> None:
+    name, there = "ecr-test/source:1", f"127.0.0.1:9/{REPOSITORY}:1"
+    engineer.make(name)
+    engineer.docker("tag", name, there)
+    for _ in "12":
+        remove_image_name(there, engine=engine, runner=engineer.runner)
+    assert engineer.has(name)
+    assert not engineer.has(there)
 
 
 def test_an_engine_waits_out_a_rate_limit_and_goes_on_with_a_new_login(
@@ -111,7 +122,7 @@ def test_an_engine_waits_out_a_rate_limit_and_goes_on_with_a_new_login(
     name, told = "ecr-test/source:1", list[str]()
     engineer.make(name)
     with Login(client_of(engines_place.session, "ecr"), tmp_path / "login") as login:
-        pusher = Pusher(engine, engines_place.docker, login, told.append, Clock())
+        pusher = Pusher(engine, engines_place.docker, login, engines_place.journal, told.append, Clock())
         end_logins(cloud)
         cloud.gateway.faults.throttle("ecr", "PutImage", 3)
         pusher.push(name, f"{login.host}/{REPOSITORY}:1")

@@ -102,7 +102,8 @@ def test_containerd_finds_the_registry_in_the_clusters_network(tmp_path: Path, s
     folder = Folder(tmp_path / "lookalike")
     mounted = node_registry.write_files(folder, serving, "PEM")
     hosts = tomllib.loads((mounted / "certs.d" / serving.registry / "hosts.toml").read_text())
-    assert hosts == {"server": serving.nodes_registry, "ca": f"{IN_NODE}/ca.crt"}
+    trusted = {"ca": f"{IN_NODE}/ca.crt"}
+    assert hosts == {"server": serving.nodes_registry, "host": {serving.nodes_registry: trusted}, **trusted}
     assert (mounted / "ca.crt").read_text() == "PEM"
     patch = tomllib.loads(node_registry.containerd_patch())
     assert patch["plugins"]["io.containerd.grpc.v1.cri"]["registry"]["config_path"] == f"{IN_NODE}/certs.d"
