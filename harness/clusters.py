@@ -10,8 +10,8 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.redaction import Redactor
+from harness.remover import is_kept
 from harness.services.secrets import ClusterSecrets
-from harness.sweeping import is_kept
 
 
 @dataclass(frozen=True, slots=True)

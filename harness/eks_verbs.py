@@ -17,6 +17,7 @@ from harness.lookalike.hosting import Folder, Hosted
 from harness.lookalike.process import GatewayProcess
 from harness.lookalike.surroundings import Surroundings
 from harness.process import SubprocessRunner
+from harness.remover import is_kept
 from harness.report.live import LivePhases
 from harness.settings import Settings
 from harness.signals import interrupted_once
@@ -141,7 +142,7 @@ def _standing(folder: Path) -> Surroundings:
     """
     files = Folder.of_cluster(folder)
     again = f"harness eks-lookalike down --cluster {folder.name}, then up"
-    if not sweeping.is_kept(folder) or not files.path.is_dir():
+    if not is_kept(folder) or not files.path.is_dir():
         raise UsageError(
             f"the cluster {folder.name} is no EKS look-alike that came up whole",
             next_step=f"name another one with --cluster, or, if it is to go: harness down --cluster {folder.name}",

@@ -126,6 +126,8 @@ def of_failed_pods(
         if (pod.get("status") or {}).get("phase") != "Succeeded" or name in executors
     }
     places = {f"{AIRFLOW_NAMESPACE}/{name}" for name in lost}
+    # The second pod of one name is "name~2" to the follower, and not to the cluster.
+    known, lost_names = ({str(pod["metadata"]["name"]) for pod in of.values()} for of in (pods, lost))
     about = [
         (event, str((event.get("involvedObject") or event.get("regarding") or {}).get("name"))) for event in events
     ]
@@ -133,7 +135,7 @@ def of_failed_pods(
         error=HarnessError("the DAG run failed", evidence={"the verdict": words.replace("; ", "\n")}),
         pods=list(lost.values()),
         # One that the follower has not seen may stand in the verdict's words.
-        events=[event for event, name in about if name in lost or (name not in pods and f"/{name}" in words)],
+        events=[event for event, name in about if name in lost_names or (name not in known and f"/{name}" in words)],
         logs={
             **{
                 f"pod {AIRFLOW_NAMESPACE}/{name}, container {container}": "\n".join(_readable(lines))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -170,6 +171,23 @@ class GitService:
 
 
 @dataclass(frozen=True, slots=True)
+class Push:
+    """A ref that a push moved, as the Git server has noted it.
+
+    Attributes:
+        ref: Its full name.
+        before: Commit before the push; forty zeros where there was none.
+        after: Commit after it.
+        time: When it had been moved, by the server's clock.
+    """
+
+    ref: str
+    before: str
+    after: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class S3Service:
     """The object store.
 
@@ -258,12 +276,14 @@ class TaskOutcome:
         state: Airflow's state, such as "success".
         try_number: From 1.
         seconds: Duration as Airflow reports it; None if it never ran.
+        queued: Whether it was ever handed to an executor.
     """
 
     task_id: str
     state: str
     try_number: int
     seconds: float | None
+    queued: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +296,7 @@ class DagRunOutcome:
         state: Airflow's final state, "success" or "failed".
         tasks: By task id; of a mapped task also each instance, as "task[0]".
         overdue: Seconds after which the harness ended it, for it had not ended; None where it ended by itself.
+        stuck: Why the harness ended it, where none of its tasks got on by its own doing.
     """
 
     dag_id: str
@@ -283,6 +304,7 @@ class DagRunOutcome:
     state: str
     tasks: Mapping[str, TaskOutcome]
     overdue: float | None = None
+    stuck: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,11 +353,26 @@ class BlockedEgress:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerImage:
+    """What a container ran that is not its pod's main one: an init container or a sidecar.
+
+    Attributes:
+        container: Its name.
+        image: Image reference.
+        image_id: Image ID that the kubelet reports for it.
+    """
+
+    container: str
+    image: str
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class PodEvidence:
     """What was seen of one pod while it lived.
 
     Attributes:
-        name: Pod name.
+        name: Pod name; of a second pod of that name in the same run "name~2", and so on.
         task_id: The task it worked for.
         role: "executor" (runs Airflow's task) or "task" (the DAG's own container).
         phase: Last phase seen.
@@ -354,6 +391,8 @@ class PodEvidence:
         unread: Of each container whose log was not read to its end: "base: why not".
         leaks: Its containers whose logs held a secret of this run; never the secret.
         blocked: What it tried to reach outside the cluster, and was kept from.
+        uid: What the cluster knows it by; empty where nobody asked.
+        beside: What its other containers ran, as far as they did.
     """
 
     name: str
@@ -375,6 +414,8 @@ class PodEvidence:
     unread: tuple[str, ...] = ()
     leaks: tuple[Leak, ...] = ()
     blocked: tuple[BlockedEgress, ...] = ()
+    uid: str = ""
+    beside: tuple[ContainerImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

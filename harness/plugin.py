@@ -214,9 +214,7 @@ def _exit_code(harness: Session, exitstatus: int) -> ExitCode | None:
     if isinstance(harness.error, LifetimeOver):
         return harness.error.exit_code  # pytest takes it for an interrupt
     if exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
-        if isinstance(harness.error, HarnessError):
-            return harness.error.exit_code
-        if exitstatus == pytest.ExitCode.OK:
+        if harness.error is not None or exitstatus == pytest.ExitCode.OK:
             return harness.exit_code
         return ExitCode.VERDICT_RED if harness.verdicts else ExitCode.ENVIRONMENT_FAILED
     return ExitCode(int(exitstatus)) if int(exitstatus) in set(ExitCode) else None

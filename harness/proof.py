@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from harness.dvc.checks import RULES
 from harness.environment import Environment, Ready
 from harness.errors import UsageError
 from harness.failedrun import causes
-from harness.model import BlockedEgress, PipelineRun, Seeded
+from harness.model import BlockedEgress, PipelineRun, Push, Seeded
 from harness.names import AIRFLOW_NAMESPACE
 from harness.parity_record import record_parity
 from harness.pipeline import egress
@@ -31,6 +32,7 @@ from harness.pipeline.trigger import run_pipeline
 from harness.runfacts import run_facts
 from harness.services import s3
 from harness.services.claim import ClaimEmptying
+from harness.services.git import GitClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +335,8 @@ class Prover:
             tracked_file=settings.tracked_file,
             executor_shas=frozenset({seeded.sha}),
             image_ids=frozenset(self._ready.toolchain.image_digests["worker"]),
+            # S3 and the Git server are pods of one machine; a bucket outside of the cluster goes by a clock of its own.
+            one_clock=self._ready.cluster.bucket is None,
             # Known once the DAG is parsed (`_with_tasks`).
             tasks=(),
             pod_tasks=(),
@@ -354,7 +358,12 @@ class Prover:
                 ask_keys=lambda: s3.keys(services.s3),
             ),
             workspace=workspace,
+            pushes=self._pushes,
         )
+
+    def _pushes(self) -> tuple[Push, ...]:
+        with closing(GitClient(self._ready.services.git)) as client:
+            return client.pushes()
 
     def _blocked(self, run: PipelineRun) -> tuple[BlockedEgress, ...] | None:
         """What was blocked by now, by pod: names from earlier runs of this environment stay. None: nobody watches."""

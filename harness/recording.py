@@ -247,10 +247,12 @@ def cause(report: Report, error: BaseException | None) -> str:
     """
     if report.code in {ExitCode.GREEN, ExitCode.INTERRUPTED, ExitCode.NOTHING_PROVEN}:
         return ""
-    if report.diagnoses and (code := report.diagnoses[0].code) != UNKNOWN:
+    red, verdict = report.code is ExitCode.VERDICT_RED, report.verdict
+    # Of a red run beside which something else went wrong, the report's diagnoses are of that.
+    diagnoses = verdict.diagnoses if red and error is not None and verdict is not None else report.diagnoses
+    if diagnoses and (code := diagnoses[0].code) != UNKNOWN:
         return code
-    if report.code is ExitCode.VERDICT_RED:
-        verdict = report.verdict
+    if red:
         if verdict is None or as_declared(verdict):
             return "test-failed"
         if verdict.green:

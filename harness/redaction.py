@@ -2,7 +2,7 @@
 
 It knows two kinds of secrets: the values a run generated or was given (`learn`), found also in their base64, hex,
 JSON and URL-encoded forms, and shapes that are secret wherever they come from (AWS keys, JWTs, access tokens of
-Git hosts, credentials in a URL, private keys).
+Git hosts, credentials in a URL and in its query, private keys).
 """
 
 from __future__ import annotations
@@ -20,6 +20,15 @@ _SHORTEST = 8
 _SHORTEST_LINE = 16
 
 _PRIVATE_KEY = r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----"
+# Keys of a query, or of a form, whose values let in whoever has the address: of AWS, Google, Azure, Git hosts, OAuth.
+_QUERY_KEYS = (
+    r"x-(?:amz|goog)-signature|x-amz-security-token|signature|sig|token"
+    r"|(?:access|auth|id|job|oauth|private|refresh)[_-]?token"
+    r"|api[_-]?key|(?:client[_-]?)?secret|password|passwd|pwd"
+)
+# Also where the address stands in JSON ("\u0026" for "&"), in HTML ("&amp;") or in another query. Not the places where
+# a program puts a value in: "{token}", "$TOKEN", "%(token)s", "%s".
+_QUERY = re.compile(rf"""(?i)((?:[?&;]|\\u0026|%3f|%26)(?:{_QUERY_KEYS})(?:=|%3d))(?!\{{|\$|%\(|%s\b)[^\s&"'<>#\\`]+""")
 _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(?:AKIA|ASIA|LSIA|LKIA)[A-Z0-9]{12,}\b"), MASK),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), MASK),
@@ -28,7 +37,7 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
     # A token alone before the host; over SSH that would be a user name.
     (re.compile(r"(?<=http://)[^/\s:@]+(?=@)|(?<=https://)[^/\s:@]+(?=@)"), MASK),
     (re.compile(r"\bk8s-aws-v1\.[A-Za-z0-9_-]{16,}"), MASK),
-    (re.compile(_PRIVATE_KEY + r".*?-----END (?:[A-Z]+ )?PRIVATE KEY-----", re.DOTALL), MASK),
+    (re.compile(_PRIVATE_KEY + r"(?:(?!-----BEGIN ).)*?-----END (?:[A-Z]+ )?PRIVATE KEY-----", re.DOTALL), MASK),
     # Cut off before its end, in a shortened log.
     (re.compile(_PRIVATE_KEY + r"[A-Za-z0-9+/=\s\\]*"), MASK),
     (re.compile(r"""(?i)(authorization["']?\s*[:=]\s*["']?(?:basic|bearer)\s+)[^\s"']+"""), rf"\g<1>{MASK}"),
@@ -36,13 +45,16 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"""(?i)(aws_(?:secret_access_key|session_token)["']?\s*[:=]\s*["']?)(?!\[redacted\])[^\s"',}]+"""),
         rf"\g<1>{MASK}",
     ),
+    (_QUERY, rf"\g<1>{MASK}"),
 )
 # What goes on behind such a beginning, in a text that comes line by line.
 _KEY_BEGINS = re.compile(_PRIVATE_KEY + r"[A-Za-z0-9+/=\s\\]*\Z")
 _KEY_LINE = re.compile(r"\s*[A-Za-z0-9+/=\\]*\s*")
 _KEY_ENDS = re.compile(r"[A-Za-z0-9+/=\s\\]*-----END (?:[A-Z]+ )?PRIVATE KEY-----")
 # Base64 that goes on in the next line, as `base64` and `openssl` print it.
-_WRAPPED = re.compile(r"[A-Za-z0-9+/_-]{40}\s*\n\s*[A-Za-z0-9+/_-]")
+_SHORTEST_BROKEN = 40
+_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
+_WRAPPED = re.compile(rf"[{_BASE64}]{{{_SHORTEST_BROKEN}}}[^\S\n]*\n\s*[{_BASE64}]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +64,13 @@ class _Forms:
     Attributes:
         literals: As they stand in the text, longest first.
         encoded: With a choice at each character (URL encoding).
-        wrapped: Base64 with line ends anywhere inside.
+        cores: What any base64 that holds it must hold; among the literals too.
+        wrapped: The same with line ends anywhere inside.
     """
 
     literals: tuple[str, ...]
     encoded: re.Pattern[str]
+    cores: tuple[str, ...]
     wrapped: tuple[re.Pattern[str], ...]
 
 
@@ -88,6 +102,24 @@ class Redactor:
                     line for line in secret.splitlines() if len(line) >= _SHORTEST_LINE and not line.startswith("-----")
                 )
             self._known = tuple(_forms(secret) for secret in sorted(self._secrets, key=len, reverse=True))
+
+    @property
+    def reach(self) -> int:
+        """How much of what was before a place a secret in base64 may need that goes on there, in characters."""
+        return max((len(core) - 1 for forms in self._known for core in forms.cores), default=0)
+
+    def broken(self, before: str, after: str) -> int:
+        """At how many places a learned secret's base64 begins in one text and ends in the next.
+
+        Args:
+            before: The end of what comes before, at least `reach` of it.
+            after: What follows at once.
+        """
+        return sum(
+            (before[1 - len(core) :] + after[: len(core) - 1]).count(core)
+            for forms in self._known
+            for core in forms.cores
+        )
 
     def text(self, text: str) -> str:
         """The text with every known secret replaced by `MASK`."""
@@ -124,14 +156,15 @@ class LineRedactor:
     """
 
     redactor: Redactor
+    # The end of the base64 that the next line may go on with, its lines put together; no more than a secret needs.
     _before: str = field(default="", repr=False)
     _in_key: bool = False
 
     def examined(self, line: str) -> tuple[str, int]:
         """As `Redactor.examined` of the next line, with what only its place among the lines shows.
 
-        That is the inside of a private key, which is masked, and a learned secret whose base64 began in the line
-        before, which is counted. Half of it stands in each line: whoever keeps the lines redacts them once more
+        That is the inside of a private key, which is masked, and a learned secret whose base64 began in a line
+        before, which is counted. A part of it stands in each line: whoever keeps the lines redacts them once more
         together.
         """
         text, found = self.redactor.examined(line)
@@ -141,11 +174,19 @@ class LineRedactor:
             text = MASK
         else:
             self._in_key = _KEY_BEGINS.search(line) is not None
-        together = f"{self._before}\n{line}"
-        if not found and _WRAPPED.search(together):
-            found = max(self.redactor.examined(together)[1] - self.redactor.examined(self._before)[1], 0)
-        self._before = line
+        bare = line.strip()
+        if self._before and not found:
+            found = self.redactor.broken(self._before, bare)
+        if bare:
+            self._remember(bare)
         return text, found
+
+    def _remember(self, bare: str) -> None:
+        """Keep what base64 may go on behind this line: that of lines of nothing else, or a long end of another one."""
+        tail = bare[len(bare.rstrip(_BASE64)) :]
+        before = self._before if tail == bare else ""
+        reach = self.redactor.reach if before or len(tail) >= _SHORTEST_BROKEN else 0
+        self._before = (before + tail)[-reach:] if reach else ""
 
 
 def _forms(secret: str) -> _Forms:
@@ -154,6 +195,7 @@ def _forms(secret: str) -> _Forms:
     return _Forms(
         literals=tuple(sorted({secret, *in_json, in_hex, in_hex.upper(), *cores}, key=len, reverse=True)),
         encoded=_url_encoded(secret),
+        cores=tuple(cores),
         wrapped=tuple(re.compile(r"\s*".join(map(re.escape, core))) for core in cores),
     )
 

@@ -55,17 +55,21 @@ class Remover:
             CleanupFailed: Something is still there.
         """
         with name_held(folder):
-            if is_eks(folder):
-                remove_environment(folder, waiter=self.waiter)
-                return Standing()
-            engine, runs = self._engine(host), _runs(folder, run)
-            if Folder.of_cluster(folder).path.is_dir():
-                self.gateway(folder, host, runs=runs)
-            if engine is not None:
-                return remove_cluster(folder.name, runs=runs, folder=folder, engine=engine, runner=self.runner)
-            if folder.is_dir():
-                shutil.rmtree(folder)  # its engine is gone with everything in it
+            return self._cluster(folder, host, run=run)
+
+    def _cluster(self, folder: Path, host: str | None, *, run: str) -> Standing:
+        """Remove a cluster whose name is held."""
+        if is_eks(folder):
+            remove_environment(folder, waiter=self.waiter)
             return Standing()
+        engine, runs = self._engine(host), _runs(folder, run)
+        if Folder.of_cluster(folder).path.is_dir():
+            self.gateway(folder, host, runs=runs)
+        if engine is not None:
+            return remove_cluster(folder.name, runs=runs, folder=folder, engine=engine, runner=self.runner)
+        if folder.is_dir():
+            shutil.rmtree(folder)  # its engine is gone with everything in it
+        return Standing()
 
     def gateway(self, folder: Path, host: str | None, *, runs: Collection[str]) -> None:
         """End the look-alike of the cluster with a folder, and remove the store that these runs have made for it."""
@@ -80,22 +84,13 @@ class Remover:
         if engine is not None:
             remove_container(name, engine=engine, runner=self.runner)
 
-    def entry(self, entry: Entry, *, run: str) -> Standing:
-        """Remove what the journal of a run names; the same as `cluster`."""
+    def entry(self, entry: Entry, *, run: str) -> Standing | None:
+        """Remove what the journal of a run names; the same as `cluster`.
+
+        Returns:
+            The same; None where it is a cluster that is kept, or belongs to one: that stays.
+        """
         host = entry.detail.get("host")
-        if entry.kind == "cluster":
-            folder = _folder_of(entry)
-            return self.cluster(folder, host, run=run)
-        if entry.kind == "eks":
-            folder = _folder_of(entry)
-            with name_held(folder):
-                remove_environment(folder, waiter=self.waiter)
-            return Standing()
-        if entry.kind == "gateway":
-            folder = _folder_of(entry)
-            with name_held(folder):
-                self.gateway(folder, host, runs=_runs(folder, run))
-            return Standing()
         if entry.kind == "container":
             self.container(entry.name, host)
             return Standing()
@@ -104,7 +99,19 @@ class Remover:
             if engine is not None:
                 remove_image_name(entry.name, engine=engine, runner=self.runner)
             return Standing()
-        raise CleanupFailed(f"this version does not know how to remove a {entry.kind}")
+        if entry.kind not in {"cluster", "eks", "gateway"}:
+            raise CleanupFailed(f"this version does not know how to remove a {entry.kind}")
+        folder = _folder_of(entry)
+        with name_held(folder):
+            if is_kept(folder):  # asked under its name: a run that took it over may have come to its end by now
+                return None
+            if entry.kind == "cluster":
+                return self._cluster(folder, host, run=run)
+            if entry.kind == "eks":
+                remove_environment(folder, waiter=self.waiter)
+            else:
+                self.gateway(folder, host, runs=_runs(folder, run))
+        return Standing()
 
     def _engine(self, host: str | None) -> Engine | None:
         if host in self._missing:
@@ -116,6 +123,11 @@ class Remover:
                 self._missing[host] = error
                 raise
         return self._found[host]
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether a cluster came up whole and was left on purpose: it has its mark; one of a killed run has not."""
+    return (folder / "kept").exists()
 
 
 def folder_named(entry: Entry) -> Path | None:

@@ -43,7 +43,8 @@ def repeat(
 
     An interrupt ends the series, and so does a usage error, which would only come again.
 
-    A series never turns a failure into a success: its exit code is that of the first run that was not green.
+    A series never turns a failure into a success: its exit code is that of the first red run, or else of the first that
+    was not green. One that says nothing of the DAG hides none that does.
 
     Args:
         times: How many runs.
@@ -71,7 +72,8 @@ def repeat(
         console.rule("series")
         for line in summary(laps, times):
             console.print(line, highlight=False, markup=False)
-    return next((lap.code for lap in laps if lap.code is not ExitCode.GREEN), ExitCode.GREEN)
+    codes = [lap.code for lap in laps if lap.code is not ExitCode.GREEN]
+    return ExitCode.VERDICT_RED if ExitCode.VERDICT_RED in codes else next(iter(codes), ExitCode.GREEN)
 
 
 def summary(laps: Sequence[Lap], times: int) -> list[str]:

@@ -12,7 +12,15 @@ from rich.console import Console
 
 from harness.diagnostics.memory import MemorySampler, node_peak
 from harness.environment import Environment, Ready
-from harness.errors import DagNotReady, EnvironmentFailed, ExitCode, HarnessError, UsageError
+from harness.errors import (
+    CleanupFailed,
+    DagNotReady,
+    EnvironmentFailed,
+    ExitCode,
+    HarnessError,
+    Interrupted,
+    UsageError,
+)
 from harness.explanation import explain
 from harness.lifetime import Lifetime
 from harness.model import Diagnosis
@@ -52,6 +60,7 @@ class Session:
         self.error: BaseException | None = None
         self.diagnoses: tuple[Diagnosis, ...] = ()
         self._cleaning_up: Exception | None = None
+        self._unclean = False
         self._unwritten: EnvironmentFailed | None = None
         self._is_down = False
         self._memory = MemorySampler(settings.state_dir / "engine", beside=lambda: self.environment.cluster is not None)
@@ -96,6 +105,7 @@ class Session:
         try:
             self.environment.down()
         except Exception as error:  # noqa: BLE001 - it is reported, with the run's own error if there is one
+            self._unclean = True
             if isinstance(self.error, HarnessError):
                 self.error.evidence["cleaning up failed too"] = str(error)
             elif self.error is not None:
@@ -148,16 +158,23 @@ class Session:
 
     @property
     def exit_code(self) -> ExitCode:
-        """How the run ended: its error before its verdict, and no verdict is not a green one."""
-        if isinstance(self.error, HarnessError):
-            return self.error.exit_code
-        if isinstance(self.error, KeyboardInterrupt):
+        """How the run ended; no verdict is not a green one.
+
+        A verdict that is not as declared stands, whatever went wrong beside it: what is known to be wrong is not hidden
+        by what is not known. It gives way to an interrupt, to what was not removed, and to evidence that is not there.
+        """
+        if isinstance(self.error, KeyboardInterrupt | Interrupted):
             return ExitCode.INTERRUPTED
-        if self.error is not None:
-            return ExitCode.ENVIRONMENT_FAILED
+        if self.error is not None and not self._red_stands:
+            return self.error.exit_code if isinstance(self.error, HarnessError) else ExitCode.ENVIRONMENT_FAILED
         if not self.verdicts:
             return ExitCode.NOTHING_PROVEN
         return ExitCode.VERDICT_RED if self.undeclared else ExitCode.GREEN
+
+    @property
+    def _red_stands(self) -> bool:
+        left = self._unclean or isinstance(self.error, CleanupFailed)
+        return self.undeclared and not left and self._unwritten is None
 
     def report(self, *, code: ExitCode | None = None) -> Report:
         """Everything the reader is told."""
@@ -201,9 +218,12 @@ class Session:
         try:
             files.write(self.report(code=code), redactor=self.environment.redactor)
         except OSError as error:
+            first, self._unwritten = self._unwritten is None, _unwritten(self.environment.evidence, error)
             if self.error is None:
-                self.error = self._unwritten = _unwritten(self.environment.evidence, error)
-        if self._unwritten is None or code in {None, ExitCode.INTERRUPTED}:
+                self.error = self._unwritten
+            elif first and isinstance(self.error, HarnessError):
+                self.error.evidence["beside that"] = self._unwritten.message
+        if self._unwritten is None or code in {None, ExitCode.INTERRUPTED, ExitCode.USAGE}:
             return code
         return self._unwritten.exit_code
 

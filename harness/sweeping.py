@@ -14,7 +14,7 @@ from harness.liveness import bury, over
 from harness.lookalike.store import container_of
 from harness.orphans import end_orphans
 from harness.process import Runner
-from harness.remover import Remover, folder_named
+from harness.remover import Remover, folder_named, is_kept
 from harness.supply.engine import EngineSupply
 from harness.supply.inuse import IN_USE_FOLDER, live_runs
 from harness.supply.locks import LOCKS_FOLDER, remove_idle
@@ -128,6 +128,8 @@ class _Sweeper:
             except HarnessError as error:
                 self._failed(folder, f"{entry.kind} {entry.name}", error)
             else:
+                if there is None:
+                    continue  # kept since this sweep began: as what was kept before
                 journal.removed(entry)
                 for what in there.foreign.values():
                     self.say(f"left {what}: no run here has made it")
@@ -179,11 +181,6 @@ def _left_behind(journal: Journal) -> list[Entry]:
         return folder is not None and is_kept(folder)
 
     return [entry for entry in journal.open() if not kept(entry)]
-
-
-def is_kept(folder: Path) -> bool:
-    """Whether a cluster came up whole and was left on purpose: it has its mark; one of a killed run has not."""
-    return (folder / "kept").exists()
 
 
 def host_of(folder: Path) -> str | None:

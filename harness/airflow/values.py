@@ -107,6 +107,7 @@ class TaskInfo:
         try_number: From 1 once it has run; 0 before.
         seconds: Duration of the last try; None if it never ran.
         queued_at: When it was last queued; None if it never was.
+        queued: Whether it was ever handed to an executor, or may have been where the server does not say.
     """
 
     task_id: str
@@ -115,13 +116,15 @@ class TaskInfo:
     try_number: int
     seconds: float | None
     queued_at: datetime | None
+    queued: bool = True
 
 
 # Operators whose task is a pod of its own. A team's subclass is recognised by its name's ending; the decorators'
 # classes are apache-airflow-providers-cncf-kubernetes 10.25.0, decorators/kubernetes.py and kubernetes_cmd.py.
 _POD_OPERATOR: Final = "PodOperator"
 _POD_DECORATORS: Final = frozenset({"_KubernetesDecoratedOperator", "_KubernetesCmdDecoratedOperator"})
-# The scheduler itself marks these as done; no executor ever sees them.
+# The scheduler itself marks these as done; no executor ever sees them. Those of a subclass have a try all the same, and
+# are known by `TaskInfo.queued`.
 _NO_WORK: Final = frozenset({"EmptyOperator"})
 
 
@@ -306,13 +309,15 @@ class Reader:
     def task(self, what: str, document: Document) -> TaskInfo:
         """A `TaskInstanceResponse`; errors as `text`."""
         state = document.get("state")
+        queued_at = self.time(what, document, "queued_when")
         return TaskInfo(
             task_id=self.text(what, document, "task_id"),
             map_index=int(self.number(what, document, "map_index") or 0) if "map_index" in document else -1,
             state="none" if state is None else str(state),
             try_number=int(self.number(what, document, "try_number") or 0),
             seconds=self.number(what, document, "duration"),
-            queued_at=self.time(what, document, "queued_when"),
+            queued_at=queued_at,
+            queued=queued_at is not None or "queued_when" not in document,
         )
 
 

@@ -22,6 +22,8 @@ JsonObject = Mapping[str, Any]
 _LOG_TAIL: Final = 200_000
 _MOST_ERRORS: Final = 30
 _MACHINERY: Final = "kube-system/"
+# The kubelet's reason while it waits before it starts a container once more.
+_LOOP: Final = "CrashLoopBackOff"
 # Airflow asks a pod that is gone for its log, says that its name cannot be resolved, and shows the log it has.
 _HARMLESS: Final = re.compile(r"^.*could not read served logs.*$", re.IGNORECASE | re.MULTILINE)
 
@@ -91,7 +93,7 @@ class Evidence:
         """
         began = began.replace(microsecond=0)
         past = {_name(pod) for pod in self.pods if _is_past_run(pod, began)}
-        well = {_name(pod) for pod in self.pods if _is_well(pod)}
+        well = self._working()
         unwell = {_name(pod) for pod in self.pods} - well - past
         return replace(
             self,
@@ -116,7 +118,7 @@ class Evidence:
         for pod in self.pods:
             yield from _of_pod(pod)
         yield from _of_claims(self.claims, self.pods)
-        well = {_name(pod) for pod in self.pods if _is_well(pod)}
+        well = self._working()
         for attempt in self.blocked:
             text = f"{attempt}, {attempt.packets} packets"
             source = Source.ASIDE if attempt.pod in well else Source.TRAFFIC
@@ -126,6 +128,13 @@ class Evidence:
         for where, text in self.logs.items():
             source = Source.ASIDE if _pod_of(where) in well else Source.LOG
             yield Observation(source, where, "", _HARMLESS.sub("", text[-_LOG_TAIL:]))
+
+    def _working(self) -> set[str]:
+        """The pods that work; not those that the error says end again and again, though they may just be up again."""
+        said = [seen.text for error in tree(self.error) for seen in _of_error(error)] if self.error else []
+        looping = [text for text in said if _LOOP in text]
+        names = {_name(pod) for pod in self.pods if _is_well(pod)}
+        return {name for name in names if not any(name in text for text in looping)}
 
 
 def tree(error: BaseException) -> Iterator[BaseException]:

@@ -44,6 +44,15 @@ def first_parents(commits: Sequence[Commit], tip: str | None) -> tuple[str, ...]
     return tuple(line)
 
 
+def reached(tip: str, commits: Sequence[Commit]) -> frozenset[str]:
+    """The given commits (parents before children) that are in the history of `tip`, itself included."""
+    found = {tip}
+    for commit in reversed(commits):
+        if commit.sha in found:
+            found.update(commit.parents)
+    return frozenset(commit.sha for commit in commits if commit.sha in found)
+
+
 def descends(commit: Commit, ancestor: str, commits: Sequence[Commit]) -> bool:
     """Whether `ancestor` is reached from a commit by way of the given commits (parents before children)."""
     line = {ancestor}

@@ -6,8 +6,9 @@ emulator may make it up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ from harness.dvc.remote import Address
 from harness.errors import EnvironmentFailed
 
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound", "404", "MethodNotAllowed", "405"})
+# Of an id that is none of this bucket's; an answer to HEAD has a status and no code.
+_NO_VERSION = frozenset({"InvalidArgument", "400"})
 
 
 class ObjectMissing(LookupError):
@@ -31,10 +34,12 @@ class Inventory:
     Attributes:
         sizes: Bytes, by key.
         etags: What the store calls each version of an object, by key; says that bytes changed, never what they are.
+        stored: When each was stored, by key; S3 cuts it down to whole seconds.
     """
 
     sizes: Mapping[str, int]
     etags: Mapping[str, str]
+    stored: Mapping[str, datetime] = field(default_factory=dict)
 
 
 class ObjectStore(Protocol):
@@ -64,6 +69,14 @@ class ObjectStore(Protocol):
             EnvironmentFailed: The store does not answer, or the transfer broke off.
         """
 
+    def stored(self, address: Address) -> datetime:
+        """When an object was stored, by the store's clock, cut down to whole seconds.
+
+        Raises:
+            ObjectMissing: There is none at this address.
+            EnvironmentFailed: The store does not answer.
+        """
+
     def is_deleted(self, address: Address) -> bool:
         """Whether a delete marker hides earlier versions at this key.
 
@@ -84,11 +97,12 @@ class BotoStore:
 
     def inventory(self, bucket: str, prefix: str = "") -> Inventory:
         """See `ObjectStore.inventory`."""
-        sizes, etags = {}, {}
+        sizes, etags, stored = {}, {}, {}
         for entry in self._entries(bucket, prefix):
             sizes[entry["Key"]] = entry["Size"]
             etags[entry["Key"]] = str(entry.get("ETag", ""))
-        return Inventory(sizes, etags)
+            stored[entry["Key"]] = entry["LastModified"]
+        return Inventory(sizes, etags, stored)
 
     def list_objects(self, bucket: str, prefix: str, *, limit: int | None = None) -> Mapping[str, int]:
         """See `ObjectStore.list_objects`."""
@@ -96,16 +110,12 @@ class BotoStore:
 
     def read(self, address: Address) -> Iterator[bytes]:
         """See `ObjectStore.read`."""
-        version = {"VersionId": address.version_id} if address.version_id else {}
-        try:
-            body = self.client.get_object(Bucket=address.bucket, Key=address.key, **version)["Body"]
-        except ClientError as error:
-            if _code(error) in _GONE or (address.version_id and _code(error) == "InvalidArgument"):
-                raise ObjectMissing(str(address)) from None
-            raise _unanswered(f"read {address}", error) from error
-        except BotoCoreError as error:
-            raise _unanswered(f"read {address}", error) from error
-        return self._chunks(body, address)
+        return self._chunks(self._asked(self.client.get_object, address)["Body"], address)
+
+    def stored(self, address: Address) -> datetime:
+        """See `ObjectStore.stored`."""
+        found: datetime = self._asked(self.client.head_object, address)["LastModified"]
+        return found
 
     def is_deleted(self, address: Address) -> bool:
         """See `ObjectStore.is_deleted`."""
@@ -118,6 +128,18 @@ class BotoStore:
         except BotoCoreError as error:
             raise _unanswered(f"list the versions of {address}", error) from error
         return any(marker["Key"] == address.key and marker["IsLatest"] for marker in answer.get("DeleteMarkers", ()))
+
+    @staticmethod
+    def _asked(ask: Callable[..., Any], address: Address) -> Any:
+        version = {"VersionId": address.version_id} if address.version_id else {}
+        try:
+            return ask(Bucket=address.bucket, Key=address.key, **version)
+        except ClientError as error:
+            if _code(error) in _GONE or (address.version_id and _code(error) in _NO_VERSION):
+                raise ObjectMissing(str(address)) from None
+            raise _unanswered(f"read {address}", error) from error
+        except BotoCoreError as error:
+            raise _unanswered(f"read {address}", error) from error
 
     def _entries(self, bucket: str, prefix: str) -> Iterator[Mapping[str, Any]]:
         try:

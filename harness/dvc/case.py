@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from harness.dvc.attribution import final_commit, own_commits
 from harness.dvc.dvcfile import PointerError
 from harness.dvc.evidence import Evidence, Expectation
 from harness.dvc.lock import LOCK, parse_lock
-from harness.dvc.pointer import Pointer, parse_pointer
-from harness.dvc.remote import Address, Naming, Remote, RemoteError, name_objects, parse_config
+from harness.dvc.pointer import Output, Pointer, parse_pointer
+from harness.dvc.remote import Address, NamedObject, Naming, Remote, RemoteError, name_objects, parse_config
 from harness.dvc.repository import Commit
 
 
@@ -41,8 +41,10 @@ class Case:
         final: The last of them, where the pointer was read.
         after: The pointer under test after the run.
         before: The same before it; `pointer` is None and `problem` empty if there was none.
-        others: Further pointers that the run's commits touched, by path.
+        others: Further pointers that the run's commits touched, by path; not those that it removed.
         earlier: Those of them that were there before the run, as they were.
+        unasked: Objects that need not be there: those of outputs that the run has left as they were, where nobody
+            knows of a time when they were there. A seed puts the tracked data alone into its fresh prefix.
         rivals: Objects that other people's new pointers name.
         remote: The DVC remote at the commit; None if it is unusable.
         remote_problem: Why it is.
@@ -56,14 +58,21 @@ class Case:
     before: Reading
     others: Mapping[str, Reading]
     earlier: Mapping[str, Reading]
+    unasked: frozenset[Address]
     rivals: Naming
     remote: Remote | None
     remote_problem: str
 
     @property
     def named(self) -> Naming:
-        """Everything that the run's pointers name."""
-        return merge(self.after.naming, *(reading.naming for reading in self.others.values()))
+        """Everything that the run's pointers name and that must be there."""
+        return merge(*self.namings.values())
+
+    @property
+    def namings(self) -> Mapping[str, Naming]:
+        """The same by pointer."""
+        asked = {path: _without(reading.naming, self.unasked) for path, reading in self.others.items()}
+        return {self.expectation.pointer_path: self.after.naming, **asked}
 
     @property
     def at(self) -> str:
@@ -121,6 +130,24 @@ def study(expectation: Expectation, evidence: Evidence) -> Case:
     path, tracked = expectation.pointer_path, expectation.tracked_file
     final = final_commit(evidence.commits, expectation)
     before = evidence.before
+    others = {
+        other: read_pointer(
+            data, evidence.config, path=other, manifests=evidence.manifests, stages=evidence.stages.get(other)
+        )
+        for other, data in evidence.pointers.items()
+        if other != path and data is not None
+    }
+    # What their objects were is not judged; they may well be gone.
+    earlier = {
+        other: read_pointer(data, None, path=other, manifests={}, stages=evidence.earlier_stages.get(other))
+        for other, data in evidence.earlier.items()
+        if other != path and data is not None
+    }
+    unasked = (
+        _unasked(expectation, evidence, reading, earlier[other])
+        for other, reading in others.items()
+        if other in earlier
+    )
     first = read_pointer(
         before.pointer,
         before.config,
@@ -148,23 +175,43 @@ def study(expectation: Expectation, evidence: Evidence) -> Case:
             stages=evidence.stages.get(path),
         ),
         before=first if before.pointer is not None else Reading(None, "", Naming(())),
-        others={
-            other: read_pointer(
-                data, evidence.config, path=other, manifests=evidence.manifests, stages=evidence.stages.get(other)
-            )
-            for other, data in evidence.pointers.items()
-            if other != path and data is not None
-        },
-        # What their objects were is not judged; they may well be gone.
-        earlier={
-            other: read_pointer(data, None, path=other, manifests={}, stages=evidence.earlier_stages.get(other))
-            for other, data in evidence.earlier.items()
-            if other != path and data is not None
-        },
+        others=others,
+        earlier=earlier,
+        unasked=frozenset().union(*unasked),
         rivals=merge(*(rival.naming for rival in rivals)),
         remote=remote,
         remote_problem=remote_problem,
     )
+
+
+def was_there(expectation: Expectation, evidence: Evidence, address: Address) -> bool:
+    """Whether an object is known to have been there before the run."""
+    if address.version_id is not None:
+        return address in evidence.before.digests
+    return address.bucket == expectation.bucket and address.key in evidence.before.listing
+
+
+def _unasked(expectation: Expectation, evidence: Evidence, now: Reading, before: Reading) -> set[Address]:
+    """Objects of outputs that the run left alone, in neither of the two listings."""
+    old = {out.path: (out.content, out.remote, out.pushed) for out in (before.pointer.outs if before.pointer else ())}
+    outs = now.pointer.outs if now.pointer else ()
+    same = [out for out in outs if old.get(out.path) == (out.content, out.remote, out.pushed)]
+    return {
+        named.address
+        for named in now.naming.objects
+        if any(_inside(named, out) for out in same)
+        and named.address not in evidence.digests
+        and not was_there(expectation, evidence, named.address)
+    }
+
+
+def _inside(named: NamedObject, out: Output) -> bool:
+    return named.label.startswith(f"{out.path}/") if out.is_dir else named.label == out.path
+
+
+def _without(naming: Naming, unasked: Collection[Address]) -> Naming:
+    objects = tuple(named for named in naming.objects if named.address not in unasked)
+    return Naming(objects, naming.unread, naming.problems)
 
 
 def _remote(config: bytes | None) -> tuple[Remote | None, str]:

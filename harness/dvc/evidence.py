@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from harness.dvc.hashing import Digest
 from harness.dvc.remote import Address
 from harness.dvc.repository import Commit
 from harness.dvc.table import TableComparison
-from harness.model import UNBROKEN, DagRunOutcome, PodEvidence, Seeded, Watch
+from harness.model import UNBROKEN, DagRunOutcome, PodEvidence, Push, Seeded, Watch
 from harness.settings import Policy
 
 DVC_CONFIG = ".dvc/config"
@@ -38,6 +39,7 @@ class Expectation:
         final_states: Task states that count as success.
         root: Prefix of the keys that are looked at in the bucket; empty for all of it.
         traffic_watched: Whether anybody watches what pods try to reach outside the cluster.
+        one_clock: Whether the Git server notes its pushes, and by the clock that the object store goes by.
     """
 
     policy: Policy
@@ -53,6 +55,7 @@ class Expectation:
     final_states: frozenset[str] = frozenset({"success"})
     root: str = ""
     traffic_watched: bool = True
+    one_clock: bool = True
 
     @property
     def pointer_path(self) -> str:
@@ -118,6 +121,19 @@ class Astray:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """A secret of this run in a commit; which one is told nowhere.
+
+    Attributes:
+        sha: The commit.
+        where: What of the commit, or "file" and its path; in words.
+    """
+
+    sha: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reproduction:
     """What a clean clone and `dvc pull` gave.
 
@@ -165,6 +181,9 @@ class Evidence:
         earlier: Bytes of the same pointers before the run, by path.
         earlier_stages: As `stages`, of `earlier`.
         watch: What could not be seen of the pods.
+        pushes: To the repository, since the seed came into it.
+        stored: When each object was stored that a pointer of the run's names and that was not there before.
+        exposures: Secrets in the run's commits, on any ref.
     """
 
     before: Snapshot
@@ -194,3 +213,6 @@ class Evidence:
     earlier: Mapping[str, bytes | None] = field(default_factory=dict)
     earlier_stages: Mapping[str, bytes | None] = field(default_factory=dict)
     watch: Watch = UNBROKEN
+    pushes: tuple[Push, ...] = ()
+    stored: Mapping[Address, datetime] = field(default_factory=dict)
+    exposures: tuple[Exposure, ...] = ()

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import posixpath
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from harness.dvc.attribution import final_commit, own_commits
-from harness.dvc.bucket import ObjectMissing, ObjectStore
+from harness.dvc.bucket import Inventory, ObjectMissing, ObjectStore
 from harness.dvc.case import Reading, merge, read_pointer
 from harness.dvc.evidence import DVC_CONFIG, Astray, Evidence, Expectation, Reproduction, RivalPointer, Snapshot
+from harness.dvc.exposures import exposures
 from harness.dvc.hashing import Digest, digest
 from harness.dvc.lock import LOCK, STAGES
 from harness.dvc.pointer import is_pointer_path
@@ -23,7 +25,7 @@ from harness.dvc.remote import Address, NamedObject, Naming
 from harness.dvc.repository import Commit, GitAccess, Repository
 from harness.dvc.reproduce import Dvc, reproduce
 from harness.dvc.table import TableComparison, TableError, compare_tables
-from harness.model import UNBROKEN, DagRunOutcome, PodEvidence, Watch
+from harness.model import UNBROKEN, DagRunOutcome, PodEvidence, Push, Watch
 from harness.process import Runner
 
 # How far a missing object is looked for elsewhere: a clue for the reader, not a fact of the verdict.
@@ -42,6 +44,7 @@ class Gatherer:
         dvc: For the clean clone.
         workspace: An existing folder for clones; each is removed again.
         search_buckets: Further buckets in which a missing object is looked for.
+        pushes: What the Git server has noted of pushes to the repository; asked where `Expectation.one_clock`.
     """
 
     expectation: Expectation
@@ -51,6 +54,7 @@ class Gatherer:
     dvc: Dvc
     workspace: Path
     search_buckets: tuple[str, ...] = ()
+    pushes: Callable[[], Sequence[Push]] = tuple
 
     def snapshot(self) -> Snapshot:
         """The state before a run.
@@ -97,7 +101,7 @@ class Gatherer:
             commit = final.sha if final is not None else tip
             if commit is None and not wanted.changes:
                 commit = wanted.seeded.sha
-            touched = {path, *(file for one in own for file in one.paths if is_pointer_path(file))}
+            touched = {path, *(pointer for one in own for file in one.paths if (pointer := _pointer_of(file)))}
             pointers = {file: repository.read(commit, file) if commit else None for file in sorted(touched)}
             stages = _stages(repository, commit, pointers)
             earlier = {file: repository.read(base, file) for file in pointers}
@@ -106,6 +110,8 @@ class Gatherer:
             tip_pointer = repository.read(tip, path) if tip else None
             rivals = tuple(_rivals(repository, self._others([*commits, *(entry.commit for entry in astray)]), path))
             same_code = self._same_code(repository, commits)
+            everywhere = own_commits([*commits, *(entry.commit for entry in astray)], wanted)
+            exposed = exposures(repository, everywhere, self.dvc.redactor)
 
         found = self.store.inventory(wanted.bucket, wanted.root)
         manifests: dict[Address, bytes] = {}
@@ -148,6 +154,9 @@ class Gatherer:
             earlier=earlier,
             earlier_stages=earlier_stages,
             watch=watch,
+            pushes=tuple(self.pushes()) if wanted.one_clock else (),
+            stored=self._stored(named.objects, found, before) if wanted.one_clock else {},
+            exposures=exposed,
         )
 
     @contextmanager
@@ -205,6 +214,18 @@ class Gatherer:
                 continue  # a fact: there is no digest for it
         return found
 
+    def _stored(self, objects: Iterable[NamedObject], found: Inventory, before: Snapshot) -> dict[Address, datetime]:
+        times: dict[Address, datetime] = {}
+        for address in dict.fromkeys(one.address for one in objects):
+            here = address.bucket == self.expectation.bucket and address.version_id is None
+            if address in before.digests or (here and address.key in before.listing):
+                continue
+            try:
+                times[address] = found.stored[address.key] if here else self.store.stored(address)
+            except (KeyError, ObjectMissing):
+                continue  # a fact: there is no object
+        return times
+
     def _sightings(self, missing: Iterable[Address]) -> dict[Address, tuple[str, ...]]:
         wanted = {address: "/".join(address.key.split("/")[-2:]) for address in missing if not address.version_id}
         seen: dict[Address, list[str]] = {address: [] for address in wanted}
@@ -242,6 +263,13 @@ class Gatherer:
                 outputs=tuple(out.path for out in main.pointer.outs if out.pushed),
                 folder=Path(folder) / "work",
             )
+
+
+def _pointer_of(path: str) -> str:
+    """The pointer that a file is, or that says with it where data is; empty for another file."""
+    if posixpath.basename(path) == STAGES:
+        return posixpath.join(posixpath.dirname(path), LOCK)
+    return path if is_pointer_path(path) else ""
 
 
 def _rivals(repository: Repository, commits: Iterable[Commit], pointer: str) -> Iterator[RivalPointer]:

@@ -77,6 +77,11 @@ class Output:
     files: tuple[Member, ...] | None = None
     pushed: bool = True
 
+    @property
+    def content(self) -> object:
+        """What its data is, wherever it lies: equal for the same data in the same way of hashing."""
+        return self.md5, sorted((member.relpath, member.md5) for member in self.files or ())
+
 
 @dataclass(frozen=True, slots=True)
 class Pointer:

@@ -156,6 +156,10 @@ class Repository:
             for sha, parents, author, email, subject, committer in records
         )
 
+    def said(self, sha: str) -> str:
+        """What a commit says of itself: its whole message, author and committer."""
+        return self._git("log", "-1", "--format=%an <%ae>%n%cn <%ce>%n%B", sha, "--")
+
     def tree(self, sha: str, path: str) -> str | None:
         """Object name of a folder or file at a commit: equal names mean equal content. None if it is not there."""
         found = self._query("rev-parse", "--verify", "--quiet", f"{sha}:{path}")

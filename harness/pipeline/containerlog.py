@@ -35,26 +35,41 @@ class ContainerLog:
     leaking: int = 0
     first_leak: int = 0
 
-    def add(self, position: int, line: str, *, secrets: int = 0) -> bool:
-        """Keep a redacted line at a position (from 1) of a log that may be read again from its start; False if known.
+    # Of the last line: how long it is unredacted, and whether it held a secret.
+    _last: tuple[int, bool] = (0, False)
+
+    def add(self, position: int, raw: str, line: str, *, secrets: int = 0) -> bool:
+        """Keep a line at a position (from 1) of a log that may be read again from its start; False if it is known.
+
+        A stream that ends well may end within a line. So the last line is known only until another reading has more
+        of it, which then takes its place.
 
         Args:
             position: Of the line.
+            raw: It as it was written; not kept.
             line: It, without the secrets that stood in it.
             secrets: How many those were.
         """
-        if position <= self.count:
+        if position == 1:
+            self._begin(raw)
+        length, leaks = self._last
+        if position < self.count or (position == self.count and len(raw) <= length):
             return False
-        self.count = position
-        self.lines.append(line)
-        if secrets:
+        if position == self.count:
+            self.lines[-1] = line
+        else:
+            self.count, leaks = position, False
+            self.lines.append(line)
+        if secrets and not leaks:
             self.leaking += 1
             self.first_leak = self.first_leak or position
+        self._last = (len(raw), leaks or secrets > 0)
         return True
 
-    def begins(self, line: str) -> None:
-        """Note the first line of a reading, unredacted: another one than before means that the log was begun anew."""
-        head = hash(line)
-        if self.head not in (None, head):
+    def _begin(self, raw: str) -> None:
+        """Note the first line of a reading: another one than before means that the log was begun anew."""
+        head = hash(raw)
+        grew = self.count == 1 and hash(raw[: self._last[0]]) == self.head
+        if self.head not in (None, head) and not grew:
             self.missing = "it was begun anew while it was read"
         self.head = head

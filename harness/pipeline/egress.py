@@ -25,6 +25,8 @@ def named(
         present: Pods that the cluster still knows, as its API has them. An address is given to another pod only after
             all others of the node were in use, so one that is still there, or came last, is the one.
     """
+    followed = tuple(followed)
+    by_uid = {pod.uid: f"{namespace}/{pod.name}" for pod in followed if pod.uid}
     names = {
         address: f"{namespace}/{pod.name}"
         for pod in followed
@@ -36,7 +38,8 @@ def named(
         status, metadata = pod.get("status") or {}, pod["metadata"]
         # One in the node's own network has the node's address, and passes no rule.
         if status.get("podIP") and not (pod.get("spec") or {}).get("hostNetwork"):
-            names[str(status["podIP"])] = f"{metadata['namespace']}/{metadata['name']}"
+            name = by_uid.get(str(metadata.get("uid")), f"{metadata['namespace']}/{metadata['name']}")
+            names[str(status["podIP"])] = name
     return tuple(replace(entry, pod=names.get(entry.source, entry.pod)) for entry in blocked)
 
 

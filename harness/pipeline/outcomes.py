@@ -30,4 +30,10 @@ def _key(task: TaskInfo) -> str:
 
 
 def _outcome(task: TaskInfo) -> TaskOutcome:
-    return TaskOutcome(task_id=task.task_id, state=task.state, try_number=task.try_number, seconds=task.seconds)
+    return TaskOutcome(
+        task_id=task.task_id,
+        state=task.state,
+        try_number=task.try_number,
+        seconds=task.seconds,
+        queued=task.queued,
+    )

@@ -86,71 +86,73 @@ class LogReader:
         self._lock = lock
         self._now = now
 
-    def spawn(self, pod: str, record: PodRecord, log: ContainerLog) -> None:
+    def spawn(self, record: PodRecord, log: ContainerLog) -> None:
         """Read one container's log in a thread of its own; it is complete at the end, or says why not."""
-        self._readers.spawn(f"log of {pod}/{log.container}", partial(self._read, pod, record, log))
+        self._readers.spawn(f"log of {record.name}/{log.container}", partial(self._read, record, log))
 
-    def _read(self, pod: str, record: PodRecord, log: ContainerLog) -> None:
-        trouble = self._followed(pod, record, log)
-        missing = self._read_on_node(pod, record, log, trouble) if trouble else ""
+    def _read(self, record: PodRecord, log: ContainerLog) -> None:
+        trouble = self._followed(record, log)
+        missing = self._read_on_node(record, log, trouble) if trouble else ""
         if self._readers.stopping and trouble:
             return  # nobody waits for it any more, so it stays as it is: not complete
         with self._lock:
             log.missing = log.missing or missing
             log.complete = True
 
-    def _followed(self, pod: str, record: PodRecord, log: ContainerLog) -> str:
+    def _followed(self, record: PodRecord, log: ContainerLog) -> str:
         """Follow a log to its end, over broken streams; why it came to none, where its pod was gone first."""
         pause = _FIRST_PAUSE
-        trouble, read_at, refusals = "it was not read", None, 0
+        trouble, read_at, refusals = f"pod {record.name} was gone before it was read", None, 0
         while not self._readers.stopping:
             gone = False
+            with self._lock:
+                # A log is asked for by the pod's name, which another one may have by now.
+                if record.deleted:
+                    return "" if _covers(read_at, record, log.container) else trouble
             try:
-                self._read_once(pod, log)
+                self._read_once(record, log)
                 read_at = self._now()
             except KubeApiError as error:
                 # 400: the container is not there yet. 404: the pod is gone, or its log is. Without an answer, and with
                 # a stream that broke off, it is read again from its start.
-                _log.debug("log of %s/%s: %s", pod, log.container, error.message)
+                _log.debug("log of %s/%s: %s", record.name, log.container, error.message)
                 trouble, gone = error.message, error.status == _NOT_FOUND
                 refusals += not isinstance(error, KubeUnavailable) and record.ended(log.container)
             with self._lock:
                 if _covers(read_at, record, log.container):
                     return ""
-                if record.deleted or (gone and record.ended(log.container)) or refusals >= _MOST_REFUSALS:
+                if (gone and record.ended(log.container)) or refusals >= _MOST_REFUSALS:
                     return trouble
             self._readers.pause(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
         return trouble
 
-    def _read_once(self, pod: str, log: ContainerLog) -> None:
-        stream = self._kube.follow_logs(pod, log.container, namespace=self._namespace)
+    def _read_once(self, record: PodRecord, log: ContainerLog) -> None:
+        stream = self._kube.follow_logs(record.pod["metadata"]["name"], log.container, namespace=self._namespace)
         held: str | None = None
         position, lines = 0, LineRedactor(self._redactor)
         with self._readers.opened(stream):
             for raw in stream.lines():
                 if held is not None:
                     position += 1
-                    self._add(pod, log, position, lines, held)
+                    self._add(record, log, position, lines, held)
                     held = None
                 if _NO_LOG.match(raw):
                     held = raw  # no line of the log, if it is the last one
                     continue
                 position += 1
-                self._add(pod, log, position, lines, raw)
+                self._add(record, log, position, lines, raw)
         if held is not None:
             raise KubeApiError(held, status=_NOT_FOUND)
 
-    def _add(self, pod: str, log: ContainerLog, position: int, lines: LineRedactor, raw: str) -> None:
+    def _add(self, record: PodRecord, log: ContainerLog, position: int, lines: LineRedactor, raw: str) -> None:
         line, secrets = lines.examined(raw)
         with self._lock:
-            if position == 1:
-                log.begins(raw)
-            new = log.add(position, line, secrets=secrets)
+            new = log.add(position, raw, line, secrets=secrets)
         if new:
-            self._on_line(pod, log.container, line)
+            self._on_line(record.name, log.container, line)
 
-    def _read_on_node(self, pod: str, record: PodRecord, log: ContainerLog, trouble: str) -> str:
+    def _read_on_node(self, record: PodRecord, log: ContainerLog, trouble: str) -> str:
         """Read the file that the node may still have; why that was not possible.
 
         The file is whole: a pod leaves the API server when its containers have ended.
@@ -163,7 +165,7 @@ class LogReader:
             lines = LineRedactor(self._redactor)
             try:
                 for position, raw in enumerate(left_on_node(self._kube, record.pod, log.container), 1):
-                    self._add(pod, log, position, lines, raw)
+                    self._add(record, log, position, lines, raw)
             except KubeUnavailable as error:
                 why = error.message
             except KubeApiError as error:

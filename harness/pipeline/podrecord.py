@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from harness.kubeapi import JsonObject
-from harness.model import Leak, PodEvidence
+from harness.model import ContainerImage, Leak, PodEvidence
 from harness.pipeline.containerlog import ContainerLog
 from harness.pipeline.differences import added_to
 from harness.pipeline.gitsync import SIDECAR, checkout_of, sync_fault
@@ -37,23 +37,31 @@ class PodRecord:
 
     Attributes:
         pod: The last object seen.
+        which: Which one of its name it is in the run, from 1: an operator may give each try's pod the same name.
         deleted: Whether it is gone.
         vanished: Whether it went while nobody looked, so that its last state is not known.
         started: Whether its main container was ever seen to run, or to have run.
         fault: The first fatal state that it was seen in; one that nobody waits out before one that ends by itself.
-        image_id: The last image ID that the kubelet gave for its main container.
+        image_ids: The last image ID that the kubelet gave for each container that was ever seen to run, or to have run.
         addresses: Those that it had, the last one last.
         logs: By container name.
     """
 
     pod: JsonObject
+    which: int = 1
     deleted: bool = False
     vanished: bool = False
     started: bool = False
     fault: FatalState | None = None
-    image_id: str = ""
+    image_ids: dict[str, str] = field(default_factory=dict)
     addresses: list[str] = field(default_factory=list)
     logs: dict[str, ContainerLog] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What it is called here: its name, and from the second pod of that name on which one it is, as "p~2"."""
+        name = str(self.pod["metadata"]["name"])
+        return name if self.which == 1 else f"{name}~{self.which}"
 
     def update(self, pod: JsonObject, *, deleted: bool, now: datetime) -> None:
         """Take in a newer object."""
@@ -65,12 +73,12 @@ class PodRecord:
         if address and address not in self.addresses[-1:]:
             self.addresses.append(address)
         for status in self._statuses():
-            if status.get("name") != self._main.get("name"):
-                continue
-            self.started = self.started or _has_started(status)
+            name, image_id = str(status.get("name")), str(status.get("imageID") or "")
+            if name == self._main.get("name"):
+                self.started = self.started or _has_started(status)
             # The kubelet drops the ID again in some states; what was once seen stays true of this container.
-            if status.get("imageID"):
-                self.image_id = str(status["imageID"])
+            if image_id or _has_started(status):
+                self.image_ids[name] = image_id or self.image_ids.get(name, "")
 
     def lose(self) -> None:
         """Take in that it is not there any more, and that nobody saw it go."""
@@ -108,9 +116,7 @@ class PodRecord:
         )
 
     def _names_a_wrong_image(self, fault: FatalState, provided: Collection[str]) -> bool:
-        spec = self.pod.get("spec") or {}
-        containers = [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-        image = next((str(one.get("image")) for one in containers if one.get("name") == fault.container), "")
+        image = dict(self._images()).get(fault.container, "")
         if image in provided:
             return False
         if fault.container == self._main.get("name"):
@@ -127,10 +133,9 @@ class PodRecord:
             for status in self._statuses()
             if _has_started(status)
         }
-        spec = self.pod.get("spec") or {}
-        if self.deleted and spec.get("nodeName"):
-            for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-                found.setdefault(str(container.get("name")), False)
+        if self.deleted and (self.pod.get("spec") or {}).get("nodeName"):
+            for container, _image in self._images():
+                found.setdefault(container, False)
         fresh = [ContainerLog(name, certain=certain) for name, certain in found.items() if name not in self.logs]
         self.logs.update({log.container: log for log in fresh})
         return fresh
@@ -177,12 +182,13 @@ class PodRecord:
     def evidence(self) -> PodEvidence:
         """What was seen, as a value."""
         return PodEvidence(
-            name=str(self.pod["metadata"]["name"]),
+            name=self.name,
+            uid=str(self.pod["metadata"].get("uid") or ""),
             task_id=self._task_id,
             role=self.role,
             phase=str((self.pod.get("status") or {}).get("phase") or "Unknown"),
             image=str(self._main.get("image") or ""),
-            image_id=self.image_id,
+            image_id=self.image_ids.get(str(self._main.get("name")), ""),
             synced_sha=self._synced_sha() if self.role == "executor" else None,
             reason="" if self.fault is None else self.fault.text,
             last_words=self._last_words(),
@@ -194,6 +200,11 @@ class PodRecord:
             try_number=self._number("try_number", 0),
             ran=self._ran,
             unread=tuple(f"{name}: {why}" for name, why in self._unread().items()),
+            beside=tuple(
+                ContainerImage(name, image, self.image_ids[name])
+                for name, image in self._images()
+                if name in self.image_ids and name != self._main.get("name")
+            ),
             leaks=tuple(Leak(name, log.leaking, log.first_leak) for name, log in self.logs.items() if log.leaking),
         )
 
@@ -243,6 +254,12 @@ class PodRecord:
     def _main(self) -> Mapping[str, Any]:
         containers = (self.pod.get("spec") or {}).get("containers") or [{}]
         return next((container for container in containers if container.get("name") == BASE), containers[0])
+
+    def _images(self) -> list[tuple[str, str]]:
+        """Name and image of each container, in the order in which they start."""
+        spec = self.pod.get("spec") or {}
+        containers = (*(spec.get("initContainers") or ()), *(spec.get("containers") or ()))
+        return [(str(one.get("name")), str(one.get("image"))) for one in containers]
 
     def _statuses(self) -> Iterator[Mapping[str, Any]]:
         status = self.pod.get("status") or {}

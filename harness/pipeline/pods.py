@@ -87,6 +87,7 @@ class PodFollower:
         self._logs = LogReader(
             kube, namespace, redactor=redactor, on_line=on_line, readers=self._readers, lock=self._lock, now=now
         )
+        # By UID: a pod may bear the name of one that is gone.
         self._pods: dict[str, PodRecord] = {}
         self._failures = 0
         self.gaps = 0
@@ -127,26 +128,29 @@ class PodFollower:
             ) from error
 
     def evidence(self) -> dict[str, PodEvidence]:
-        """What was seen of each pod so far, by pod name, also of pods that are gone."""
+        """What was seen of each pod so far, by pod name, also of pods that are gone.
+
+        The second pod of one name is "name~2" here and wherever the follower names a pod, the third "name~3".
+        """
         with self._lock:
-            return {name: record.evidence() for name, record in sorted(self._pods.items())}
+            return {name: record.evidence() for name, record in sorted(self._named())}
 
     def manifests(self) -> dict[str, JsonObject]:
         """The last object seen of each pod, by pod name; for the evidence folder, not redacted."""
         with self._lock:
-            return {name: record.pod for name, record in self._pods.items()}
+            return {name: record.pod for name, record in self._named()}
 
     def logs(self, pod: str) -> dict[str, tuple[str, ...]]:
         """The last lines of each container of a pod, redacted, by container name."""
         with self._lock:
-            record = self._pods.get(pod)
+            record = dict(self._named()).get(pod)
             return {} if record is None else {name: tuple(log.lines) for name, log in record.logs.items()}
 
     def fatal(self) -> Mapping[str, str]:
         """Why the environment let a pod not come to work, by pod name, also for pods that were deleted since."""
         found = {}
         with self._lock:
-            for name, record in self._pods.items():
+            for name, record in self._named():
                 # What git-sync says before what became of its container: the first cause first.
                 reason = record.sync_fault
                 hindrance = record.hindrance(self._now(), provided=self._provided)
@@ -163,7 +167,7 @@ class PodFollower:
         """
         with self._lock:
             hindrances = {
-                name: record.hindrance(self._now(), provided=self._provided) for name, record in self._pods.items()
+                name: record.hindrance(self._now(), provided=self._provided) for name, record in self._named()
             }
         return {name: found[0] for name, found in hindrances.items() if found is not None and found[1]}
 
@@ -171,9 +175,7 @@ class PodFollower:
         """The pods that have not ended yet, or whose logs are not in, each with its phase."""
         with self._lock:
             return tuple(
-                f"{name} ({record.evidence().phase})"
-                for name, record in sorted(self._pods.items())
-                if not record.settled
+                f"{name} ({record.evidence().phase})" for name, record in sorted(self._named()) if not record.settled
             )
 
     def settle(self, waiter: Waiter, *, timeout: float = 20.0) -> bool:
@@ -200,6 +202,10 @@ class PodFollower:
             return False
         return True
 
+    def _named(self) -> list[tuple[str, PodRecord]]:
+        """The pods by what they are called here; to be asked for with the lock held."""
+        return [(record.name, record) for record in self._pods.values()]
+
     # What follows runs in threads.
 
     def _follow(self, version: str) -> None:
@@ -225,14 +231,14 @@ class PodFollower:
 
     def _relist(self) -> str:
         pods, version = self._kube.list_with_version("Pod", self.namespace, labels=self._selector)
-        present = {str(pod["metadata"]["name"]) for pod in pods}
+        present = {str(pod["metadata"]["uid"]) for pod in pods}
         for pod in pods:
             self._seen(pod)
         with self._lock:
-            lost = {name: record for name, record in self._pods.items() if name not in present}
-            for record in lost.values():
+            lost = [record for uid, record in self._pods.items() if uid not in present]
+            for record in lost:
                 record.lose()
-            fresh = [(name, record, log) for name, record in lost.items() for log in record.unread()]
+            fresh = [(record, log) for record in lost for log in record.unread()]
         for one in fresh:
             self._logs.spawn(*one)
         return version
@@ -259,13 +265,16 @@ class PodFollower:
         return version
 
     def _seen(self, pod: JsonObject, *, deleted: bool = False) -> None:
-        name = str(pod["metadata"]["name"])
+        uid, name = str(pod["metadata"]["uid"]), pod["metadata"]["name"]
         with self._lock:
-            record = self._pods.setdefault(name, PodRecord(pod))
+            record = self._pods.get(uid)
+            if record is None:
+                which = 1 + sum(other.pod["metadata"]["name"] == name for other in self._pods.values())
+                record = self._pods[uid] = PodRecord(pod, which)
             record.update(pod, deleted=deleted, now=self._now())
             fresh = record.unread()
         for log in fresh:
-            self._logs.spawn(name, record, log)
+            self._logs.spawn(record, log)
 
 
 def _event(line: str) -> tuple[str, JsonObject] | None:

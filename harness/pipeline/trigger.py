@@ -1,9 +1,9 @@
 """Triggers the DAG and follows the run to its end, or to the first thing from which it cannot end well.
 
 A DAG run that fails is a result, returned like one that succeeds: the verdict is about it. That holds also where a
-task's pod ran out of memory, or never starts for what the DAG names in it. What ends the wait with an error is the
-environment's fault or nobody's yet: a pod that no node takes, a task that nobody picks up, a pod that is over while
-Airflow still calls its task running.
+task's pod ran out of memory, or never starts for what the DAG names in it, or no task gets on while Airflow is well.
+What ends the wait with an error is the environment's fault or nobody's yet: a pod that no node takes, a task that
+nobody picks up, a pod that is over while Airflow still calls its task running.
 
 The DAG is unpaused for the length of the run only. It has to be: the scheduler looks at no run of a paused DAG, neither
 queued nor running (apache-airflow-core 3.3.2, models/dagrun.py, `get_queued_dag_runs_to_set_running` and
@@ -25,7 +25,7 @@ from harness.errors import EnvironmentFailed, HarnessError, WaitAbandoned, WaitF
 from harness.model import DagRunOutcome, PipelineRun, Seeded, Watch
 from harness.pipeline.outcomes import outcomes
 from harness.pipeline.parties import Follower, RunApi
-from harness.pipeline.stuck import StuckTasks
+from harness.pipeline.stuck import Stuck, StuckTasks
 from harness.wait import Waiter
 
 FINISHED: Final = frozenset({"success", "failed"})
@@ -42,6 +42,15 @@ _LINE_CHARACTERS: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
+class _End:
+    """How the run came to its end: its state, and where it was ended, after how many seconds or why."""
+
+    state: str
+    overdue: float | None = None
+    stuck: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Progress:
     """One look at the run."""
 
@@ -49,6 +58,7 @@ class _Progress:
     tasks: tuple[TaskInfo, ...]
     fault: str | None
     doomed: bool
+    stuck: str = ""
 
     @property
     def lost(self) -> tuple[TaskInfo, ...]:
@@ -86,11 +96,11 @@ def run_pipeline(
 
     Returns:
         The run, its pods and how it ended. A task that has failed for good ends it at once, and so does a pod of a task
-        that never starts for what the DAG names in it, and the end of `timeout` while a task works or waits for its
-        next try. The DAG is paused again.
+        that never starts for what the DAG names in it, the end of `timeout` while a task works or waits for its next
+        try, and a run of which no task gets on though Airflow is well. The DAG is paused again.
 
     Raises:
-        WaitFailed: The environment lets a pod not come to work, or a task is stuck.
+        WaitFailed: The environment lets a pod not come to work, or a task is stuck for what the DAG cannot help.
         WaitTimeout: The run has not ended in time, and no task of it works, or the scheduler does not.
         EnvironmentFailed: Airflow or the API server does not answer, another run of the DAG ran beside this one, or a
             pod of a run that succeeded still works.
@@ -102,7 +112,8 @@ def run_pipeline(
     # with max_active_runs=1 ours would queue behind it.
     api.trigger(dag_id, run_id, logical_date=new_logical_date() if with_logical_date else None, conf=conf)
     with _unpaused(api, dag):
-        state, overdue = _followed(api, follower, dag_id, what, waiter=waiter, timeout=timeout)
+        end = _followed(api, follower, dag_id, what, waiter=waiter, timeout=timeout)
+    state = end.state
     settled = follower.settle(waiter, timeout=_SETTLED_SECONDS if state == "success" else _ENDED_SECONDS)
     follower.check()
     if state == "success" and not settled:
@@ -120,32 +131,33 @@ def run_pipeline(
         raise broken
     _refuse_company(api, dag_id, {*earlier, run_id})
     tasks = outcomes(api.task_instances(dag_id, run_id))
-    outcome = DagRunOutcome(dag_id=dag_id, run_id=run_id, state=state, tasks=tasks, overdue=overdue)
+    outcome = DagRunOutcome(dag_id, run_id, state, tasks, overdue=end.overdue, stuck=end.stuck)
     return PipelineRun(seeded=seeded, outcome=outcome, pods=follower.evidence(), watch=Watch(gaps=follower.gaps))
 
 
-def _followed(
-    api: RunApi, follower: Follower, dag_id: str, what: str, *, waiter: Waiter, timeout: float
-) -> tuple[str, float | None]:
-    """The state in which the run ended, and the seconds after which it was ended; errors as `run_pipeline`."""
+def _followed(api: RunApi, follower: Follower, dag_id: str, what: str, *, waiter: Waiter, timeout: float) -> _End:
+    """How the run ended; errors as `run_pipeline`."""
     run_id = follower.run_id
-    stuck = StuckTasks(waiter.clock, patience=waiter.patience)
+    stuck = StuckTasks(waiter.clock, dag=lambda: api.require_dag(dag_id), patience=waiter.patience)
 
     def probe() -> _Progress:
         follower.check()
         state, tasks = api.run_state(dag_id, run_id), api.task_instances(dag_id, run_id)
         faults = follower.fatal()
         fault = next(iter(faults.values()), None)
+        found: Stuck | None = None
         if fault is None and state not in FINISHED:
-            fault = stuck.reason(state, tasks, follower.evidence(), api.health)
-        return _Progress(state, tasks, fault, bool(follower.doomed()))
+            found = stuck.reason(state, tasks, follower.evidence(), api.health)
+            fault = found.why if found is not None and not found.own else None
+        own = found.why if found is not None and found.own else ""
+        return _Progress(state, tasks, fault, bool(follower.doomed()), own)
 
     try:
         progress = waiter.until(
             what,
             probe,
             # What has ended has ended, whatever became of a pod of an earlier try.
-            ready=lambda seen: seen.state in FINISHED or bool(seen.lost) or seen.doomed,
+            ready=lambda seen: seen.state in FINISHED or bool(seen.lost) or seen.doomed or bool(seen.stuck),
             failed=lambda seen: seen.fault if seen.state not in FINISHED else None,
             describe=str,
             timeout=timeout,
@@ -156,16 +168,16 @@ def _followed(
     except (WaitFailed, WaitTimeout) as error:
         if isinstance(error, WaitTimeout) and _works(api, dag_id, run_id):
             api.fail_run(dag_id, run_id)
-            return "failed", timeout * waiter.patience
+            return _End("failed", overdue=timeout * waiter.patience)
         error.evidence.update(pod_report(follower))
         raise
     if progress.state in FINISHED:
-        return progress.state, None
+        return _End(progress.state)
     if progress.lost:
-        return _final_state(api, follower, dag_id, waiter), None
-    # No next try would do better, and the operator would wait for its pod for minutes.
+        return _End(_final_state(api, follower, dag_id, waiter))
+    # Of a doomed pod no next try would do better, and the operator would wait for it for minutes.
     api.fail_run(dag_id, run_id)
-    return "failed", None
+    return _End("failed", stuck=progress.stuck)
 
 
 def _works(api: RunApi, dag_id: str, run_id: str) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import ssl
+from datetime import datetime
 from pathlib import Path
 
 import httpx
 
 from harness.errors import EnvironmentFailed
-from harness.model import GitService
+from harness.model import GitService, Push
 from harness.names import GIT_REPOSITORY
 from harness.wait import Waiter
 
@@ -86,6 +88,32 @@ class GitClient:
         answer = self._http.delete(f"/-/repositories/{repository}")
         if answer.status_code != httpx.codes.NOT_FOUND:
             self._check(answer, f"remove {repository}")
+
+    def pushes(self, *, repository: str = GIT_REPOSITORY) -> tuple[Push, ...]:
+        """The pushes to a repository since it was last made anew, in their order.
+
+        Raises:
+            EnvironmentFailed: The server does not answer, or refused it; carries its answer.
+        """
+        what = "tell its pushes"
+        try:
+            answer = self._http.get("/-/pushes")
+        except httpx.TransportError as error:
+            raise EnvironmentFailed(
+                f"the Git server was to {what}, and does not answer",
+                evidence={"what happened": str(error)},
+                next_step="harness logs git",
+            ) from error
+        self._check(answer, what)
+        noted = (entry for entry in map(json.loads, answer.text.splitlines()) if entry["repository"] == repository)
+        found: list[Push] = []
+        for entry in noted:
+            if entry["event"] == "push":
+                time = datetime.fromisoformat(entry["time"])
+                found.append(Push(entry["ref"], entry["before"], entry["after"], time))
+            else:
+                found.clear()
+        return tuple(found)
 
     @staticmethod
     def _check(answer: httpx.Response, what: str) -> None:

@@ -1,8 +1,12 @@
 """Whose a name on the engine is: what no run of this state folder has made is neither used nor removed.
 
 kind lets nobody label its nodes, but the network that they are in carries a label with the run that made it. It is made
-before the first node and removed after the last one, and no two networks have one name: so it says whose all of it is,
-also where several state folders share an engine and clusters have the same name.
+before the first node and removed after the last one: so it says whose all of it is, also where several state folders
+share an engine and clusters have the same name.
+
+Before Docker 25 an engine refused a second network of one name by "best effort" only, and two that asked at once could
+both be served (Engine API 1.41, NetworkCreate, CheckDuplicate). So each network is judged by its own label. Nodes are
+listed with the name of their network, not its id: where two runs have one of that name, nothing says whose they are.
 """
 
 from __future__ import annotations
@@ -32,7 +36,8 @@ class Standing:
         nodes: Ids of the containers that certain runs have made.
         networks: Ids of the networks that they have made.
         foreign: What anybody else has made, by its id, in words.
-        lost: Nodes in a network of that name that is there no more, likewise: nothing says whose they are.
+        lost: Nodes in a network of that name that is there no more, or there twice, for us and for another run,
+            likewise: nothing says whose they are.
     """
 
     nodes: tuple[str, ...] = ()
@@ -70,25 +75,25 @@ def standing(name: str, *, runs: Collection[str], engine: Engine, runner: Runner
     found = listed("network", f"name=^{name}$", ".ID", ".Name", f'.Label "{LABEL_RUN}"')
     # A name is a regular expression to the engine, and a point in it any letter.
     networks = {key: run for key, called, run in found if called == name}
-    ours = bool(networks) and all(run in runs for run in networks.values())
+    ours = tuple(key for key, run in networks.items() if run in runs)
+    theirs = {key: run for key, run in networks.items() if run not in runs}
     nodes: list[str] = []
     foreign: dict[str, str] = {}
     lost: dict[str, str] = {}
     for key, called, status, inside, cluster in containers:
         if cluster == name and name in inside.split(","):
-            if ours:
+            if ours and not theirs:
                 nodes.append(key)
                 continue
-            whose = foreign if networks else lost
+            whose = lost if ours or not theirs else foreign
         elif cluster == name or called == first:
             whose = foreign
         else:
             continue
         whose[key] = f"container {called} ({status})"
-    for key, run in networks.items():
-        if not ours and run not in runs:
-            foreign[key] = f"network {name} ({f'of run {run}' if run else 'without a label of the harness'})"
-    return Standing(tuple(dict.fromkeys(nodes)), tuple(networks) if ours else (), foreign, lost)
+    for key, run in theirs.items():
+        foreign[key] = f"network {name} ({f'of run {run}' if run else 'without a label of the harness'})"
+    return Standing(tuple(dict.fromkeys(nodes)), ours, foreign, lost)
 
 
 def runs_of(folder: Path) -> frozenset[str]:

@@ -53,9 +53,12 @@ def remove_nodes(name: str, *, runs: Collection[str], engine: Engine, runner: Ru
     """Remove the nodes alone; otherwise as `remove_cluster`."""
     there = standing(name, runs=runs, engine=engine, runner=runner)
     if there.lost:
+        why = (
+            "there are two networks of its name, and one is of another run" if there.networks else "its network is gone"
+        )
         raise CleanupFailed(
-            f"nothing says any more whether {name} is the harness's: its network is gone",
-            evidence={"there": "; ".join(there.lost.values())},
+            f"nothing says any more whether {name} is the harness's: {why}",
+            evidence={"there": "; ".join([*there.lost.values(), *there.foreign.values()])},
             next_step="if it is, remove it with `docker rm --force --volumes`, then harness sweep",
         )
     problems: dict[str, str] = {}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import EnvironmentFailed
+from harness.errors import CommandFailed, EnvironmentFailed
 from harness.kubeapi import JsonObject, KubeApi
 from harness.model import Engine
 from harness.names import AIRFLOW_NAMESPACE, SHARED_CLAIM
@@ -68,9 +68,34 @@ class Node:
 
     def task_state(self, pod: JsonObject, container: str) -> str:
         """Of a container of a pod as containerd has it: "RUNNING", "PAUSED", "STOPPED"; "GONE" if it has none."""
+        return self._task(pod, container)[1]
+
+    def refusals(self, pod: JsonObject, container: str) -> int | None:
+        """How many connections of a pod were refused so far, as its own network stack counts; None if it is gone."""
+        pid, _ = self._task(pod, container)
+        try:
+            return refused(self.inside("cat", f"/proc/{pid}/net/snmp")) if pid else None
+        except CommandFailed:
+            return None  # it has ended between the two looks
+
+    def _task(self, pod: JsonObject, container: str) -> tuple[str, str]:
+        """PID in the node, and state."""
         wanted = container_id(pod, container)
         rows = (line.split() for line in self.inside(*_CTR, "ls").splitlines())
-        return next((row[2] for row in rows if row[:1] == [wanted]), "GONE")
+        return next(((row[1], row[2]) for row in rows if row[:1] == [wanted]), ("", "GONE"))
+
+
+def refused(counters: str) -> int:
+    """How many connections were refused, by the kernel's counters of one network namespace (`/proc/PID/net/snmp`).
+
+    By a reset, as from a port where nobody listens: `AttemptFails`. By an ICMP message, as the node's rules answer for
+    a Service that nobody is behind: `InDestUnreachs`, and not the other (seen on Linux 6.18, over a pair of veth).
+    """
+    found: dict[str, dict[str, str]] = {}
+    lines = [line.split() for line in counters.splitlines()]
+    for names, values in zip(lines[::2], lines[1::2], strict=True):
+        found[names[0]] = dict(zip(names[1:], values[1:], strict=True))
+    return int(found["Tcp:"]["AttemptFails"]) + int(found["Icmp:"]["InDestUnreachs"])
 
 
 @contextmanager

@@ -126,9 +126,10 @@ def play(stage: Stage, fault: Fault) -> Played:
             if publishes:
                 invariants.check(Done(0, under_way=1), f"while the pod was held at {fault.gate}")
             with fault.breaks(scene):
+                refusals = scene.refusals() if fault.whole is Whole.REFUSED else None
                 if fault.opens_first:
                     scene.open()
-                _stay_broken(scene, fault.whole)
+                _stay_broken(scene, fault.whole, refusals)
             if publishes and fault.whole is not Whole.ENDED:
                 # Before another try has mended what the first one left.
                 done = Done(scene.company.count("success"), scene.rival_rows, under_way=1)
@@ -169,9 +170,11 @@ class Invariants:
         return {code: "; ".join(self._found[code]) for code in INVARIANTS if code in self._found}
 
 
-def _stay_broken(scene: Scene, whole: Whole) -> None:
+def _stay_broken(scene: Scene, whole: Whole, refusals: int | None) -> None:
     if whole is Whole.HELD:
         scene.stage.hold(scene.held)
+    elif whole is Whole.REFUSED:
+        scene.refused(refusals)
     elif whole is Whole.FAILED:
         scene.failed_once()
     elif whole is Whole.ENDED:

@@ -220,6 +220,22 @@ class Scene:
             timeout=_FAIL_SECONDS,
         )
 
+    def refusals(self) -> int | None:
+        """How many connections of the pod were refused so far; None if it is gone."""
+        return self.stage.node.refusals(self.pod("task"), "base")
+
+    def refused(self, before: int | None) -> None:
+        """Wait until more connections of the pod were refused than before."""
+        if before is None:
+            raise EnvironmentFailed(f"the pod of {self.task} is gone, and was to wait at {self.gate}")
+        self.stage.wait(
+            f"a connection of {self.task} to be refused",
+            self.refusals,
+            ready=lambda seen: seen is not None and seen > before,
+            failed=lambda seen: "its pod has ended, and none was" if seen is None else None,
+            timeout=_FAIL_SECONDS,
+        )
+
     def open(self) -> None:
         """Let the pod go on."""
         self.stage.gates.open(self.run_id, self.gate)

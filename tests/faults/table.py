@@ -23,6 +23,7 @@ class Whole(Enum):
 
     AT_ONCE = "at once"
     HELD = "after some seconds"
+    REFUSED = "when a connection of the pod was refused"
     FAILED = "when the first try has failed"
     ENDED = "when the run has ended"
 
@@ -186,8 +187,7 @@ _ROWS: Final = (
         group="s3",
         gate="push.before-dvc-push",
         breaks=routes.down("s3"),
-        whole=Whole.HELD,
-        held=4.0,
+        whole=Whole.REFUSED,  # by the clock it may be back before DVC has begun
         tries=None,
     ),
     # The Git server.

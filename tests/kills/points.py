@@ -78,6 +78,10 @@ ENGINE_POINTS = tuple(
 )
 MAKE_POINTS = tuple(point for point in POINTS if point.name in {"container engine", "kind cluster", "DAG run"})
 
+# On a cluster that an earlier run has kept; where values are to change, under the change.
+KEPT_POINTS = (_plain("seeding"), _plain("DAG run"), _plain("verdict"))
+CHANGING_POINTS = (Point("helm install, values changed", ("helm install",), after=0.3), _plain("Airflow ready"))
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

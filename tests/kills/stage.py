@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from harness.settings import Settings
 from harness.supply.daemon import OwnDaemon
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.images import REPOSITORY
+from harness.targets.ownership import KIND_LABEL
 from harness.wait import Waiter
 
 from .driver import Driven, Ended, NotReached
@@ -127,6 +128,36 @@ class Stage:
             wrong = "" if ended.code == wanted else f"exit {ended.code}, not {wanted}"
             self._judge(point, f"SIGKILL of {victim}", before, ended, wrong=wrong)
 
+    def kill_on_kept(self, name: str, point: Point, number: signal.Signals, *flags: str | Path) -> None:
+        """Kill a run on a kept cluster at a point: the cluster stays the one it was, and the next run on it is green.
+
+        Args:
+            name: Of a cluster that is kept.
+            point: Where.
+            number: What it is killed by.
+            flags: More for the run.
+        """
+        how = f"{number.name}, kept cluster"
+        kept = self._nodes(name)
+        assert len(kept) == 1, kept
+        with self._driven(point, flags=("--keep", "always", "--cluster", name, *flags)) as driven:
+            self._reach(driven, point)
+            driven.signal(number, group=number is signal.SIGINT)
+            ended = driven.end(timeout=_END_SECONDS)
+        if number is signal.SIGKILL:
+            self.harness("sweep")
+        word = "clean" if self._nodes(name) == kept else "not the same cluster"
+        runs = [folder.name for folder in (self.settings.state_dir / "runs").glob("*")]
+        word = f"{len(runs)} runs left" if runs else word
+        if word == "clean":
+            said = self.harness("run", "--keep", "always", "--cluster", name)
+            word = "clean" if "reused" in said and self._nodes(name) == kept else "not reused"
+        self.rows.append(Row(point.name, how, word, ended.code, ended.seconds))
+        lines = "\n".join(ended.lines[-25:])
+        assert word == "clean", f"{point.name}, {how}: {word}\nthe run said last:\n{lines}"
+        wanted = -int(number) if number is signal.SIGKILL else _INTERRUPTED
+        assert ended.code == wanted, f"{point.name}, {how}: exit {ended.code}, not {wanted}\n{lines}"
+
     def meet(self, engine: Engine) -> None:
         """Meet a cluster of another state folder by its name; fails where anything of it is used or removed."""
         with cluster_of_another_state(engine) as name:
@@ -180,11 +211,13 @@ class Stage:
             threading.Event().wait(point.after)
 
     @contextlib.contextmanager
-    def _driven(self, point: Point, *, via: Via = Via.HARNESS) -> Iterator[Driven]:
+    def _driven(
+        self, point: Point, *, via: Via = Via.HARNESS, flags: Sequence[str | Path] = ("--keep", "never")
+    ) -> Iterator[Driven]:
         work = self.folder / f"run-{secrets.token_hex(3)}"
         work.mkdir()
         tree = _soiled(work / "tree") if point.dirty else CHECKOUT
-        command = [sys.executable, "-m", "harness.cli", "run", "--keep", "never"]
+        command: list[str | Path] = [sys.executable, "-m", "harness.cli", "run", *flags]
         if via is Via.MAKE:
             command, tree = ["make", "e2e"], CHECKOUT
         env = {**self.env, "HARNESS_EVIDENCE_DIR": str(work / "evidence")}
@@ -203,6 +236,12 @@ class Stage:
             return in_engine(engine, self.env)
         finally:
             engines.release(keep=False)
+
+    def _nodes(self, cluster: str) -> list[str]:
+        """The containers of a cluster, each with when it was started."""
+        label = f"label={KIND_LABEL}={cluster}"
+        found = self._docker("container", "ls", "--all", "--quiet", "--no-trunc", "--filter", label).split()
+        return [self._docker("container", "inspect", "--format", "{{.Id}} {{.State.StartedAt}}", one) for one in found]
 
     def _images(self) -> frozenset[str]:
         command = ["image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{REPOSITORY}/*"]

@@ -73,6 +73,16 @@ _ROWS: Final = (
         says=("the log of task pull_data (pod dvc-pull-", "container base, line"),
     ),
     Mutant(
+        name="git-before-dvc",
+        killed_by="object.before-commit",
+        says=("the commit was published before its data", "was stored at", "after the push of"),
+    ),
+    Mutant(
+        name="token-in-the-commit",
+        killed_by="commit.no-secrets",
+        says=("it stands in the message, author or committer, commit ",),
+    ),
+    Mutant(
         name="call-outside",
         killed_by="traffic.none-outside",
         says=("task modify_data called ", ":443 (tcp, pod dvc-modify-"),

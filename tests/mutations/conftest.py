@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
@@ -15,7 +15,7 @@ from .cluster import cluster_site
 from .played import Played, Results, play_all, write
 from .recording import Recorded, record
 from .site import Site
-from .table import MUTATIONS, VARIATIONS, Row
+from .table import MUTATIONS, UNDECIDED, VARIATIONS, Row
 
 _RESULTS = pytest.StashKey[list[Results]]()
 CONTROL = "plain-run"
@@ -31,10 +31,11 @@ class Stage:
     prefix: str
     results: list[Results] = field(default_factory=list)
 
-    def play(self, title: str, table: dict[str, Row]) -> dict[str, Played]:
-        rows = [row for name, row in table.items() if name in self.wanted]
-        found = play_all(title, rows, self.site, self.recorded, prefix=self.prefix)
-        self.results.append(found)
+    def play(self, tables: Mapping[str, Mapping[str, Row]]) -> dict[str, Played]:
+        """Tables by title, all of their rows side by side."""
+        rows = [row for table in tables.values() for name, row in table.items() if name in self.wanted]
+        found = play_all("", rows, self.site, self.recorded, prefix=self.prefix)
+        self.results += [found.part(title, table) for title, table in tables.items()]
         return dict(found.rows)
 
 
@@ -56,7 +57,7 @@ def stage(request: pytest.FixtureRequest, pytestconfig: pytest.Config, environme
 def control(stage: Stage, environment: Environment) -> Played:
     """The run in which nothing is wrong: without it, red rows prove nothing. It is the session's verdict."""
     with environment.timeline.phase("plain run"):
-        played = stage.play("plain run", {CONTROL: VARIATIONS[CONTROL]})[CONTROL]
+        played = stage.play({"plain run": {CONTROL: VARIATIONS[CONTROL]}})[CONTROL]
     if played.verdict is None:
         raise EnvironmentFailed("the plain run could not be played on these services") from played.error
     environment.verdicts.append(played.verdict)
@@ -66,14 +67,14 @@ def control(stage: Stage, environment: Environment) -> Played:
 @pytest.fixture(scope="session")
 def mutations(stage: Stage, control: Played, environment: Environment) -> dict[str, Played]:
     with environment.timeline.phase("mutations"):
-        return stage.play("mutations killed", dict(MUTATIONS))
+        return stage.play({"mutations killed": MUTATIONS, "runs without a verdict": UNDECIDED})
 
 
 @pytest.fixture(scope="session")
 def variations(stage: Stage, control: Played, environment: Environment) -> dict[str, Played]:
     others = {name: row for name, row in VARIATIONS.items() if name != CONTROL}
     with environment.timeline.phase("legal variations"):
-        return {CONTROL: control, **stage.play("legal variations green", others)}
+        return {CONTROL: control, **stage.play({"legal variations green": others})}
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -38,6 +38,8 @@ def local_site(folder: Path) -> Iterator[Site]:
     with ExitStack() as running:
         git = _git_server(folder, running)
         store = _s3_service(running.enter_context(s3_server(folder)))
+        redactor = Redactor()
+        redactor.learn(git.password.get_secret_value())
         workspace = folder / "workspace"
         workspace.mkdir()
         site = Site(
@@ -47,7 +49,7 @@ def local_site(folder: Path) -> Iterator[Site]:
             admin=GitClient(git),
             program=Path(sysconfig.get_path("scripts")) / "dvc",
             runner=SubprocessRunner(),
-            redactor=Redactor(),
+            redactor=redactor,
             workspace=workspace,
             image_id=_IMAGE,
             image_ids=frozenset({_IMAGE}),

@@ -1,11 +1,14 @@
 """The mutations: in each, one thing is wrong, and one check must say so. A row is a small program.
 
+Two are about what was not seen of a run: on such a run there is no verdict.
+
 In the order of the checks. `also` holds what else fails: the same fact seen from another side, such as the clean clone
 that cannot be had without the object.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,8 +16,8 @@ from harness.model import BlockedEgress, Leak, TaskOutcome
 from harness.settings import Policy
 
 from .play import MAIN, RIVAL, SEEDER, Play
-from .recording import ROW, ROWS, Version, crlf, remote_config
-from .table import mutation
+from .recording import ROW, ROWS, STAGES, StageOutput, Version, crlf, lock_of, remote_config
+from .table import mutation, undecided
 
 MERGES = Policy(merge_commits=True)
 FOLDER = Policy(new_rows=None)
@@ -209,6 +212,20 @@ def pointer_to_a_further_file(play: Play) -> None:
     play.complete(pointer=after.pointer + more.pointer.removeprefix(b"outs:\n").replace(b"penguins", b"islands"))
 
 
+def _with_a_stage(play: Play) -> None:
+    data = StageOutput("report", b"four rows\n")
+    play.put(f"{play.prefix}/{data.key}", data.content)
+    play.publish(play.begin({"dvc.yaml": STAGES, "dvc.lock": lock_of(data)}))
+
+
+@mutation(
+    "pointer.same-outputs", "dvc.lock no longer pushes report.txt", prepare=_with_a_stage,
+    policy=Policy(extra_paths=("dvc.yaml",)),
+)  # fmt: skip
+def stage_output_held_back_by_dvc_yaml(play: Play) -> None:
+    play.complete(files={"dvc.yaml": STAGES.replace(b"- report.txt", b"- report.txt: {push: false}")})
+
+
 @mutation("pointer.at-tip", "a later commit undid it", policy=MERGES)
 def pointer_undone_by_a_merge(play: Play) -> None:
     run = play.complete()
@@ -385,6 +402,13 @@ def stray_object_outside_of_the_remote(play: Play) -> None:
     play.put("models/latest.bin", b"x")
 
 
+@mutation("object.before-commit", "the commit was published before its data", "after the push of")
+def commit_before_its_object(play: Play) -> None:
+    play.push(play.commit({play.pointer_path: play.recorded.after.pointer}, on=play.seed))
+    play.let_a_second_pass()
+    play.store(play.recorded.after)
+
+
 # Data.
 
 
@@ -427,13 +451,13 @@ def stale_worker_image(play: Play) -> None:
     play.complete()
 
 
-@mutation("code.dag-sha", "no executor pod of task push_data was seen")
+@undecided("code.dag-sha", "the run cannot be judged", "no executor pod of task push_data was seen")
 def executor_pod_missing(play: Play) -> None:
     play.complete()
     play.drop_pod("push_data", "executor")
 
 
-@mutation("code.worker-image", "no pod of task push_data was seen")
+@undecided("code.worker-image", "the run cannot be judged", "no pod of task push_data was seen")
 def task_pod_missing(play: Play) -> None:
     play.complete()
     play.drop_pod("push_data", "task")
@@ -457,6 +481,14 @@ def secret_in_a_task_log(play: Play) -> None:
     play.complete()
     (pod,) = (pod for pod in play.pods if (pod.task_id, pod.role) == ("pull_data", "task"))
     play.replace_pod(replace(pod, leaks=(Leak("base", 1, 3),)))
+
+
+@mutation("commit.no-secrets", "it stands in the message, author or committer", "file datasets/penguins.csv.dvc")
+def secrets_in_the_commit(play: Play) -> None:
+    password = play.site.git.password.get_secret_value()
+    pointer = play.store(play.recorded.after).pointer + b"desc: from https://u:%b@git/x.git\n" % password.encode()
+    message = f"Data version\n\nSource: {base64.b64encode(f'u:{password}'.encode()).decode()}"
+    play.push(play.commit({play.pointer_path: pointer}, on=play.seed, message=message))
 
 
 @mutation("traffic.none-outside", "task modify_data called 198.51.100.7:443 (tcp", "egress_allow")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,6 +124,11 @@ class Play:
         self.site.make_bucket(name)
         self.searched.append(name)
         return name
+
+    @staticmethod
+    def let_a_second_pass() -> None:
+        """So that S3, which tells whole seconds, tells what comes from what was before."""
+        time.sleep(1)
 
     # Git.
 
@@ -273,6 +279,7 @@ class Play:
             dvc=self.site.dvc,
             workspace=self.folder,
             search_buckets=tuple(self.searched),
+            pushes=lambda: self.site.admin.pushes(repository=self.server_name),
         )
 
     def _git(self, *arguments: str, stdin: bytes | None = None) -> str:

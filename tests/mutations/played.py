@@ -11,19 +11,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from harness.dvc import Verdict
+from harness.dvc import Outcome, Verdict, decided
 from harness.dvc.checks import RULES
+from harness.errors import EnvironmentFailed, ExitCode
 from harness.process import SubprocessRunner
 from harness.processgroup import Scope
 
 from .play import Play
 from .recording import Recorded
 from .site import Site
-from .table import Mutation, Row
+from .table import Mutation, Row, Undecided
 
 # A row waits for servers as long as it computes; two at a time would leave processors idle.
 THREADS: Final = 4
-_MARKS: Final = {"killed": "K", "also": "x", "wrong": "!", "open": "-", "passed": ".", "not listed": " "}
+_MARKS: Final = {
+    "killed": "K", "also": "x", "wrong": "!", "unknown": "?", "open": "-", "passed": ".",
+    "not listed": " ",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,41 @@ class Played:
 
     @property
     def failed(self) -> dict[str, str]:
-        """What each check says that did not pass, or lacks the facts to; not those that hang on another."""
+        """What each check says that is known not to be as it should."""
+        return self._said(Outcome.FAILED)
+
+    @property
+    def unknown(self) -> dict[str, str]:
+        """What each check says that lacks the facts to decide."""
+        return self._said(Outcome.NOT_ESTABLISHED)
+
+    def _said(self, outcome: Outcome) -> dict[str, str]:
         checks = self.verdict.failures if self.verdict else ()
-        return {check.id: check.explanation for check in checks if check.evaluated or not check.established}
+        return {check.id: check.explanation for check in checks if check.outcome is outcome}
+
+    @property
+    def without_a_verdict(self) -> str:
+        """With what the session ends in the verdict's place, with exit code 3; empty where there is one."""
+        if self.verdict is None:
+            return ""
+        try:
+            decided(self.verdict)
+        except EnvironmentFailed as error:
+            return str(error) if error.exit_code is ExitCode.ENVIRONMENT_FAILED else ""
+        return ""
 
     @property
     def as_wanted(self) -> bool:
         if self.verdict is None:
             return False
+        if isinstance(self.row, Undecided):
+            only = set(self.unknown) == {self.row.open_in} and not self.failed
+            return only and all(words in self.without_a_verdict for words in self.row.says)
         if not isinstance(self.row, Mutation):
             return self.verdict.green
         says = self.failed.get(self.row.killed_by, "")
         wanted = {self.row.killed_by, *self.row.also}
-        return not self.verdict.green and set(self.failed) == wanted and all(words in says for words in self.row.says)
+        return set(self.failed) == wanted and not self.unknown and all(words in says for words in self.row.says)
 
     def outcome(self, check: str) -> str:
         """What a check said, as one of the marks' names."""
@@ -65,7 +91,9 @@ class Played:
             return "not listed"
         if found.passed:
             return "passed"
-        if not found.evaluated and found.established:
+        if found.outcome is Outcome.NOT_ESTABLISHED:
+            return "unknown" if isinstance(self.row, Undecided) and check == self.row.open_in else "wrong"
+        if not found.evaluated:
             return "open"
         if not isinstance(self.row, Mutation):
             return "wrong"
@@ -91,6 +119,10 @@ class Results:
         wanted = sum(played.as_wanted for played in self.rows.values())
         return f"{self.title}: {wanted} of {len(self.rows)}, {self.seconds:.1f} s"
 
+    def part(self, title: str, table: Mapping[str, Row]) -> Results:
+        """Those of the rows that are in a table; they were played among the others, in the same time."""
+        return Results(title, {name: played for name, played in self.rows.items() if name in table}, self.seconds)
+
     def matrix(self) -> str:
         """Rows against checks, as text."""
         checks = [rule.id for rule in RULES]
@@ -101,7 +133,10 @@ class Results:
             marks = " ".join(_MARKS[played.outcome(check)] for check in checks)
             note = "" if played.as_wanted else f"  NOT AS WANTED: {_brief(played)}"
             lines.append(f"{name:{width}}  {marks}  {played.seconds:5.1f} s{note}")
-        legend = "K the check that must catch it, x fails too, - not evaluated, . passed, ! fails and should not"
+        legend = (
+            "K the check that must catch it, x fails too, ? the check that must lack the facts (no verdict), "
+            "- not evaluated, . passed, ! should not be so"
+        )
         return "\n".join([*lines, "", legend, ""])
 
     def document(self) -> dict[str, object]:
@@ -114,9 +149,11 @@ class Results:
                     "as_wanted": played.as_wanted,
                     "seconds": round(played.seconds, 2),
                     "killed_by": played.row.killed_by if isinstance(played.row, Mutation) else None,
+                    "open_in": played.row.open_in if isinstance(played.row, Undecided) else None,
                     "error": str(played.error) if played.error else None,
                     "checks": {rule.id: played.outcome(rule.id) for rule in RULES},
                     "failed": played.failed,
+                    "unknown": played.unknown,
                 }
                 for name, played in self.rows.items()
             },
@@ -198,10 +235,25 @@ def assert_killed(name: str, rows: Mapping[str, Played]) -> None:
     assert isinstance(row, Mutation)
     assert played.verdict is not None
     assert not played.verdict.green, "nothing noticed"
+    assert not played.unknown, f"not established: {played.unknown}"
     assert row.killed_by in played.failed, played.failed
     assert set(played.failed) == {row.killed_by, *row.also}, played.failed
     for words in row.says:
         assert words in played.failed[row.killed_by]
+
+
+def assert_undecided(name: str, rows: Mapping[str, Played]) -> None:
+    """There is no verdict on the run, and exit code 3: one check lacks the facts, and nothing is known to be wrong."""
+    played = rows[name]
+    row = played.row
+    if played.error is not None:
+        raise played.error
+    assert isinstance(row, Undecided)
+    assert set(played.unknown) == {row.open_in}, played.unknown
+    assert not played.failed, played.failed
+    assert played.without_a_verdict, "there is a verdict"
+    for words in row.says:
+        assert words in played.without_a_verdict
 
 
 def assert_green(name: str, rows: Mapping[str, Played]) -> None:
@@ -210,10 +262,10 @@ def assert_green(name: str, rows: Mapping[str, Played]) -> None:
     if played.error is not None:
         raise played.error
     assert played.verdict is not None
-    assert played.verdict.green, played.failed
+    assert played.verdict.green, played.failed | played.unknown
 
 
 def _brief(played: Played) -> str:
     if played.error is not None:
         return f"{type(played.error).__name__}: {str(played.error).partition(chr(10))[0]}"
-    return ", ".join(played.failed) or "green"
+    return ", ".join([*played.failed, *(f"{check}?" for check in played.unknown)]) or "green"

@@ -176,6 +176,50 @@ def remote_config(bucket: str, prefix: str, *options: str) -> bytes:
     return "\n".join([*lines, *(f"    {option}" for option in options if option), ""]).encode()
 
 
+STAGES = b"""\
+stages:
+  report:
+    cmd: write report
+    outs:
+    - report.txt
+  index:
+    cmd: write index
+    outs:
+    - index.txt
+"""
+
+
+@dataclass(frozen=True)
+class StageOutput:
+    """What a stage of `STAGES` has written.
+
+    Attributes:
+        stage: Its name, that of the file without its suffix.
+        content: The file's.
+    """
+
+    stage: str
+    content: bytes
+
+    @property
+    def key(self) -> str:
+        """Below the remote's prefix."""
+        md5 = _md5(self.content)
+        return f"files/md5/{md5[:2]}/{md5[2:]}"
+
+
+def lock_of(*outputs: StageOutput) -> bytes:
+    """`dvc.lock` with these outputs, as dvc writes it."""
+    stages = {
+        one.stage: {
+            "cmd": f"write {one.stage}",
+            "outs": [{"path": f"{one.stage}.txt", "hash": "md5", "md5": _md5(one.content), "size": len(one.content)}],
+        }
+        for one in outputs
+    }
+    return yaml.safe_dump({"schema": "2.0", "stages": stages}, sort_keys=False).encode()
+
+
 def _named(pointer: bytes, stored: Mapping[str, bytes]) -> Version:
     """Which of the stored objects a pointer names; by the end of their keys: where they are is for dvc to decide."""
 

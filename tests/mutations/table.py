@@ -1,4 +1,4 @@
-"""The form of a row, and the two tables; `mutations.py` and `variations.py` fill them."""
+"""The form of a row, and the three tables; `mutations.py` and `variations.py` fill them."""
 
 from __future__ import annotations
 
@@ -63,9 +63,23 @@ class Mutation(Row):
     also: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Undecided(Row):
+    """A run of which something was not seen that must be: neither green nor red, and exit code 3.
+
+    Attributes:
+        open_in: The check that lacks the facts.
+        says: Words that the sentence must hold with which the run ends.
+    """
+
+    open_in: str
+    says: tuple[str, ...]
+
+
 Entry = TypeVar("Entry", bound=Row)
 
 MUTATIONS: dict[str, Mutation] = {}
+UNDECIDED: dict[str, Undecided] = {}
 VARIATIONS: dict[str, Row] = {}
 
 
@@ -75,6 +89,16 @@ def mutation(killed_by: str, *says: str, also: tuple[str, ...] = (), **row: obje
     def enter(act: Program) -> Program:
         name = _name(act)
         _enter(MUTATIONS, Mutation(name=name, act=act, killed_by=killed_by, says=says, also=also, **row))  # type: ignore[arg-type]
+        return act
+
+    return enter
+
+
+def undecided(open_in: str, *says: str, **row: object) -> Callable[[Program], Program]:
+    """Enter a program into the table of runs without a verdict, under its own name."""
+
+    def enter(act: Program) -> Program:
+        _enter(UNDECIDED, Undecided(name=_name(act), act=act, open_in=open_in, says=says, **row))  # type: ignore[arg-type]
         return act
 
     return enter
@@ -95,7 +119,7 @@ def _name(act: Program) -> str:
 
 
 def _enter(table: dict[str, Entry], row: Entry) -> None:
-    if row.name in MUTATIONS or row.name in VARIATIONS:
+    if row.name in {**MUTATIONS, **UNDECIDED, **VARIATIONS}:
         raise ValueError(f"two rows are called {row.name}")
     if len(row.name) > _LONGEST:
         raise ValueError(f"{row.name}: {len(row.name)} characters, where {_LONGEST} are the most")

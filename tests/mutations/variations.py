@@ -9,7 +9,7 @@ from harness.model import BlockedEgress, PodEvidence, TaskOutcome
 from harness.settings import Policy
 
 from .play import MAIN, SEEDER, Play
-from .recording import ROW, ROWS, crlf, remote_config
+from .recording import ROW, ROWS, STAGES, StageOutput, crlf, lock_of, remote_config
 from .table import legal
 
 MERGES = Policy(merge_commits=True)
@@ -103,7 +103,10 @@ def _reverted(play: Play) -> None:
 
 @legal(prepare=_reverted)
 def run_after_a_revert(play: Play) -> None:
+    """Its object was there before: that it is uploaded once more after the push takes nothing from anybody."""
     play.complete()
+    play.let_a_second_pass()
+    play.store(play.recorded.after)
 
 
 def _without_a_pointer(play: Play) -> None:
@@ -142,6 +145,21 @@ def any_author(play: Play) -> None:
 @legal(policy=Policy(extra_paths=("reports/", "CHANGELOG.md")))
 def extra_paths_by_policy(play: Play) -> None:
     play.complete(files={"reports/rows.txt": b"4", "CHANGELOG.md": b"one row more"})
+
+
+INDEX, REPORT = StageOutput("index", b"a, b\n"), StageOutput("report", b"three rows\n")
+
+
+def _with_stages(play: Play) -> None:
+    """Their outputs are not in the prefix, which is fresh: a seed puts the tracked data alone there."""
+    play.publish(play.begin({"dvc.yaml": STAGES, "dvc.lock": lock_of(INDEX, REPORT)}))
+
+
+@legal(prepare=_with_stages, policy=Policy(extra_paths=("dvc.lock",)))
+def one_stage_of_two_run_again(play: Play) -> None:
+    report = replace(REPORT, content=b"four rows\n")
+    play.put(f"{play.prefix}/{report.key}", report.content)
+    play.complete(files={"dvc.lock": lock_of(INDEX, report)})
 
 
 @legal(policy=Policy(commits=2, extra_paths=("CHANGELOG.md",)))

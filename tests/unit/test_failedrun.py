@@ -10,7 +10,7 @@ from harness.airflow.values import TaskInfo
 from harness.dvc import Verdict
 from harness.dvc.rules import Check, Outcome
 from harness.errors import EnvironmentFailed
-from harness.failedrun import causes
+from harness.failedrun import causes, of_failed_pods
 from harness.model import BlockedEgress, DagRunOutcome, PipelineRun, PodEvidence, Seeded, TaskOutcome
 
 AUTH = "fatal: Authentication failed for 'https://git.example/'"
@@ -156,3 +156,13 @@ def test_the_likeliest_three_are_enough() -> None:
 
 def test_where_neither_cluster_nor_airflow_answers_what_was_followed_is_enough() -> None:
     assert codes(Seen(pods=[pod(reason="OOMKilled")], silent=True)) == ["OUT_OF_MEMORY"]
+
+
+def test_events_of_a_second_pod_of_one_name_are_asked_for_by_the_name_that_the_cluster_knows() -> None:
+    said = "the DAG run r1 ended as failed"
+    about = {"kind": "Pod", "namespace": "airflow", "name": "dvc-push-1"}
+    message = "Error: couldn't find key USER in Secret airflow/x"
+    warned = {"type": "Warning", "reason": "Failed", "message": message, "involvedObject": about}
+    pods = {"dvc-push-1": pod(phase="Succeeded"), "dvc-push-1~2": pod()}
+    evidence = of_failed_pods(said, pods=pods, logs=lambda _name: {}, events=[warned])
+    assert evidence.events == [warned]

@@ -115,7 +115,7 @@ class Follower:
 def prover(calls: Calls, tmp_path: Path, *, reused: bool) -> Prover:
     toolchain = SimpleNamespace(images={"worker": "built:1"}, image_digests={"worker": ("sha256:1",)})
     services = SimpleNamespace(s3=SimpleNamespace(bucket="b", root=""))
-    cluster = SimpleNamespace(reused=reused, mapped_images={})
+    cluster = SimpleNamespace(reused=reused, mapped_images={}, bucket=None)
     ready = SimpleNamespace(api=calls, kube=calls, cluster=cluster, toolchain=toolchain, services=services)
     environment = SimpleNamespace(
         ready=ready,
@@ -255,3 +255,12 @@ def test_the_logs_that_are_kept_are_redacted_as_a_whole(calls: Calls, tmp_path: 
     assert text.startswith("begin\n")
     assert text.endswith("\nend\n")
     assert MASK in text
+
+
+@pytest.mark.parametrize("bucket", [None, object()])
+def test_what_came_first_is_asked_where_bucket_and_git_server_go_by_one_clock(
+    calls: Calls, tmp_path: Path, bucket: object
+) -> None:
+    made = prover(calls, tmp_path, reused=False)
+    made._ready.cluster.bucket = bucket  # type: ignore[misc, assignment] # stands in for one
+    assert made._expectation(calls.reseed(), changes=True).one_clock is (bucket is None)

@@ -50,6 +50,13 @@ def test_what_would_only_come_again_ends_the_series(code: ExitCode) -> None:
     assert "2 of 3 runs: 1 green, 1 " in text
 
 
+@pytest.mark.parametrize("other", [ExitCode.ENVIRONMENT_FAILED, ExitCode.NOTHING_PROVEN, ExitCode.INTERRUPTED])
+def test_a_red_run_is_not_hidden_by_one_that_says_nothing_of_the_dag(other: ExitCode) -> None:
+    assert _series(ExitCode.VERDICT_RED, other)[0] is ExitCode.VERDICT_RED
+    if other is not ExitCode.INTERRUPTED:  # that one ends the series
+        assert _series(other, ExitCode.VERDICT_RED)[0] is ExitCode.VERDICT_RED
+
+
 def test_a_single_run_says_nothing_of_a_series() -> None:
     code, text, _ = _series(ExitCode.ENVIRONMENT_FAILED)
     assert code is ExitCode.ENVIRONMENT_FAILED

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import sweeping
+from harness import remover, sweeping
 from harness.errors import CleanupFailed, EngineError, GuardError
 from harness.journal import Journal, expires_at
 from harness.liveness import alive
@@ -230,6 +230,36 @@ def test_a_cluster_that_another_run_took_over_stays_and_so_does_its_journal(stat
     assert state.sweep(Engines({OWN: True})) == 1
 
 
+@dataclass
+class Slow(Docker):
+    """Takes its time for a container; meanwhile a run keeps the cluster of a folder, and comes to its end."""
+
+    kept: Path = Path()
+
+    def answer(self, call: Call) -> str:
+        if call.argv[1] == "rm" and call.argv[-1] == "preload":
+            (self.kept / "kept").touch()
+        return super().answer(call)
+
+
+@pytest.mark.parametrize("kind", ["cluster", "gateway", "eks"])
+def test_a_cluster_that_was_kept_while_the_sweep_was_at_something_else_stays_with_all_that_belongs_to_it(
+    state: State, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = state.cluster("shared")
+    gone: list[Path] = []
+    monkeypatch.setattr(remover, "remove_environment", lambda folder, **_: gone.append(folder))
+    state.docker.stores["shared"] = "of-a-run"
+    state.docker = Slow(networks=state.docker.networks, stores=state.docker.stores, kept=folder)
+    state.journal("killed").record(kind, "shared", host=OWN, folder=str(folder))
+    state.journal("killed").record("container", "preload", host=OWN)  # the newest goes first
+    assert state.sweep(Engines({OWN: True})) == 1
+    assert (folder / "kept").exists()
+    assert state.docker.removed == [(OWN, "preload")]
+    assert gone == []
+    assert state.said == ["removed container preload"]
+
+
 def test_a_run_that_lives_is_left_alone(state: State) -> None:
     with alive(state.folder / "runs" / "live"):
         state.journal("live").record("container", "preload", host="")
@@ -247,10 +277,10 @@ def test_lock_files_that_nobody_holds_are_removed(state: State) -> None:
 def test_down_removes_a_cluster_in_its_engine_and_not_while_a_run_uses_it(state: State) -> None:
     folder = state.cluster("kept", host="", kept=True)
     engines = Engines({"": True})
-    with sweeping.removing(engines, state.docker, clusters=folder.parent) as remover:
+    with sweeping.removing(engines, state.docker, clusters=folder.parent) as removing:
         with name_held(folder), pytest.raises(GuardError):
-            remover.cluster(folder, sweeping.host_of(folder))
-        remover.cluster(folder, sweeping.host_of(folder))
+            removing.cluster(folder, sweeping.host_of(folder))
+        removing.cluster(folder, sweeping.host_of(folder))
     assert state.docker.removed == [("", "kept-node"), ("", "kept-network")]
     assert not folder.exists()
 
@@ -260,8 +290,8 @@ def test_a_cluster_whose_description_is_damaged_can_be_removed(state: State, dam
     folder = state.cluster("kept", kept=True)
     (folder / "cluster.json").write_text(damaged)
     (folder / "kind.yaml").write_text('nodes: [{role: control-plane, labels: {harness.run: "of-a-run"}}]')
-    with sweeping.removing(Engines({"": True}), state.docker, clusters=folder.parent) as remover:
-        remover.cluster(folder, sweeping.host_of(folder))
+    with sweeping.removing(Engines({"": True}), state.docker, clusters=folder.parent) as removing:
+        removing.cluster(folder, sweeping.host_of(folder))
     assert not folder.exists()
     assert [what for _engine, what in state.docker.removed] == ["kept-node", "kept-network"]
 
@@ -310,8 +340,8 @@ def test_a_cluster_that_a_killed_run_was_about_to_replace_is_removed_though_an_e
 def test_down_leaves_and_names_what_another_state_folders_run_has_made_under_the_name(state: State) -> None:
     folder = state.cluster("kept", host="", kept=True)
     state.docker.networks["kept"] = "of-theirs"
-    with sweeping.removing(Engines({"": True}), state.docker, clusters=folder.parent) as remover:
-        there = remover.cluster(folder, sweeping.host_of(folder))
+    with sweeping.removing(Engines({"": True}), state.docker, clusters=folder.parent) as removing:
+        there = removing.cluster(folder, sweeping.host_of(folder))
     assert list(there.foreign.values()) == [
         "container kept-control-plane (Exited (137))",
         "network kept (of run of-theirs)",
@@ -394,8 +424,8 @@ def test_what_is_beside_a_look_alike_goes_with_its_cluster(
     folder, process = lookalike_process
     (folder / "cluster.json").write_text(json.dumps({"run": "its", "host": ""}))
     state.docker.networks["eks"] = state.docker.stores["eks"] = "its"
-    with sweeping.removing(Engines({"": True}), state.docker, clusters=folder.parent) as remover:
-        remover.cluster(folder, "")
+    with sweeping.removing(Engines({"": True}), state.docker, clusters=folder.parent) as removing:
+        removing.cluster(folder, "")
     assert process.wait(5) == -signal.SIGKILL
     # The network last: it says whose the others are, and is not removed while anything is in it.
     assert state.docker.removed == [("", "id of eks-store"), ("", "eks-node"), ("", "eks-network")]

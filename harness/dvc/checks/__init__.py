@@ -9,12 +9,14 @@ from harness.dvc.checks.commit import COMMIT_RULES
 from harness.dvc.checks.data import DATA_RULES
 from harness.dvc.checks.logs import LOG_RULES
 from harness.dvc.checks.objects import OBJECT_RULES
+from harness.dvc.checks.order import ORDER_RULES
 from harness.dvc.checks.pointer import POINTER_RULES
 from harness.dvc.checks.refs import REF_RULES
+from harness.dvc.checks.secrets import SECRET_RULES
 from harness.dvc.checks.traffic import TRAFFIC_RULES
 from harness.dvc.rules import Rule
 
 RULES: Final[tuple[Rule, ...]] = (
-    *COMMIT_RULES, *REF_RULES, *POINTER_RULES, *OBJECT_RULES, *DATA_RULES, *CODE_RULES,
-    *LOG_RULES, *TRAFFIC_RULES,
+    *COMMIT_RULES, *REF_RULES, *POINTER_RULES, *OBJECT_RULES, *ORDER_RULES, *DATA_RULES,
+    *CODE_RULES, *LOG_RULES, *SECRET_RULES, *TRAFFIC_RULES,
 )  # fmt: skip

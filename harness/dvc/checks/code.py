@@ -45,23 +45,28 @@ def _worker_image(case: Case) -> Finding:
         for task in case.expectation.pod_tasks
         for name in _unseen(case, task, pods, every_try=case.evidence.watch.gaps > 0)
     ]
-    ran = [pod for pod in pods if pod.ran or pod.image_id]
-    identities = {pod.name: _image_id(pod.image_id) for pod in ran}
+    ran = [(f"pod {pod.name} ({pod.task_id})", pod.image, pod.image_id) for pod in pods if pod.ran or pod.image_id]
+    # Beside it only what has the worker's name: an operator's own sidecar is another image, and nobody's to judge.
+    workers = {_image_name(image) for _what, image, image_id in ran if _image_id(image_id) in allowed}
+    ran += [
+        (f"container {one.container} of pod {pod.name} ({pod.task_id})", one.image, one.image_id)
+        for pod in pods
+        for one in pod.beside
+        if _image_name(one.image) in workers
+    ]
     wrong = [
-        f"pod {pod.name} ({pod.task_id}) ran {pod.image} as {identities[pod.name][:19]}"
-        for pod in ran
-        if allowed and identities[pod.name] and identities[pod.name] not in allowed
+        f"{what} ran {image} as {_image_id(image_id)[:19]}"
+        for what, image, image_id in ran
+        if allowed and _image_id(image_id) and _image_id(image_id) not in allowed
     ]
     blind = [f"no pod of task {name} was seen" for name in unseen]
     if not allowed:
         blind.append("no expected image ID is known")
     blind += [
-        f"pod {pod.name} ({pod.task_id}) shows no image ID ({pod.image_id or 'empty'})"
-        for pod in ran
-        if not identities[pod.name]
+        f"{what} shows no image ID ({image_id or 'empty'})" for what, _image, image_id in ran if not _image_id(image_id)
     ]
     expected = "every task pod on " + " or ".join(sorted(identity[:19] for identity in allowed))
-    found = _seen([identities[pod.name][:19] or "unknown" for pod in ran], unseen) or "no task pod"
+    found = _seen([_image_id(image_id)[:19] or "unknown" for _what, _image, image_id in ran], unseen) or "no task pod"
     return _told(expected, found, wrong, blind, _OTHER_IMAGE)
 
 
@@ -90,6 +95,8 @@ def _succeeded(case: Case) -> Finding:
     problems = [] if outcome.state == "success" else [f"the DAG run {outcome.run_id} ended as {outcome.state}"]
     if outcome.overdue is not None:
         problems = [f"the DAG run {outcome.run_id} did not end in {outcome.overdue:.0f} s (run_timeout), and was ended"]
+    if outcome.stuck:
+        problems = [f"the DAG run {outcome.run_id} was ended, for none of its tasks got on: {outcome.stuck}"]
     for task in case.expectation.tasks:
         for index, instance in _instances(case, task).items():
             if instance.state not in fine:
@@ -133,7 +140,9 @@ def _unseen(case: Case, task: str, pods: list[PodEvidence], *, every_try: bool =
 
     Airflow counts a try as soon as it hands it to the executor, which makes at least one pod for it; a task that was
     deferred or put off comes back in the same try with another one (apache-airflow-core 3.3.2, models/dagrun.py,
-    `schedule_tis`). What never ran, such as a branch not taken, has no try.
+    `schedule_tis`). What never ran, such as a branch not taken, has no try. One that was never queued no executor has
+    had: by the same function the scheduler itself ends tasks of `EmptyOperator` and of what inherits from it, and gives
+    those with `start_from_trigger` to the triggerer, which may end them; all of these count a try.
 
     Args:
         case: The facts.
@@ -143,6 +152,8 @@ def _unseen(case: Case, task: str, pods: list[PodEvidence], *, every_try: bool =
     """
     unseen = []
     for index, instance in _instances(case, task).items():
+        if not instance.queued:
+            continue
         own = [pod for pod in pods if (pod.task_id, pod.map_index) == (task, index)]
         tries = {pod.try_number for pod in own} - {0}
         missing = [number for number in range(1, instance.try_number + 1) if number not in tries]
@@ -164,6 +175,11 @@ def _image_id(text: str) -> str:
     """The digest in what a kubelet reports: "sha256:...", "docker.io/library/x@sha256:..." and the like."""
     match = _IMAGE_ID.search(text)
     return match[1] if match else ""
+
+
+def _image_name(reference: str) -> str:
+    """The last part of an image's name: "airflow-dvc-worker" of "registry:5000/team/airflow-dvc-worker:2.0.0"."""
+    return reference.rpartition("/")[2].partition("@")[0].partition(":")[0]
 
 
 CODE_RULES: Final = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.dvc.case import Case
+from harness.dvc.case import Case, Reading
 from harness.dvc.checks.commit import changes
 from harness.dvc.evidence import Expectation
 from harness.dvc.pointer import Output, Pointer
@@ -15,11 +15,21 @@ def _wellformed(case: Case) -> Finding:
     path = case.expectation.pointer_path
     expected = f"{path} names {case.expectation.tracked_file}"
     problems = [f"{path}: {case.after.problem}"] if case.after.problem else []
-    problems += [f"{other}: {reading.problem}" for other, reading in case.others.items() if reading.problem]
+    problems += [
+        f"{other}: {reading.problem}"
+        for other, reading in case.others.items()
+        if reading.problem and not _as_before(case, other)
+    ]
     if problems:
         why = f"the pointer at {case.at} is unusable: {'; '.join(problems)}."
         return Finding(False, expected, "; ".join(problems), why)
     return Finding(passed=True, expected=expected, found=", ".join(map(_identity, _outs(case))))
+
+
+def _as_before(case: Case, path: str) -> bool:
+    """Whether another pointer was unusable already and is left as it was: a `dvc.lock` whose `dvc.yaml` changed."""
+    same = case.evidence.pointers[path] == case.evidence.earlier.get(path)
+    return same and case.earlier[path].problem == case.others[path].problem
 
 
 def _new(case: Case) -> Finding:
@@ -48,9 +58,10 @@ def _new(case: Case) -> Finding:
 
 
 def _same_outputs(case: Case) -> Finding:
-    elsewhere = [problem for path in sorted(case.others) for problem in _held_back(case, path)]
+    elsewhere = [problem for path in sorted(case.earlier) for problem in _lost(case, path)]
     if case.before.pointer is None or case.after.pointer is None:
-        why = f"data of this run is kept out of the remote: {'; '.join(elsewhere)}." if elsewhere else ""
+        why = f"data that was in the remote no longer is, or is no longer tracked: {'; '.join(elsewhere)}."
+        why = why if elsewhere else ""
         return Finding(not elsewhere, "a first version", ", ".join(map(_shape, _outs(case))), why)
     before, after = ({out.path: out for out in pointer.outs} for pointer in (case.before.pointer, case.after.pointer))
     problems = [f"it no longer names {path}" for path in before if path not in after]
@@ -64,15 +75,24 @@ def _same_outputs(case: Case) -> Finding:
     return Finding(not problems, expected, found, why if problems else "")
 
 
-def _held_back(case: Case, path: str) -> list[str]:
-    """Outputs of another pointer that a remote held before the run and none does now: nobody can get their data."""
-    before, after = case.earlier.get(path), case.others[path]
-    if before is None or before.pointer is None or after.pointer is None:
+def _lost(case: Case, path: str) -> list[str]:
+    """Outputs of another pointer that a remote held before the run and none does now: nobody can get their data.
+
+    One that another of the run's pointers has taken over is not lost; more than before may be tracked.
+    """
+    before, after = case.earlier[path].pointer, case.others.get(path)
+    if before is None or (after is not None and after.pointer is None):
         return []
-    pushed = {out.path for out in before.pointer.outs if out.pushed}
-    return [
-        f"{path} no longer pushes {out.path}" for out in after.pointer.outs if out.path in pushed and not out.pushed
-    ]
+    held_back = {out.path for out in (after.pointer.outs if after and after.pointer else ()) if not out.pushed}
+    lost = [out.path for out in before.outs if out.pushed and not _pushed_now(case, out.path)]
+    if after is None:
+        return [f"{path}, which names {', '.join(lost)}, is gone"] if lost else []
+    return [f"{path} no longer {'pushes' if output in held_back else 'names'} {output}" for output in lost]
+
+
+def _pushed_now(case: Case, output: str) -> bool:
+    now = (reading.pointer.covering(output) for reading in (case.after, *case.others.values()) if reading.pointer)
+    return any(out is not None and out.pushed for out in now)
 
 
 def _unchanged(case: Case) -> Finding:
@@ -99,15 +119,18 @@ def _remote(case: Case) -> Finding:
         why = f"the default remote in .dvc/config at {case.at} is {case.remote.url}, but this run's is {wanted}."
         return Finding(False, wanted, case.remote.url, why)
     # A team may have bound an output to a remote of its own; a run may not.
-    strange = sorted(
-        _bound(_outs(case)) - {case.remote.name} - _bound(case.before.pointer.outs if case.before.pointer else ())
-    )
-    why = f"the pointer at {case.at} binds its data to remote {', '.join(strange)}, not to the default one ({wanted})."
-    return Finding(not strange, wanted, ", ".join(strange) or wanted, why if strange else "")
+    pairs: dict[str, tuple[Reading, Reading | None]] = {"the pointer": (case.after, case.before)}
+    pairs |= {path: (now, case.earlier.get(path)) for path, now in sorted(case.others.items())}
+    found = {what: _bound(now) - {case.remote.name} - _bound(old) for what, (now, old) in pairs.items()}
+    strange = {what: ", ".join(sorted(names)) for what, names in found.items() if names}
+    told = "; ".join(f"{what} at {case.at} binds its data to remote {names}" for what, names in strange.items())
+    why = f"{told}, not to the default one ({wanted})."
+    return Finding(not strange, wanted, ", ".join(strange.values()) or wanted, why if strange else "")
 
 
-def _bound(outs: tuple[Output, ...]) -> set[str]:
-    """Names of the remotes that outputs are bound to."""
+def _bound(reading: Reading | None) -> set[str]:
+    """Names of the remotes that a pointer's outputs are bound to."""
+    outs = reading.pointer.outs if reading is not None and reading.pointer is not None else ()
     versions = [version for out in outs for version in (out.version, *(member.version for member in out.files or ()))]
     return {out.remote for out in outs if out.remote} | {version.remote for version in versions if version}
 
@@ -141,7 +164,7 @@ def _outs(case: Case) -> tuple[Output, ...]:
 def _content(out: Output | None) -> object:
     if out is None:
         return None
-    return out.md5, sorted((member.relpath, member.md5) for member in out.files or ())
+    return out.content
 
 
 def _shape(out: Output) -> str:

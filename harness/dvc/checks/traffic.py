@@ -1,8 +1,8 @@
 """The check on what pods of the run tried to reach: a pipeline that calls elsewhere needs it, or tells it something.
 
 Attempts are blocked by the target's packet filter (`harness.targets.egress`), which keeps who tried what. It sees
-what is forwarded, so nothing of a pod in the node's own network. A target without one sees nothing, which is not to be
-taken for "nobody called".
+what is forwarded, so nothing of a pod in the node's own network, nor of a call by a name that does not resolve. A
+target without one sees nothing, which is not to be taken for "nobody called".
 """
 
 from __future__ import annotations

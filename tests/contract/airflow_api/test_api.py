@@ -252,6 +252,17 @@ def test_task_instances_are_read_before_and_after_they_ran(api: AirflowApi, serv
     ran, none = api.task_instances(DAG, RUN)
     assert (ran.task_id, ran.state, ran.try_number, ran.seconds, ran.queued_at) == ("a", "running", 1, 1.5, NOW)
     assert (none.task_id, none.state, none.seconds, none.queued_at) == ("b", "none", None, None)
+    assert (ran.queued, none.queued) == (True, False)
+
+
+def test_where_a_server_does_not_say_whether_a_task_was_queued_it_counts_as_queued(
+    api: AirflowApi, server: Any, answer: Any
+) -> None:
+    """What was queued needs a pod, what never was needs none: a lost field must not make a run green."""
+    silent = {key: value for key, value in task("a").items() if key != "queued_when"}
+    server.on("GET", f"{RUN_PATH}/taskInstances", answer(200, listed("task_instances", silent)))
+    (found,) = api.task_instances(DAG, RUN)
+    assert (found.queued, found.queued_at) == (True, None)
 
 
 def test_a_state_that_the_client_does_not_know_is_still_read_and_noted(

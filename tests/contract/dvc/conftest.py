@@ -159,6 +159,8 @@ class Pipeline:
             tasks=TASKS,
             pod_tasks=TASKS,
             changes=changes,
+            # The remote here is a folder, and notes no pushes.
+            one_clock=False,
         )
 
     def gatherer(self, expectation: Expectation) -> Gatherer:

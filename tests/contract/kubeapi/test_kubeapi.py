@@ -322,7 +322,13 @@ def test_closing_a_stream_wakes_a_reader_that_is_blocked_over_tls(api: KubeApi, 
 
 def test_a_pod_follower_works_over_the_real_client_and_stops_promptly(api: KubeApi, server: Any) -> None:
     pod = {
-        "metadata": {"name": "p", "namespace": "airflow", "resourceVersion": "6", "labels": {"task_id": "t"}},
+        "metadata": {
+            "name": "p",
+            "namespace": "airflow",
+            "uid": "u",
+            "resourceVersion": "6",
+            "labels": {"task_id": "t"},
+        },
         "spec": {"containers": [{"name": "base", "image": "i"}]},
         "status": {"phase": "Running", "containerStatuses": [{"name": "base", "state": {"running": {}}}]},
     }

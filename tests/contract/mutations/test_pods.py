@@ -42,7 +42,8 @@ class Cluster:
     def apply(self, manifests: Iterable[Mapping[str, Any]]) -> None:
         for manifest in manifests:
             self.made.append(manifest)
-            self.applied.append({**manifest, "status": self._status(manifest)})
+            metadata = {**manifest["metadata"], "uid": f"uid-{len(self.made)}"}
+            self.applied.append({**manifest, "metadata": metadata, "status": self._status(manifest)})
 
     def _status(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
         spec = manifest["spec"]

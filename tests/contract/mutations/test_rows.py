@@ -13,18 +13,23 @@ from harness.dvc.checks import RULES
 from tests.mutations import mutations as _mutations  # noqa: F401 - fills the table
 from tests.mutations import variations as _variations  # noqa: F401 - fills the table
 from tests.mutations.play import Play
-from tests.mutations.played import Results, assert_green, assert_killed, play_all, write
+from tests.mutations.played import Results, assert_green, assert_killed, assert_undecided, play_all, write
 from tests.mutations.recording import Recorded
 from tests.mutations.site import Site
-from tests.mutations.table import MUTATIONS, VARIATIONS, Mutation
+from tests.mutations.table import MUTATIONS, UNDECIDED, VARIATIONS, Mutation
 
 # One of each kind of service and of data; the others differ from these in what they write.
 KILLED = (
     "history-without-its-past", "commit-on-a-tag-only", "commit-on-an-older-parent", "pointer-cut-off",
     "object-behind-a-delete-marker", "object-in-a-wrong-bucket", "manifest-of-a-folder-missing",
-    "previous-version-id-lost", "row-doubled", "task-failed", "secret-in-a-task-log",
+    "previous-version-id-lost", "row-doubled", "task-failed", "secret-in-a-task-log", "commit-before-its-object",
+    "secrets-in-the-commit", "stage-output-held-back-by-dvc-yaml",
 )  # fmt: skip
-GREEN = ("plain-run", "rival-with-a-pointer-and-data-of-its-own", "run-after-a-revert", "legacy-pointer-stays-legacy")
+GREEN = (
+    "plain-run", "rival-with-a-pointer-and-data-of-its-own", "run-after-a-revert", "legacy-pointer-stays-legacy",
+    "one-stage-of-two-run-again", "version-aware-remote",
+)  # fmt: skip
+NOT_SEEN = "executor-pod-missing"
 
 
 Rows = Callable[..., Results]
@@ -38,7 +43,7 @@ def played(site: Site, recorded: Mapping[str, Recorded]) -> Rows:
     def play(*names: str) -> Results:
         for name in names:
             if name not in known:
-                row = MUTATIONS.get(name) or VARIATIONS[name]
+                row = {**MUTATIONS, **UNDECIDED, **VARIATIONS}[name]
                 known[name] = play_all(name, [row], site, recorded, prefix="runs/contract")
         rows = {name: known[name].rows[name] for name in names}
         return Results("rows", rows, sum(known[name].seconds for name in names))
@@ -54,6 +59,22 @@ def test_mutation_is_killed(played: Rows, name: str) -> None:
 @pytest.mark.parametrize("name", GREEN)
 def test_legal_variation_stays_green(played: Rows, name: str) -> None:
     assert_green(name, played(name).rows)
+
+
+def test_a_run_that_was_not_seen_has_no_verdict_and_is_not_a_killed_one(played: Rows) -> None:
+    rows = played(NOT_SEEN).rows
+    assert_undecided(NOT_SEEN, rows)
+    assert rows[NOT_SEEN].as_wanted
+    row = rows[NOT_SEEN].row
+    kill = Mutation(name=row.name, act=row.act, killed_by="code.dag-sha", says=("no executor pod",))
+    told = {NOT_SEEN: replace(rows[NOT_SEEN], row=kill)}
+    assert not told[NOT_SEEN].as_wanted
+    with pytest.raises(AssertionError, match="not established"):
+        assert_killed(NOT_SEEN, told)
+    red = replace(played("row-doubled").rows["row-doubled"], row=row)
+    assert not red.as_wanted
+    with pytest.raises(AssertionError):
+        assert_undecided(NOT_SEEN, {NOT_SEEN: red})
 
 
 def test_every_check_kills_a_mutation() -> None:

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -261,6 +262,31 @@ def test_the_push_log_tells_who_moved_which_ref(
         ("push", "refs/heads/main", first, second, "airflow"),
         ("reseed", "refs/heads/main", second, seed, "harness-admin"),
     ]
+
+
+def test_the_client_tells_the_pushes_since_a_repository_was_made_anew(
+    git: Git, git_server: GitServer, seeded: Path, fresh: Path, tmp_path: Path
+) -> None:
+    service = GitService(
+        git_server.url, git_server.url, git_server.ca, WRITER[0], SecretStr(WRITER[1]), SecretStr(ADMIN[1])
+    )
+    bundle_of(git, fresh, "main")
+    with closing(GitClient(service)) as client:
+        client.reseed(tmp_path / "seed.bundle", repository="scratch-b.git")
+        (push,) = client.pushes()
+        assert (push.ref, push.before) == ("refs/heads/main", "0" * 40)
+        second = git.commit(seeded, "README", b"two\n")
+        begun = datetime.now(UTC)
+        git("push", "--quiet", "origin", "HEAD:main", cwd=seeded)
+        first, later = client.pushes()
+        assert (first, later.before, later.after) == (push, push.after, second)
+        assert begun - timedelta(milliseconds=1) <= later.time <= datetime.now(UTC)
+        assert client.pushes(repository="scratch-b.git") == ()
+        client.reseed(tmp_path / "seed.bundle")
+        assert client.pushes() == ()
+        git_server.program.stop()
+        with pytest.raises(EnvironmentFailed, match="does not answer"):
+            client.pushes()
 
 
 def test_the_push_log_is_the_admins_alone(http: httpx.Client) -> None:

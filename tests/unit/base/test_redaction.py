@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
+import string
 import threading
+import time
 import urllib.parse
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -168,15 +171,55 @@ def test_a_value_that_cannot_be_told_from_words_is_refused(secret: str) -> None:
         ("token: k8s-aws-v1.aHR0cHM6Ly9zdHMuYW1hem9uYXdz", f"token: {MASK}"),
         ("a\n-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\nb", f"a\n{MASK}\nb"),
         ("a -----BEGIN RSA PRIVATE KEY-----\\nMIIabc\\nxyz", f"a {MASK}"),
+        (
+            "-----BEGIN PRIVATE KEY-----. So: -----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----",
+            f"{MASK}. So: {MASK}",
+        ),
     ],
 )
 def test_a_shape_that_is_secret_anywhere_is_masked_unlearned(text: str, shown: str) -> None:
     assert Redactor().text(text) == shown
 
 
+SIGNED = "https://s3.example/charts/airflow.tgz?X-Amz-Algorithm=AWS4-HMAC-SHA256"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"{SIGNED}&X-Amz-Signature=0a1b2c&X-Amz-Expires=60", f"{SIGNED}&X-Amz-Signature={MASK}&X-Amz-Expires=60"),
+        (f"{SIGNED}&X-Amz-Security-Token=FQoG%2Fx ok", f"{SIGNED}&X-Amz-Security-Token={MASK} ok"),
+        (
+            "get https://a.blob.example/c?sv=2024&sig=a%2Bb%3D, then",
+            f"get https://a.blob.example/c?sv=2024&sig={MASK} then",
+        ),
+        ('"https://h/x?access_token=abc","next"', f'"https://h/x?access_token={MASK}","next"'),
+        ("<https://h/x?a=1&amp;Token=abc#part>", f"<https://h/x?a=1&amp;Token={MASK}#part>"),
+        (
+            '{"u": "https://h/x?a=1\\u0026private_token=abc\\n"}',
+            f'{{"u": "https://h/x?a=1\\u0026private_token={MASK}\\n"}}',
+        ),
+        ("to=https%3A%2F%2Fh%2F%3Fapi_key%3Dabc%26b%3D1 x", f"to=https%3A%2F%2Fh%2F%3Fapi_key%3D{MASK} x"),
+        (
+            "grant_type=password&client_secret=abc&password=def",
+            f"grant_type=password&client_secret={MASK}&password={MASK}",
+        ),
+        (f"?sig={MASK}rest", f"?sig={MASK}"),
+    ],
+)
+def test_a_secret_in_a_query_is_masked_by_its_key(text: str, shown: str) -> None:
+    assert Redactor().text(text) == shown
+    assert Redactor().text(shown) == shown
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "GET /bucket?list-type=2&continuation-token=1ueGcxLPRx1Tr&prefix=runs%2F HTTP/1.1",
+        "?versionId=3L4kqtJlcpXroDTDmJ&uploadId=VXBsb2Fk&partNumber=2",
+        'url = f"https://h/x?token={token}&sig=$SIG&password=%(password)s"',
+        "signature=def f(token=None, *, password=1)",
+        "https://h/?sig=&b=1",
         "ssh://git@git.example/x.git",
         "http://s3.harness.svc.cluster.local:4566/bucket",
         "sha256:1f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a79881f2e3d4c5b6a7988",
@@ -186,6 +229,21 @@ def test_a_shape_that_is_secret_anywhere_is_masked_unlearned(text: str, shown: s
 )
 def test_what_a_reader_needs_is_left_alone(text: str) -> None:
     assert Redactor().text(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A" * 40 + "\n" * 40_000 + "!",
+        "?sig=&amp;token" * 10_000,
+        ("A" * 76 + "\n") * 5_000,
+        "-----BEGIN PRIVATE KEY-----\n" * 10_000,
+    ],
+)
+def test_the_time_that_it_takes_does_not_run_away_with_the_length_of_a_text(text: str) -> None:
+    began = time.process_time()
+    redactor(PASSWORD).examined(text)
+    assert time.process_time() - began < 2.0
 
 
 def test_learning_while_others_redact_is_safe() -> None:
@@ -277,6 +335,40 @@ def test_a_learned_secret_in_wrapped_base64_is_counted_where_it_ends() -> None:
     assert [found for _text, found in line_by_line(first, "x", second, known=(PASSWORD,))] == [0, 0, 0]
     whole = base64.b64encode(b"-" * 30 + PASSWORD.encode() + b"-" * 30).decode()
     assert [found for _text, found in line_by_line(whole, "A" * 50, known=(PASSWORD,))] == [1, 0]
+
+
+@given(st.randoms(), st.integers(12, 600), st.binary(max_size=100), st.binary(max_size=100), st.integers(40, 80))
+def test_a_learned_secret_in_wrapped_base64_is_counted_over_however_many_lines_it_goes(
+    random: Random, length: int, before: bytes, after: bytes, width: int
+) -> None:
+    secret = "".join(random.choice(string.ascii_letters + string.digits + "-_") for _ in range(length))
+    encoded = base64.b64encode(before + secret.encode() + after).decode()
+    lines = [encoded[start : start + width] for start in range(0, len(encoded), width)]
+    found = line_by_line("x", *lines, "y", known=(secret,))
+    assert sum(places for _text, places in found) == 1
+
+
+@pytest.mark.parametrize("around", [("data: ", "  ", "\r"), ("", "\t", " "), ("key=", "    ", "")])
+def test_wrapped_base64_may_be_indented_and_begin_behind_other_text(around: tuple[str, str, str]) -> None:
+    first, indent, end = around
+    secret = PASSWORD * 12
+    head, *rest = base64.encodebytes(b"-" * 50 + secret.encode() + b"-" * 50).decode().splitlines()
+    lines = [f"{first}{head}{end}", *(f"{indent}{line}{end}" for line in ["", *rest])]
+    assert sum(places for _text, places in line_by_line(*lines, known=(secret,))) == 1
+
+
+def test_what_stands_between_two_lines_of_base64_parts_them() -> None:
+    secret = PASSWORD * 12
+    lines = base64.encodebytes(b"-" * 50 + secret.encode() + b"-" * 50).decode().splitlines()
+    for between in ("a line of its own.", "QUJD", "QUJD = 3"):
+        assert sum(places for _text, places in line_by_line(*lines[:3], between, *lines[3:], known=(secret,))) == 0
+
+
+def test_what_a_line_redactor_remembers_does_not_grow_with_what_it_has_read() -> None:
+    reader = LineRedactor(redactor(PASSWORD))
+    for _ in range(200):
+        reader.examined("QUJD" * 19)
+    assert len(reader._before) <= 2 * len(PASSWORD)
 
 
 def test_a_line_redactor_does_not_show_what_it_has_read() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.diagnostics.diagnose import diagnose
 from harness.diagnostics.evidence import Evidence
-from harness.errors import WaitTimeout
+from harness.errors import WaitFailed, WaitTimeout
 
 Make = Callable[..., dict[str, Any]]
 # The pods and events of conftest.py are of 12:00:00 and 12:00:05.
@@ -70,6 +70,22 @@ def test_what_stands_in_the_log_of_a_part_that_works_does_not_hide_what_ended_th
     assert [found.code for found in diagnose(works)] == ["DAG_NOT_PARSED", "DNS"]
     ends = replace(works, pods=[make_pod("api-1", state={"waiting": {"reason": "CrashLoopBackOff"}})])
     assert [found.code for found in diagnose(ends)] == ["DNS", "DAG_NOT_PARSED", "CRASH_LOOP"]
+
+
+def test_a_part_that_the_error_says_ends_again_and_again_does_not_work_though_it_is_up_at_this_moment(
+    make_pod: Make,
+) -> None:
+    """Seen: a container without a probe is ready as soon as it runs, so it was when the pods were looked at."""
+    pod = "airflow/airflow-dag-processor-1"
+    state = f"pod {pod}, container dag-processor: CrashLoopBackOff: back-off 10s restarting failed container"
+    config = 'AirflowConfigException: Failed to convert value to int. Please check "x" key in "dag_processor" section.'
+    up_again = make_pod("airflow-dag-processor-1", container="dag-processor", phase="Running")
+    evidence = Evidence(
+        error=WaitFailed(what="DAG 'd'", reason=state),
+        pods=[up_again],
+        logs={f"pod {pod}, container dag-processor": f"2026-01-31T12:00:01Z {config}\n"},
+    )
+    assert [found.code for found in diagnose(evidence.since(MEANWHILE))] == ["AIRFLOW_CONFIG", "CRASH_LOOP"]
 
 
 def test_an_event_of_before_counts_only_for_a_pod_that_does_not_work(make_pod: Make, make_event: Make) -> None:

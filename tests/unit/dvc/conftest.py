@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from harness.dvc import Address, Commit, Digest, Evidence, Expectation, Reproduction, Snapshot, judge
 from harness.dvc.table import TableComparison
-from harness.model import DagRunOutcome, PodEvidence, Seeded, TaskOutcome
+from harness.model import DagRunOutcome, PodEvidence, Push, Seeded, TaskOutcome
 from harness.settings import Policy
 
 Facts = tuple[Expectation, Evidence]
@@ -27,6 +28,10 @@ IMAGE = f"sha256:{'1' * 64}"
 TASKS = ("pull_data", "modify_data", "push_data")
 AUTHOR = "airflow@example.invalid"
 POINTER = f"{TRACKED}.dvc"
+MAIN = "refs/heads/main"
+PUSHED = datetime(2026, 1, 1, 12, 0, 3, 250_000, tzinfo=UTC)
+# The second in which the push was: S3 says no more than that.
+STORED = PUSHED.replace(microsecond=0)
 
 
 def digest_of(data: bytes) -> Digest:
@@ -104,6 +109,8 @@ def facts(*, changes: bool = True, old_legacy: bool = False, new_legacy: bool = 
         ),
         pods=tuple(pods),
         refs={**before.refs, **({f"refs/heads/{expectation.policy.branch}": NEW} if changes else {})},
+        pushes=(Push(f"refs/heads/{expectation.policy.branch}", SEED, NEW, PUSHED),) if changes else (),
+        stored={new_address: STORED} if changes else {},
     )
     return expectation, evidence
 
@@ -119,7 +126,13 @@ def given(
     """The facts on which everything agrees, but for what is given."""
     expectation, evidence = facts(changes=changes, **(policy or {}))
     snapshot = replace(evidence.before, **(before or {}))
-    return replace(expectation, **(expect or {})), replace(evidence, before=snapshot, **after)
+    found = replace(evidence, before=snapshot, **after)
+    branch = f"refs/heads/{expectation.policy.branch}"
+    told: dict[str, Any] = {
+        "pushes": (Push(branch, SEED, found.tip, PUSHED),) if found.commits and found.tip else (),
+        "stored": dict.fromkeys(found.digests, STORED),
+    }
+    return replace(expectation, **(expect or {})), replace(found, **(told | after))
 
 
 def told(check_id: str, facts: Facts) -> Told:

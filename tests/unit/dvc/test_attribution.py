@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.dvc import Commit
-from harness.dvc.attribution import descends, final_commit, first_parents, own_commits
+from harness.dvc.attribution import descends, final_commit, first_parents, own_commits, reached
 
 from .conftest import NEW, POINTER, RIVAL, SEED, SIDE, commit, given
 
@@ -53,6 +53,13 @@ def test_the_branchs_own_line_follows_first_parents() -> None:
     assert first_parents(commits, NEW) == (NEW, SIDE)
     assert first_parents([commit(NEW)], NEW) == (NEW,)
     assert first_parents(commits, None) == ()
+
+
+def test_what_a_commit_reaches_are_its_ancestors_through_any_parent_and_itself() -> None:
+    commits = [commit(SIDE, SEED), commit(RIVAL, SEED), commit(NEW, SIDE, RIVAL)]
+    assert reached(NEW, commits) == {SIDE, RIVAL, NEW}
+    assert reached(RIVAL, commits) == {RIVAL}
+    assert reached(SEED, commits) == set()
 
 
 def test_descent_is_found_through_any_parent_and_only_then() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.dvc import judge
-from harness.model import PodEvidence, TaskOutcome, Watch
+from harness.model import ContainerImage, PodEvidence, TaskOutcome, Watch
 
 from .conftest import IMAGE, RIVAL, SEED, TASKS, Facts, Told, given, told, told_of
 
@@ -18,6 +18,12 @@ EXECUTOR = next(pod for pod in given()[1].pods if (pod.task_id, pod.role) == ("p
 def tried(times: int, *, state: str = "success") -> Any:
     """The outcome with a last task that was tried so often."""
     return replace(OUTCOME, tasks={**OUTCOME.tasks, "push_data": TaskOutcome("push_data", state, times, 1.0)})
+
+
+def unqueued(state: str, *tasks: str) -> Any:
+    """The outcome with tasks that had a try, and that no executor was ever handed."""
+    found = {task: TaskOutcome(task, state, 1, 0.0, queued=False) for task in tasks or ("push_data",)}
+    return replace(OUTCOME, tasks={**OUTCOME.tasks, **found})
 
 
 def mapped(*instances: str) -> Any:
@@ -105,6 +111,19 @@ CODE: dict[str, tuple[Facts, Told]] = {
         given(outcome=states(push_data="skipped"), pods=pods("executor", {}, {}, GONE)),
         (True, f"every executor pod on {A}", A, ""),
     ),
+    "one that Airflow called done by itself": (
+        given(outcome=unqueued("success"), pods=pods("executor", {}, {}, GONE)),
+        (True, f"every executor pod on {A}", A, ""),
+    ),
+    "one that the triggerer alone saw fail": (
+        given(outcome=unqueued("failed"), pods=pods("executor", {}, {}, GONE)),
+        (True, f"every executor pod on {A}", A, ""),
+    ),
+    "all that Airflow called done by itself": (
+        given(outcome=unqueued("success", *TASKS), pods=pods("executor", GONE, GONE, GONE)),
+        (False, f"every executor pod on {A}", "no executor pod",
+         f"{UNKNOWN}no executor pod was seen, so nobody knows which code ran."),
+    ),
     "what is behind a task that failed": (
         given(outcome=states("failed", modify_data="failed", push_data="upstream_failed"),
               pods=pods("executor", {}, {}, GONE)),
@@ -183,6 +202,10 @@ WORKER: dict[str, tuple[Facts, Told]] = {
         (False, ON_IMAGE, "no task pod",
          UNKNOWN_IMAGE + "; ".join(f"no pod of task {task} was seen" for task in TASKS) + "."),
     ),
+    "one that Airflow called done by itself, and the pods were out of sight": (
+        given(outcome=unqueued("success"), pods=pods("task", {}, {}, GONE), watch=Watch(gaps=1)),
+        (True, ON_IMAGE, SHORT, ""),
+    ),
     "one try of two had a pod, and nothing was missed": (
         given(outcome=tried(2), pods=executors(1, 2)), (True, ON_IMAGE, SHORT, ""),
     ),
@@ -194,6 +217,29 @@ WORKER: dict[str, tuple[Facts, Told]] = {
     "one failed before it had a pod": (
         given(outcome=states("failed", push_data="failed"), pods=pods("task", {}, {}, GONE)),
         (True, ON_IMAGE, SHORT, ""),
+    ),
+    "another worker image in an init container, and a sidecar that is no worker": (
+        given(pods=pods("task", {"beside": (
+            ContainerImage("fetch", "registry:5000/x/worker:1@sha256:0", f"x@{STALE}"),
+            ContainerImage("xcom", "alpine:3", "y@sha256:" + "3" * 64),
+        )})),
+        (False, ON_IMAGE, f"{SHORT}, sha256:{'2' * 12}",
+         (f"{OTHER_IMAGE}container fetch of pod pull_data-task (pull_data) ran registry:5000/x/worker:1@sha256:0 "
+          f"as sha256:{'2' * 12}.")),
+    ),
+    "the worker image in an init container": (
+        given(pods=pods("task", {"beside": (ContainerImage("fetch", "worker:2", IMAGE),)})),
+        (True, ON_IMAGE, SHORT, ""),
+    ),
+    "a worker image in a sidecar that shows no ID": (
+        given(pods=pods("task", {"beside": (ContainerImage("fetch", "worker:2", ""),)})),
+        (False, ON_IMAGE, f"{SHORT}, unknown",
+         f"{UNKNOWN_IMAGE}container fetch of pod pull_data-task (pull_data) shows no image ID (empty)."),
+    ),
+    "another one in the first of two pods of one name": (
+        given(pods=(replace(POD, image_id=f"x@{STALE}"), *pods("task"))),
+        (False, ON_IMAGE, f"sha256:{'2' * 12}, {SHORT}",
+         f"{OTHER_IMAGE}pod pull_data-task (pull_data) ran worker:2 as sha256:{'2' * 12}."),
     ),
     "one pod that never started": (
         given(pods=pods("task", {"image_id": "", "ran": False})), (True, ON_IMAGE, SHORT, ""),
@@ -259,6 +305,12 @@ SUCCEEDED: dict[str, tuple[Facts, Told]] = {
         given(outcome=replace(states("failed", push_data="failed"), overdue=600.0)),
         (False, ALL_SUCCEED, "run failed; modify_data: success, pull_data: success, push_data: failed",
          f"{FAILED}the DAG run r1 did not end in 600 s (run_timeout), and was ended; task push_data is failed."),
+    ),
+    "none of its tasks got on": (
+        given(outcome=replace(states("failed", push_data="skipped"), stuck="push_data ready to run, and never queued")),
+        (False, ALL_SUCCEED, "run failed; modify_data: success, pull_data: success, push_data: skipped",
+         (f"{FAILED}the DAG run r1 was ended, for none of its tasks got on: push_data ready to run, and never queued; "
+          "task push_data is skipped.")),
     ),
     "of three instances one failed": (
         given(expect=SKIPPING, outcome=mapped("skipped", "failed", "success"),

@@ -56,11 +56,12 @@ def outs(*paths: str) -> bytes:
 OTHER = f"outs:\n- md5: {OLD}\n  hash: md5\n  path: o\n".encode()
 HELD_BACK = OTHER + b"  push: false\n"
 LOCKED = f"stages: {{a: {{outs: [{{path: o, hash: md5, md5: {OLD}}}]}}}}".encode()
+TWICE_LOCKED = LOCKED[:-1] + f", b: {{outs: [{{path: p, hash: md5, md5: {OLD}}}]}}}}".encode()
 
 
-def beside(was: bytes | None, now: bytes | None, path: str = "o.dvc", **facts: Any) -> Facts:
+def beside(was: bytes | None, now: bytes | None, path: str = "o.dvc", main: bytes | None = None, **facts: Any) -> Facts:
     """A run that touched another pointer too."""
-    pointers = {POINTER: pointer_of(NEW_BYTES, legacy=False), path: now}
+    pointers = {POINTER: main or pointer_of(NEW_BYTES, legacy=False), path: now}
     return given(pointers=pointers, earlier={path: was, POINTER: pointer_of(OLD_BYTES, legacy=False)}, **facts)
 
 
@@ -105,6 +106,21 @@ WELLFORMED: dict[str, tuple[Facts, Told]] = {
         given(pointers={POINTER: pointer_of(NEW_BYTES, legacy=False), "p/dvc.lock": b"stages: {}"}),
         (False, f"{POINTER} names {TRACKED}", "p/dvc.lock: its stages have no outputs",
          f"the pointer at {B} is unusable: p/dvc.lock: its stages have no outputs."),
+    ),
+    "another was as unusable before": (
+        beside(b"stages: {}", b"stages: {}", "dvc.lock"), (True, f"{POINTER} names {TRACKED}", f"md5 {NEWER}", ""),
+    ),
+    "another was unusable before in the same way, but is not what it was": (
+        beside(b"stages: { }", b"stages: {}", "dvc.lock"),
+        (False, f"{POINTER} names {TRACKED}", "dvc.lock: its stages have no outputs",
+         f"the pointer at {B} is unusable: dvc.lock: its stages have no outputs."),
+    ),
+    "the stages beside another became unusable": (
+        beside(b"stages: {}", b"stages: {}", "dvc.lock", stages={"dvc.lock": b"x"}),
+        (False, f"{POINTER} names {TRACKED}",
+         "dvc.lock: the dvc.yaml beside it is unusable: the document is text, not a mapping of names",
+         (f"the pointer at {B} is unusable: "
+          "dvc.lock: the dvc.yaml beside it is unusable: the document is text, not a mapping of names.")),
     ),
 }  # fmt: skip
 NEW_DATA: dict[str, tuple[Facts, Told]] = {
@@ -212,7 +228,7 @@ SAME_OUTPUTS: dict[str, tuple[Facts, Told]] = {
     "an output of another pointer, beside a first version": (
         beside(OTHER, HELD_BACK, before={"pointer": None}),
         (False, "a first version", f"file {TRACKED}",
-         "data of this run is kept out of the remote: o.dvc no longer pushes o."),
+         "data that was in the remote no longer is, or is no longer tracked: o.dvc no longer pushes o."),
     ),
     "an output of another pointer is in the remote as before": (
         beside(OTHER, OTHER), (True, f"file {TRACKED}", f"file {TRACKED}", ""),
@@ -222,7 +238,27 @@ SAME_OUTPUTS: dict[str, tuple[Facts, Told]] = {
     ),
     "another pointer was unusable before": (beside(b"", HELD_BACK), (True, f"file {TRACKED}", f"file {TRACKED}", "")),
     "another pointer is new": (beside(None, HELD_BACK), (True, f"file {TRACKED}", f"file {TRACKED}", "")),
-    "another pointer is gone": (beside(OTHER, None), (True, f"file {TRACKED}", f"file {TRACKED}", "")),
+    "another pointer is gone": (
+        beside(OTHER, None),
+        (False, f"file {TRACKED}", f"file {TRACKED}",
+         f"the pointer at {B} does not track what it tracked: o.dvc, which names o, is gone."),
+    ),
+    "another pointer is gone whose data no remote held": (
+        beside(HELD_BACK, None), (True, f"file {TRACKED}", f"file {TRACKED}", ""),
+    ),
+    "another pointer is gone, and a further one has taken over": (
+        given(earlier={"o.dvc": OTHER},
+              pointers={POINTER: pointer_of(NEW_BYTES, legacy=False), "o.dvc": None, "p.dvc": OTHER}),
+        (True, f"file {TRACKED}", f"file {TRACKED}", ""),
+    ),
+    "an output of a stage is no longer named": (
+        beside(TWICE_LOCKED, LOCKED, "dvc.lock"),
+        (False, f"file {TRACKED}", f"file {TRACKED}",
+         f"the pointer at {B} does not track what it tracked: dvc.lock no longer names p."),
+    ),
+    "an output of a stage is named besides": (
+        beside(LOCKED, TWICE_LOCKED, "dvc.lock"), (True, f"file {TRACKED}", f"file {TRACKED}", ""),
+    ),
     "an output of a stage is kept out of the remote now": (
         beside(LOCKED, LOCKED, "dvc.lock", stages={"dvc.lock": b"stages: {a: {outs: [o: {cache: false}]}}"},
                earlier_stages={"dvc.lock": b"stages: {a: {outs: [o]}}"}),
@@ -306,6 +342,27 @@ REMOTE |= {
               pointers={POINTER: pointer_of(NEW_BYTES, legacy=False) + b"  cloud: {a: {version_id: v}}\n"}),
         (False, URL, "a", f"the pointer at {B} binds its data to remote a, not to the default one ({URL})."),
     ),
+    "another pointer's data is bound to another": (
+        beside(OTHER, OTHER + b"  remote: a\n", config=SIDES),
+        (False, URL, "a", f"o.dvc at {B} binds its data to remote a, not to the default one ({URL})."),
+    ),
+    "another pointer is new, and bound to another": (
+        beside(None, OTHER + b"  remote: a\n", config=SIDES),
+        (False, URL, "a", f"o.dvc at {B} binds its data to remote a, not to the default one ({URL})."),
+    ),
+    "both are": (
+        beside(OTHER, OTHER + b"  remote: b\n", config=SIDES, main=bound(NEW_BYTES, "a")),
+        (False, URL, "a, b",
+         (f"the pointer at {B} binds its data to remote a; o.dvc at {B} binds its data to remote b, "
+          f"not to the default one ({URL}).")),
+    ),
+    "another pointer's data was bound to it before": (
+        beside(OTHER + b"  remote: a\n", OTHER + b"  remote: a\n", config=SIDES), (True, URL, URL, ""),
+    ),
+    "another pointer's data is bound to the default one by name": (
+        beside(OTHER, OTHER + b"  remote: store\n"), (True, URL, URL, ""),
+    ),
+    "another pointer is unusable": (beside(OTHER, b"x"), (True, URL, URL, "")),
 }  # fmt: skip
 
 

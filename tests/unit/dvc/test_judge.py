@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -23,11 +24,12 @@ from harness.dvc import (
     decided,
     judge,
 )
+from harness.dvc.evidence import Exposure
 from harness.dvc.table import TableComparison
 from harness.errors import EnvironmentFailed
 from harness.model import BlockedEgress, Leak
 
-from .conftest import NEW, POINTER, RIVAL, SEED, SIDE, Facts, Folder, commit
+from .conftest import NEW, POINTER, PUSHED, RIVAL, SEED, SIDE, Facts, Folder, commit
 
 GreenFacts = Callable[..., Facts]
 Corruption = Callable[[Evidence], Evidence]
@@ -151,6 +153,13 @@ CORRUPTIONS: dict[str, tuple[Corruption, str, str]] = {
     "other bytes": (other_bytes, "object.bytes", "not the data"),
     "previous object lost": (without_old_object, "object.previous-kept", "is gone"),
     "stray object": (lambda e: replace(e, listing={**e.listing, "runs/r1/x": 1}), "object.no-strays", "runs/r1/x"),
+    "commit before its object": (
+        lambda e: replace(e, stored={new_address(e): PUSHED + timedelta(seconds=1)}),
+        "object.before-commit", "was stored at 12:00:04",
+    ),
+    "secret in a commit": (
+        lambda e: replace(e, exposures=(Exposure(NEW, "file x"),)), "commit.no-secrets", "file x, commit bbbbbbbbbb",
+    ),
     "no row": (lambda e: replace(e, table=TableComparison(1, 1, None, None)), "rows.appended", "added 0 rows"),
     "no table": (lambda e: replace(e, table=None, table_problem="no CSV"), "rows.appended", "no CSV"),
     "pull fails": (lambda e: replace(e, reproduction=Reproduction(1, "oh", {})), "clone.reproduces", "exit code 1: oh"),
@@ -192,8 +201,8 @@ ORDER = [
     "history.grew", "commit.on-branch", "commit.count", "commit.parent", "commit.author", "commit.paths",
     "history.other-refs", "pointer.wellformed", "pointer.new", "pointer.same-outputs", "pointer.at-tip",
     "remote.expected", "object.present", "object.bytes", "pointer.size", "object.not-empty", "object.previous-kept",
-    "object.no-strays", "rows.appended", "clone.reproduces", "code.dag-sha", "code.worker-image", "tasks.succeeded",
-    "logs.no-secrets", "traffic.none-outside",
+    "object.no-strays", "object.before-commit", "rows.appended", "clone.reproduces", "code.dag-sha",
+    "code.worker-image", "tasks.succeeded", "logs.no-secrets", "commit.no-secrets", "traffic.none-outside",
 ]  # fmt: skip
 
 
@@ -356,6 +365,7 @@ class TestLegalVariations:
             tip_pointer=versioned(new, "v2"),
             listing={key: new.size},
             digests={first: old, second: new},
+            stored={second: PUSHED},
         )
         assert judge(expectation, changed).green
         lost = judge(expectation, replace(changed, digests={second: new}))

@@ -48,9 +48,17 @@ def test_a_run_that_may_fail_says_why() -> None:
         assert fault.ends in {"success", "failed"}
 
 
+WAITED_FOR = {Whole.FAILED, Whole.ENDED, Whole.REFUSED}
+
+
+def test_what_refuses_connections_for_a_while_does_so_until_it_has_refused_one() -> None:
+    """Not by the clock: a pod that begins when all is whole again has met no fault."""
+    assert FAULTS["s3-down-and-back"].whole is Whole.REFUSED
+
+
 def test_what_lasts_until_the_try_fails_or_ends_lets_the_pod_go_on_first() -> None:
     """Else the two would wait for each other."""
-    assert all(fault.opens_first for fault in FAULTS.values() if fault.whole in {Whole.FAILED, Whole.ENDED})
+    assert all(fault.opens_first for fault in FAULTS.values() if fault.whole in WAITED_FOR)
 
 
 def test_every_gate_is_one_of_the_program(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -214,7 +214,7 @@ class Missed(Stage):
         raise self.error
 
     @contextmanager
-    def _driven(self, point: Point, *, via: Via = Via.HARNESS) -> Iterator[Driven]:
+    def _driven(self, point: Point, *, via: Via = Via.HARNESS, flags: Sequence[str | Path] = ()) -> Iterator[Driven]:
         yield cast("Driven", None)
 
 

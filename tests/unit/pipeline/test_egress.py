@@ -88,3 +88,15 @@ def test_a_pod_is_known_by_addresses_that_it_had_before() -> None:
 def test_a_pod_of_the_run_in_the_nodes_network_is_not_taken_for_it() -> None:
     pods = [replace(followed("10.244.0.5"), host_network=True)]
     assert names(named([attempt()], followed=pods, namespace="airflow", present=[])) == [""]
+
+
+def test_of_two_pods_of_one_name_each_has_its_own_attempts() -> None:
+    first = replace(followed("10.244.0.5"), uid="uid-1")
+    second = replace(followed("10.244.0.6"), name="dvc-pull-1~2", uid="uid-2")
+    there = pod("dvc-pull-1", "10.244.0.6")
+    there["metadata"]["uid"] = "uid-2"
+
+    attempts = [attempt(), attempt("10.244.0.6")]
+    found = named(attempts, followed=[first, second], namespace="airflow", present=[there])
+
+    assert names(found) == ["airflow/dvc-pull-1", "airflow/dvc-pull-1~2"]

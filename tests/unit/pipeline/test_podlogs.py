@@ -10,6 +10,7 @@ import pytest
 from harness.kubeapi import KubeApiError, KubeUnavailable
 from harness.model import Leak
 from harness.pipeline import podlogs
+from harness.pipeline.containerlog import ContainerLog
 from harness.redaction import Redactor
 
 from .test_pods import DONE, TASK, WAITER, Cluster, Stream, event, follower, pod, reach
@@ -290,3 +291,61 @@ def test_a_pod_that_does_not_say_what_it_was_made_for_says_so(cluster: Cluster) 
     with follower(cluster) as following:
         found = following.evidence()["p"]
     assert (found.map_index, found.try_number, found.host_network, found.ran) == (-1, 0, False, False)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("before", [["one"], []])
+def test_a_line_that_a_stream_ended_in_is_read_again_to_its_end(
+    cluster: Cluster, redactor: Redactor, before: list[str]
+) -> None:
+    cluster.listed = [placed("p", "Running")]
+    watch, again = Stream(open_end=True), Stream(*before, f"token {SECRET}", "last", open_end=True)
+    cluster.watches.put(watch)
+    cluster.script_log("p", "base", Stream(*before, "to"), again)
+    with follower(cluster, redactor=redactor) as following:
+        reach("the last line", lambda: following.logs("p").get("base", ())[-1:] == ("last",))
+        watch.items.put(event("MODIFIED", placed("p", "Succeeded", version="5", containers=DONE)))
+        reach("the end", lambda: following.evidence()["p"].phase == "Succeeded")
+        again.items.put("end")
+        assert following.settle(WAITER)
+        assert following.logs("p")["base"] == (*before, "token [redacted]", "last")
+        found = following.evidence()["p"]
+    assert (found.unread, found.leaks) == ((), (Leak("base", 1, len(before) + 1),))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_line_with_a_secret_that_grew_counts_once(cluster: Cluster, redactor: Redactor) -> None:
+    cluster.listed = [placed("p", "Running")]
+    watch, again = Stream(open_end=True), Stream("one", f"a {SECRET} b {SECRET}", open_end=True)
+    cluster.watches.put(watch)
+    cluster.script_log("p", "base", Stream("one", f"a {SECRET}"), again)
+    with follower(cluster, redactor=redactor) as following:
+        reach("the whole line", lambda: following.logs("p").get("base", ())[-1:] == ("a [redacted] b [redacted]",))
+        assert following.evidence()["p"].leaks == (Leak("base", 1, 2),)
+        assert following.logs("p")["base"][0] == "one"
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_only_line_is_another_log(cluster: Cluster) -> None:
+    cluster.listed = [placed("p", "Running")]
+    watch, again = Stream(open_end=True), Stream("another", open_end=True)
+    cluster.watches.put(watch)
+    cluster.script_log("p", "base", Stream("one"), again)
+    with follower(cluster) as following:
+        reach("the other line", lambda: following.logs("p").get("base") == ("another",))
+        watch.items.put(event("MODIFIED", placed("p", "Succeeded", version="5", containers=DONE)))
+        reach("the end", lambda: following.evidence()["p"].phase == "Succeeded")
+        again.items.put("end")
+        assert following.settle(WAITER)
+        assert following.evidence()["p"].unread == ("base: it was begun anew while it was read",)
+
+
+def test_a_reading_that_ends_within_a_line_takes_nothing_from_one_that_had_it_whole() -> None:
+    log = ContainerLog("base")
+    assert log.add(1, "one", "one")
+    assert log.add(2, f"token {SECRET}", "token [redacted]", secrets=1)
+    assert not log.add(1, "one", "one")
+    assert not log.add(2, "token", "token")
+    assert log.add(3, "last", "last")
+    assert (list(log.lines), log.leaking, log.first_leak) == (["one", "token [redacted]", "last"], 1, 2)
+    assert not log.missing

@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import EnvironmentFailed
 from harness.kubeapi import KubeApiError, KubeUnavailable
-from harness.model import Leak
+from harness.model import ContainerImage, Leak
 from harness.pipeline.pods import PodFollower
 from harness.redaction import Redactor
 from harness.wait import Waiter
@@ -180,6 +180,19 @@ def test_image_and_image_id_are_those_of_the_container_that_does_the_work(cluste
     with follower(cluster) as following:
         found = following.evidence()["p"]
     assert (found.image, found.image_id) == ("worker:1", "sha256:base")
+
+
+def test_what_containers_beside_it_ran_is_kept_too_as_far_as_they_ran(cluster: Cluster) -> None:
+    def seen(image_id: str, **state: Any) -> dict[str, Any]:
+        made = pod("p", "Running", inits={"fetch": state}, containers={"base": {"running": {}}}, image_id=image_id)
+        made["spec"]["initContainers"] = [{"name": "fetch", "image": "worker:1"}]
+        return made
+
+    cluster.listed = [seen("sha256:one", terminated={"exitCode": 0})]
+    cluster.watches.put(Stream(event("MODIFIED", seen("", terminated={"exitCode": 0}, version="2")), open_end=True))
+    with follower(cluster) as following:
+        reach("the second look", lambda: following.manifests()["p"]["status"]["containerStatuses"][0]["imageID"] == "")
+        assert following.evidence()["p"].beside == (ContainerImage("fetch", "worker:1", "sha256:one"),)
 
 
 def test_an_image_id_once_seen_is_not_lost_again(cluster: Cluster) -> None:
@@ -529,3 +542,91 @@ def test_a_tasks_pod_that_was_killed_and_then_evicted_counts_as_evicted(cluster:
         gone["status"]["reason"] = "Evicted"
         watch.items.put(event("MODIFIED", gone))
         reach("the eviction", lambda: "Evicted" in following.fatal().get("p", ""))
+
+
+def again(phase: str, number: int, *, version: str, state: dict[str, Any]) -> dict[str, Any]:
+    """A try's pod of an operator that gives each try's pod the same name."""
+    labels = {**TASK, "try_number": str(number)}
+    made = pod("dvc-push", phase, version=version, uid=f"uid-{number}", labels=labels, containers={"base": state})
+    made["spec"]["nodeName"] = "n1"
+    made["spec"]["containers"] = [{"name": "base", "image": "worker:1"}]
+    return made
+
+
+def test_a_second_pod_of_one_name_is_followed_by_itself_and_the_first_one_is_not_lost(cluster: Cluster) -> None:
+    redactor = Redactor()
+    redactor.learn("top-secret-value")
+    over = {"terminated": {"exitCode": 1}}
+    failed = again("Failed", 1, version="2", state=over)
+    cluster.listed = [failed]
+    watch, second = Stream(open_end=True), Stream("two", open_end=True)
+    cluster.watches.put(watch)
+    cluster.script_log("dvc-push", "base", Stream("one"), second)
+    heard: list[tuple[str, str]] = []
+    on_line = lambda name, _container, line: heard.append((name, line))  # noqa: E731
+    with follower(cluster, redactor=redactor, on_line=on_line) as following:
+        assert following.settle(WAITER)
+        watch.items.put(event("DELETED", failed))
+        watch.items.put(event("ADDED", again("Running", 2, version="4", state={"running": {}})))
+        reach("the second log", lambda: following.logs("dvc-push~2") == {"base": ("two",)})
+        assert following.unsettled() == ("dvc-push~2 (Running)",)
+        second.items.put("leak top-secret-value")
+        watch.items.put(event("MODIFIED", again("Failed", 2, version="5", state=over)))
+        reach("the end", lambda: following.evidence()["dvc-push~2"].phase == "Failed")
+        second.items.put(_END)
+        assert following.settle(WAITER)
+        found, kept = following.evidence(), following.manifests()
+        assert following.logs("dvc-push") == {"base": ("one",)}
+    assert {key: (one.name, one.try_number, one.phase) for key, one in found.items()} == {
+        "dvc-push": ("dvc-push", 1, "Failed"),
+        "dvc-push~2": ("dvc-push~2", 2, "Failed"),
+    }
+    assert [one.leaks for one in found.values()] == [(), (Leak("base", 1, 2),)]
+    assert {name: one["metadata"]["uid"] for name, one in kept.items()} == {"dvc-push": "uid-1", "dvc-push~2": "uid-2"}
+    assert heard == [("dvc-push", "one"), ("dvc-push~2", "two"), ("dvc-push~2", "leak [redacted]")]
+
+
+def test_a_fatal_state_of_an_earlier_pod_of_the_name_is_not_that_of_the_next(cluster: Cluster) -> None:
+    stuck = again("Pending", 1, version="2", state={"waiting": {"reason": "ErrImagePull", "message": NO_IMAGE}})
+    cluster.listed = [stuck]
+    cluster.script_log("dvc-push", "base", Stream(open_end=True))
+    cluster.watches.put(Stream(event("ADDED", again("Running", 2, version="3", state={"running": {}})), open_end=True))
+    with follower(cluster) as following:
+        reach("the second pod", lambda: len(following.evidence()) == 2)
+        assert set(following.doomed()) == {"dvc-push"}
+
+
+def test_a_log_that_broke_off_is_not_read_on_from_a_later_pod_of_the_name(cluster: Cluster) -> None:
+    """The API gives logs by name; only the node's file is that of the one pod."""
+    first = again("Running", 1, version="2", state={"running": {}})
+    cluster.listed = [first]
+    watch, log = Stream(open_end=True), Stream("one", open_end=True)
+    cluster.watches.put(watch)
+    of_the_second = Stream("one", "two, of another", open_end=True)
+    cluster.script_log("dvc-push", "base", log, of_the_second)
+    cluster.node["pods/airflow_dvc-push_uid-1/base/"] = '<a href="/x/0.log">0.log</a>'
+    cluster.node["pods/airflow_dvc-push_uid-1/base/0.log"] = "t stdout F one\nt stdout F two\n"
+    with follower(cluster) as following:
+        reach("the first line", lambda: following.logs("dvc-push") == {"base": ("one",)})
+        over = {"terminated": {"exitCode": 1}}
+        watch.items.put(event("DELETED", again("Failed", 1, version="3", state=over)))
+        watch.items.put(event("ADDED", again("Running", 2, version="4", state={"running": {}})))
+        reach("the second pod", lambda: following.logs("dvc-push~2") == {"base": ("one", "two, of another")})
+        log.close()
+        reach("the first log", lambda: not following.evidence()["dvc-push"].unread)
+        assert following.logs("dvc-push") == {"base": ("one", "two")}
+
+
+def test_a_list_knows_a_pod_that_came_under_the_name_of_one_that_vanished(cluster: Cluster) -> None:
+    over = {"terminated": {"exitCode": 1}}
+    cluster.listed = [again("Running", 1, version="2", state={"running": {}})]
+    watch = Stream(open_end=True)
+    cluster.watches.put(watch)
+    cluster.script_log("dvc-push", "base", Stream("one", open_end=True), Stream("two"))
+    with follower(cluster) as following:
+        reach("the first line", lambda: following.logs("dvc-push") == {"base": ("one",)})
+        cluster.listed = [again("Succeeded", 2, version="9", state=over)]
+        watch.items.put(json.dumps({"type": "ERROR", "object": {"code": 410}}))
+        reach("the second log", lambda: following.logs("dvc-push~2") == {"base": ("two",)})
+        assert following.evidence()["dvc-push~2"].phase == "Succeeded"
+        assert following.unsettled() == ("dvc-push (Running)",)

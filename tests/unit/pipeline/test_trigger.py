@@ -270,6 +270,22 @@ def test_a_queue_that_nobody_serves_is_a_failed_wait() -> None:
         run(airflow)
 
 
+@pytest.mark.parametrize(("state", "what"), [("scheduled", "t1 ready to run"), ("none", "t1 not begun")])
+def test_a_run_of_which_no_task_gets_on_though_airflow_is_well_is_ended_and_judged(state: str, what: str) -> None:
+    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("success", state), paused=False)
+    made = run(airflow)
+    assert (made.outcome.state, made.outcome.overdue) == ("failed", None)
+    assert made.outcome.stuck.startswith(what)
+    assert airflow.calls[-2:] == [("fail", "r1"), ("pause", "d")]
+    assert airflow.clock.seconds < 160
+
+
+def test_a_run_whose_dag_somebody_paused_is_not_judged() -> None:
+    airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("success", "scheduled"), paused=True)
+    with pytest.raises(WaitFailed, match="the DAG paused"):
+        run(airflow)
+
+
 def test_a_run_that_does_not_end_and_has_no_scheduler_times_out_with_its_pods() -> None:
     airflow = Airflow(Clock(), lambda _at: "running", lambda _at: tasks("running"), scheduler="unhealthy")
     pods = Pods(pods={"p": PodEvidence("p", "t0", "task", "Running", "", "")})
@@ -296,6 +312,7 @@ def test_a_run_that_waits_for_airflow_to_its_last_second_is_not_judged() -> None
 
 def test_a_run_that_ended_by_itself_is_not_overdue() -> None:
     assert [run(airflow).outcome.overdue for airflow in (succeeding(), failing())] == [None, None]
+    assert [run(airflow).outcome.stuck for airflow in (succeeding(), failing())] == ["", ""]
 
 
 def test_a_run_that_succeeded_is_not_judged_while_one_of_its_pods_still_works() -> None:
@@ -324,6 +341,12 @@ def test_a_passing_failure_of_the_api_is_waited_out() -> None:
         return "success"
 
     assert run(Airflow(Clock(), state, lambda _at: tasks("success"))).outcome.state == "success"
+
+
+def test_a_task_that_airflow_called_done_without_queuing_it_is_known_as_such() -> None:
+    marks = (TaskInfo("pull", -1, "success", 1, 1.0, None), TaskInfo("mark", -1, "success", 1, 0.0, None, queued=False))
+    made = run(Airflow(Clock(), lambda _at: "success", lambda _at: marks))
+    assert {name: task.queued for name, task in made.outcome.tasks.items()} == {"pull": True, "mark": False}
 
 
 def test_instances_of_a_mapped_task_are_told_apart() -> None:

@@ -44,6 +44,7 @@ class FakeEnvironment:
         self.keeps_cluster = False
         self.object_store = "localstack"
         self.target_flags = ""
+        self.max_lifetime = None
 
     def up(self) -> None:
         with self.timeline.phase("kind cluster"):
@@ -288,6 +289,40 @@ def test_it(environment):
     result.stdout.fnmatch_lines(["*the pod is gone", "  next: look"])
 
 
+NOT_JUDGED = """
+
+def test_not_judged(environment):
+    from harness.errors import EnvironmentFailed
+
+    raise EnvironmentFailed("the run cannot be judged", next_step="run again")
+"""
+
+
+def test_a_red_verdict_is_not_hidden_by_a_run_that_could_not_be_judged(run: Run) -> None:
+    result, root = run(judging(first="RED") + NOT_JUDGED)
+    assert int(result.ret) == 1
+    found = of_suite(root)
+    assert (found["harness.exit-code"], found["harness.outcome"], found["harness.verdict"]) == ("1", "RED", "red")
+    result.stdout.fnmatch_lines(
+        ["commit.one *FAIL*", "*the run cannot be judged", "  next: run again", "RED (1 of 2 checks of run 1 failed) *"]
+    )
+
+
+@pytest.mark.parametrize("first", ["GREEN", "DECLARED"])
+def test_a_run_that_could_not_be_judged_beside_verdicts_as_declared_says_nothing_of_the_dag(
+    run: Run, first: str
+) -> None:
+    result, _root = run(judging(first=first) + NOT_JUDGED)
+    assert int(result.ret) == 3
+
+
+@pytest.mark.parametrize("more", ["", NOT_JUDGED], ids=["red", "red, and one that could not be judged"])
+def test_what_could_not_be_removed_is_the_exit_code_of_a_red_run_too(run: Run, more: str) -> None:
+    result, _root = run(judging(first="RED") + more, stays=STAYS)
+    assert int(result.ret) == 3
+    result.stdout.fnmatch_lines(["*network kind-h-1 is still there*"])
+
+
 STAYS = CleanupFailed("network kind-h-1 is still there", next_step="harness sweep")
 
 
@@ -313,7 +348,11 @@ def test_what_could_not_be_removed_fails_a_green_run(run: Run) -> None:
     result.stdout.fnmatch_lines(["network kind-h-1 is still there"])
 
 
-@pytest.mark.parametrize("tests", [judging(), judging(first="RED")], ids=["green", "red"])
+@pytest.mark.parametrize(
+    "tests",
+    [judging(), judging(first="RED"), judging(first="RED") + NOT_JUDGED],
+    ids=["green", "red", "red, and one that could not be judged"],
+)
 def test_evidence_that_cannot_be_written_is_the_exit_code_of_pytest_too(
     run: Run, pytester: pytest.Pytester, tests: str
 ) -> None:
@@ -322,7 +361,7 @@ def test_evidence_that_cannot_be_written_is_the_exit_code_of_pytest_too(
     assert int(result.ret) == 3
     assert (of_suite(root)["harness.exit-code"], of_suite(root)["harness.outcome"]) == ("3", "ENVIRONMENT FAILED")
     assert [line for line in result.outlines if line.startswith("ENVIRONMENT FAILED ")]
-    result.stdout.fnmatch_lines(["the evidence could not be written into evidence: *"])
+    result.stdout.fnmatch_lines(["*the evidence could not be written into evidence: *"])
 
 
 def test_an_interrupt_is_an_interrupt_though_the_evidence_cannot_be_written(

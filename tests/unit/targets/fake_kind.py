@@ -19,6 +19,7 @@ class FakeKind(FakeRunner):
         clusters: The network of each cluster's one node, by the cluster's name.
         networks: The run on each network's label, by the network's name; empty for one without.
         foreign: Names of further containers, without any label.
+        twins: The run on the label of a second network, by its name, which another network has too.
     """
 
     def __init__(self) -> None:
@@ -26,6 +27,7 @@ class FakeKind(FakeRunner):
         self.clusters: dict[str, str] = {}
         self.networks: dict[str, str] = {}
         self.foreign: set[str] = set()
+        self.twins: dict[str, str] = {}
         self.node: FakeNode | None = None
         self.rules: list[str] = []
         self.resolvers = "nameserver 192.0.2.53\n"
@@ -74,11 +76,14 @@ class FakeKind(FakeRunner):
                 labels = dict(word.split("=", 1) for word in words if word.startswith("harness."))
                 self.networks[name] = labels["harness.run"]
             case ["network", "ls", *_]:
-                return "".join(f"id of {name}\t{name}\t{run}\n" for name, run in self.networks.items())
+                found = [(f"id of {name}", name, run) for name, run in self.networks.items()]
+                found += [(f"twin of {name}", name, run) for name, run in self.twins.items()]
+                return "".join("\t".join(line) + "\n" for line in found)
             case ["network", "inspect", *_]:
                 return "172.18.0.1"
             case ["network", "rm", network]:
-                del self.networks[network.removeprefix("id of ")]
+                whose = self.twins if network.startswith("twin of ") else self.networks
+                del whose[network.removeprefix("id of ").removeprefix("twin of ")]
         return ""
 
     def _outside(self, call: Call) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import CleanupFailed, CommandFailed
+from harness.errors import CleanupFailed, CommandFailed, GuardError
 from harness.model import Engine
 from harness.process import SubprocessRunner
+from harness.targets.ownership import refuse_foreign
 from harness.targets.removal import remove_cluster, remove_container
 from tests.fakes import Call
 
@@ -49,6 +50,44 @@ def test_a_network_stays_as_long_as_a_node_is_there_so_that_it_says_whose_that_i
         remove_cluster("h-1", runs={"run-1"}, folder=tmp_path, engine=engine(tmp_path, ""), runner=kind)
     assert kind.networks == {"h-1": "run-1"}
     assert tmp_path.is_dir()
+
+
+def test_of_two_networks_of_one_name_ours_goes_and_the_others_is_named_and_stays(tmp_path: Path) -> None:
+    kind, folder = FakeKind(), tmp_path / "h-1"
+    folder.mkdir()
+    kind.networks, kind.twins = {"h-1": "run-1"}, {"h-1": "run-of-another"}
+    there = remove_cluster("h-1", runs={"run-1"}, folder=folder, engine=engine(tmp_path, ""), runner=kind)
+    assert (kind.networks, kind.twins) == ({}, {"h-1": "run-of-another"})
+    assert there.networks == ("id of h-1",)
+    assert there.foreign == {"twin of h-1": "network h-1 (of run run-of-another)"}
+    assert not folder.exists()
+
+
+def test_nodes_that_may_be_in_either_of_two_networks_stay_with_both_networks_and_the_folder(tmp_path: Path) -> None:
+    kind = FakeKind()
+    kind.clusters, kind.networks, kind.twins = {"h-1": "h-1"}, {"h-1": "run-1"}, {"h-1": "run-of-another"}
+    with pytest.raises(CleanupFailed, match=r"two networks of its name(?s:.*)h-1-control-plane.*run-of-another"):
+        remove_cluster("h-1", runs={"run-1"}, folder=tmp_path, engine=engine(tmp_path, ""), runner=kind)
+    assert (kind.clusters, kind.networks) == ({"h-1": "h-1"}, {"h-1": "run-1"})
+    assert tmp_path.is_dir()
+
+
+def test_two_networks_of_one_name_that_are_both_ours_go_with_their_nodes(tmp_path: Path) -> None:
+    kind, folder = FakeKind(), tmp_path / "h-1"
+    folder.mkdir()
+    kind.clusters, kind.networks, kind.twins = {"h-1": "h-1"}, {"h-1": "run-1"}, {"h-1": "run-2"}
+    there = remove_cluster("h-1", runs={"run-1", "run-2"}, folder=folder, engine=engine(tmp_path, ""), runner=kind)
+    assert there.networks == ("id of h-1", "twin of h-1")
+    assert (kind.clusters, kind.networks, kind.twins) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("nodes", [{}, {"h-1": "h-1"}], ids=["no node", "a node"])
+def test_no_cluster_is_made_beside_a_second_network_of_its_name(tmp_path: Path, nodes: dict[str, str]) -> None:
+    kind = FakeKind()
+    kind.clusters, kind.networks, kind.twins = nodes, {"h-1": "run-1"}, {"h-1": "run-of-another"}
+    (tmp_path / "cluster.json").write_text('{"run": "run-1"}')
+    with pytest.raises(GuardError, match=r"network h-1 \(of run run-of-another\)"):
+        refuse_foreign("h-1", folder=tmp_path, engine=engine(tmp_path, ""), runner=kind)
 
 
 class Busy(FakeKind):

@@ -1,0 +1,163 @@
+"""What the check on the order of the two pushes tells, word for word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from harness.dvc import Address, Outcome, decided, judge
+from harness.errors import EnvironmentFailed
+from harness.model import Push, TaskOutcome
+
+from .conftest import (
+    BUCKET,
+    MAIN,
+    NEW,
+    NEW_BYTES,
+    OLD_BYTES,
+    POINTER,
+    PREFIX,
+    PUSHED,
+    RIVAL,
+    SEED,
+    SIDE,
+    STORED,
+    Facts,
+    Told,
+    address_of,
+    commit,
+    digest_of,
+    given,
+    pointer_of,
+    told,
+)
+
+CHECK = "object.before-commit"
+NAMED = address_of(NEW_BYTES, legacy=False)
+EXPECTED = "each new object stored before the push that brings its pointer"
+SECOND, MOMENT = timedelta(seconds=1), timedelta(milliseconds=1)
+LATER = STORED + SECOND
+LATE = (
+    f"the object at {NAMED} (datasets/penguins.csv) was stored at 12:00:04.000 UTC, "
+    "after the push of bbbbbbbbbb at 12:00:03.250 UTC"
+)
+RED = (False, EXPECTED, "1 object stored later",
+       f"the commit was published before its data, and could not be pulled: {LATE}.")  # fmt: skip
+GREEN = (True, EXPECTED, "1 new object, so stored", "")
+OTHER = Address(BUCKET, f"{PREFIX}/files/md5/{digest_of(OLD_BYTES).md5[:2]}/{digest_of(OLD_BYTES).md5[2:]}")
+
+
+def at(stored: Any, **facts: Any) -> Facts:
+    return given(stored={NAMED: stored} if stored else {}, **facts)
+
+
+def pushed(*pushes: tuple[str, str, timedelta], ref: str = MAIN) -> tuple[Push, ...]:
+    return tuple(Push(ref, before, after, PUSHED + later) for before, after, later in pushes)
+
+
+def tried(number: int, facts: Facts) -> Facts:
+    expectation, evidence = facts
+    tasks = {**evidence.outcome.tasks, "push_data": TaskOutcome("push_data", "success", number, 1.0)}
+    return expectation, replace(evidence, outcome=replace(evidence.outcome, tasks=tasks))
+
+
+# The run's commit goes on top of a rival's, and a rival's on top of it.
+THREE = (
+    commit(RIVAL, SEED, email="r@x", paths=("x",)), commit(NEW, RIVAL), commit(SIDE, NEW, email="r@x", paths=("x",)),
+)  # fmt: skip
+IN_TURN = pushed((SEED, RIVAL, -SECOND), (RIVAL, NEW, 0 * SECOND), (NEW, SIDE, 9 * SECOND))
+# The pointer in a first commit, a note in a second one.
+TWO = (commit(RIVAL, SEED), commit(NEW, RIVAL, paths=("log",)))
+MERGED = (
+    commit(RIVAL, SEED, email="r@x", paths=("x",)), commit(NEW, SEED),
+    commit(SIDE, RIVAL, NEW, email="r@x", paths=()),
+)  # fmt: skip
+
+ROWS: dict[str, tuple[Facts, Told]] = {
+    "in the second of the push, which S3 does not tell from before it": (at(STORED), GREEN),
+    "at the very moment of the push": (at(PUSHED), GREEN),
+    "a moment later, where the store says so": (
+        at(PUSHED + MOMENT), (*RED[:3], RED[3].replace("12:00:04.000", "12:00:03.251")),
+    ),
+    "in the next second": (at(LATER), RED),
+    "later, but it was there before": (
+        at(LATER, before={"listing": {NAMED.key: 21, OTHER.key: 15}}), (True, EXPECTED, "0 new objects", ""),
+    ),
+    "between the rivals' pushes": (at(STORED, tip=SIDE, commits=THREE, pushes=IN_TURN), GREEN),
+    "before a rival's push, but after its own": (at(LATER, tip=SIDE, commits=THREE, pushes=IN_TURN), RED),
+    "before a rival's merge of it": (
+        at(LATER, tip=SIDE, commits=MERGED, pushes=pushed((SEED, RIVAL, -SECOND), (RIVAL, SIDE, 9 * SECOND))), GREEN,
+    ),
+    "after a push to another branch, before that to its own": (
+        at(LATER, pushes=(*pushed((SEED, NEW, -SECOND), ref="refs/heads/x"), *pushed((SEED, NEW, 9 * SECOND)))), GREEN,
+    ),
+    "before the second commit, but after that of the pointer": (
+        at(LATER, policy={"commits": 2, "extra_paths": ("log",)}, commits=TWO,
+           pushes=pushed((SEED, RIVAL, 0 * SECOND), (RIVAL, NEW, 9 * SECOND))),
+        (*RED[:3], RED[3].replace("bbbbbbbbbb", "cccccccccc")),
+    ),
+    "later, by a task that was tried once": (tried(1, at(LATER)), RED),
+    "in time, by a task that was tried again": (tried(2, at(STORED)), GREEN),
+    "that of another pointer": (
+        at(STORED, pointers={POINTER: pointer_of(NEW_BYTES, legacy=False), "o.dvc": pointer_of(b"o", legacy=False)},
+           digests={**given()[1].digests, address_of(b"o", legacy=False): digest_of(b"o")},
+           commits=(commit(NEW, SEED, paths=(POINTER, "o.dvc")),)),
+        (False, EXPECTED, "not known",
+         ("whether the data came before its commit could not be established: the bucket does not say when "
+          f"{address_of(b'o', legacy=False)} was stored.")),
+    ),
+}  # fmt: skip
+OPEN = "whether the data came before its commit could not be established: "
+UNKNOWN: dict[str, tuple[Facts, str]] = {
+    "no push is noted": (
+        at(STORED, pushes=()), f"{OPEN}the Git server has noted no push that brought {POINTER} as it is at bbbbbbbbbb.",
+    ),
+    "none of the run's is": (
+        at(STORED, pushes=pushed((SEED, SIDE, SECOND))),
+        f"{OPEN}the Git server has noted no push that brought {POINTER} as it is at bbbbbbbbbb.",
+    ),
+    "no time of the object": (at(None), f"{OPEN}the bucket does not say when {NAMED} was stored."),
+    "later, by a task that was tried again": (
+        tried(2, at(LATER)),
+        f"{OPEN}{LATE}; but task push_data was tried again, and may have stored again what was there.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name != "that of another pointer"])
+def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(name: str) -> None:
+    facts, expected = ROWS[name]
+    assert told(CHECK, facts) == expected
+
+
+def test_the_objects_of_every_pointer_of_the_run_are_asked_for() -> None:
+    facts, expected = ROWS["that of another pointer"]
+    (check,) = [check for check in judge(*facts).checks if check.id == CHECK]
+    assert (check.passed, check.expected, check.found, check.explanation) == expected
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_without_the_times_there_is_no_verdict(name: str) -> None:
+    facts, why = UNKNOWN[name]
+    verdict = judge(*facts)
+    (check,) = [check for check in verdict.undecided if check.id == CHECK]
+    assert (check.id, check.expected, check.found, check.explanation) == (CHECK, EXPECTED, "not known", why)
+    with pytest.raises(EnvironmentFailed, match=r"the run cannot be judged: object\.before-commit"):
+        decided(verdict)
+
+
+def test_where_bucket_and_git_server_have_two_clocks_it_is_not_asked() -> None:
+    facts = at(LATER, expect={"one_clock": False}, pushes=())
+    verdict = judge(*facts)
+    (check,) = [check for check in verdict.checks if check.id == CHECK]
+    assert (check.outcome, check.found) == (
+        Outcome.NOT_ASKED, "not known on this target: the bucket and the Git server do not go by one clock",
+    )  # fmt: skip
+    assert verdict.green
+
+
+def test_of_a_run_that_is_to_change_nothing_it_is_not_asked() -> None:
+    assert CHECK not in [check.id for check in judge(*given(changes=False)).checks]
