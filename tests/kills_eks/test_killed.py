@@ -112,7 +112,12 @@ def _reap(stage: Stage, name: str) -> None:
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": f"reap-{name}", "namespace": SERVICES_NAMESPACE, "ownerReferences": [owner(cron)]},
+        "metadata": {
+            "name": f"reap-{name}",
+            "namespace": SERVICES_NAMESPACE,
+            "labels": {"app": "harness-reaper"},
+            "ownerReferences": [owner(cron)],
+        },
         "spec": cron["spec"]["jobTemplate"]["spec"],
     }
     stage.kube.create(job)

@@ -77,16 +77,12 @@ class Reaper:
         api: The cluster.
         kinds: What namespaces may hold: kind, path of its API, plural name; workloads before their pods.
         made: The namespaces that the run has made: they go whole.
-        own: Names of this pod's own objects, by kind.
     """
 
-    def __init__(
-        self, api: Api, kinds: list[tuple[str, str, str]], made: list[str], own: Mapping[str, set[str]]
-    ) -> None:
+    def __init__(self, api: Api, kinds: list[tuple[str, str, str]], made: list[str]) -> None:
         self._api = api
         self._kinds = kinds
         self._made = made
-        self._own = own
 
     def reap(self, now: datetime) -> str:
         """Remove what is past its time; what there is to say of it."""
@@ -138,8 +134,10 @@ class Reaper:
         found = 0
         for kind, path, plural in self._kinds:
             keep = {name.partition("/")[2] for name in before if name.partition("/")[0] == kind}
-            keep |= self._own.get(kind, set())
+            keep |= {CLAIM} if kind == "ConfigMap" else set()
             asked = {
+                # The reaper's own, and what is left of those before it, go with the claim.
+                "labelSelector": f"app!={REAPER}",
                 "fieldSelector": ",".join(f"metadata.name!={name}" for name in sorted(keep)),
                 "propagationPolicy": "Background",
             }
@@ -169,11 +167,8 @@ class Reaper:
 def main(environ: Mapping[str, str]) -> int:
     """Look once."""
     wanted = json.loads(Path(environ["REAPER_PLAN"]).read_text())
-    own = {kind: {REAPER} for kind in ("ConfigMap", "CronJob", "Role", "RoleBinding", "ServiceAccount")}
-    own["ConfigMap"] |= {CLAIM}
-    own |= {"Job": {environ["REAPER_JOB"]}, "Pod": {environ["REAPER_POD"]}}
     try:
-        said = Reaper(Api(environ), wanted["kinds"], wanted["made"], own).reap(datetime.now(UTC))
+        said = Reaper(Api(environ), wanted["kinds"], wanted["made"]).reap(datetime.now(UTC))
     except (Refused, OSError, ValueError, KeyError) as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 1

@@ -111,7 +111,7 @@ class Objects:
             self.found[kind, namespace, name] = asked.body
             asked.reply(201, asked.body)
         elif asked.method == "DELETE" and not name:
-            asked.reply(200, {"items": self._collect(kind, namespace, asked.query.get("fieldSelector", [""])[0])})
+            asked.reply(200, {"items": self._collect(kind, namespace, asked.query)})
         elif asked.method == "PATCH" and isinstance(asked.body, dict):
             if (kind, namespace, name) not in self.found:
                 self.put(kind, name, namespace)
@@ -129,9 +129,16 @@ class Objects:
         else:
             asked.reply(200, found)
 
-    def _collect(self, kind: str, namespace: str, selector: str) -> list[dict[str, Any]]:
-        kept = {one.removeprefix("metadata.name!=") for one in selector.split(",")}
-        names = [name for of, where, name in self.found if (of, where) == (kind, namespace) and name not in kept]
+    def _collect(self, kind: str, namespace: str, query: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+        kept = {one.removeprefix("metadata.name!=") for one in query.get("fieldSelector", [""])[0].split(",")}
+        label, _, value = query.get("labelSelector", ["!="])[0].partition("!=")
+        names = [
+            name
+            for (of, where, name), one in self.found.items()
+            if (of, where) == (kind, namespace)
+            and name not in kept
+            and (not label or (one["metadata"].get("labels") or {}).get(label) != value)
+        ]
         gone = [self.found[kind, namespace, name] for name in names]
         for name in names:
             if (kind, namespace, name) in self.found:

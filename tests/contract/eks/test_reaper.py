@@ -43,6 +43,7 @@ class Pod:
     folder: Path
     server: ApiServer
     objects: Objects
+    looks: int = 0
 
     def run(self) -> str:
         """Once; what it said."""
@@ -60,11 +61,12 @@ class Pod:
             "KUBERNETES_SERVICE_PORT_HTTPS": str(urlsplit(self.server.url).port),
             "REAPER_ACCOUNT": str(account),
             "REAPER_PLAN": str(self.folder / "plan.json"),
-            "REAPER_JOB": f"{REAPER}-2",
-            "REAPER_POD": f"{REAPER}-2-x",
         }
-        self._put("Job", f"{REAPER}-2", of=("CronJob", REAPER))
-        self._put("Pod", f"{REAPER}-2-x", of=("Job", f"{REAPER}-2"))
+        # As the controllers make them; the one before is there still.
+        self.looks += 1
+        job = f"{REAPER}-{self.looks}"
+        self._put("Job", job, of=("CronJob", REAPER))
+        self._put("Pod", f"{job}-x", of=("Job", job))
         # As in the pod: the standard library, and nothing of this environment.
         command = [sys.executable, "-I", "-S", str(self.folder / "reap.py")]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
@@ -73,7 +75,8 @@ class Pod:
 
     def _put(self, kind: str, name: str, *, of: tuple[str, str]) -> None:
         uid = self.objects.found[of[0], "harness", of[1]]["metadata"]["uid"]
-        self.objects.put(kind, name, "harness", metadata={"ownerReferences": [{"uid": uid}]})
+        owners = {"ownerReferences": [{"uid": uid}]}
+        self.objects.put(kind, name, "harness", labels={"app": REAPER}, metadata=owners)
 
 
 @pytest.fixture
@@ -120,7 +123,7 @@ def test_before_its_time_nothing_is_touched(site: Site, objects: Objects, pod: P
     before = set(objects.found)
     said = pod.run()
     assert said.startswith("run run-1 has the namespaces until 20")
-    assert set(objects.found) - before == {("Job", "harness", f"{REAPER}-2"), ("Pod", "harness", f"{REAPER}-2-x")}
+    assert set(objects.found) - before == {("Job", "harness", f"{REAPER}-1"), ("Pod", "harness", f"{REAPER}-1-x")}
 
 
 @pytest.mark.usefixtures("prepared")
