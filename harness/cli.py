@@ -13,9 +13,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import eks_record, eks_sweeping, eks_verbs, rerun, series, session, verbs
+from harness import eks_record, eks_sweeping, eks_verbs, parity_verb, rerun, series, session, verbs
+from harness.eks_admin import verbs as eks_admin
+from harness.eks_admin.plan import Asked, Identity
 from harness.errors import ExitCode, HarnessError, Interrupted
-from harness.options import LOOKALIKE_OPTIONS, OPTIONS, SWEEP_OPTIONS, Option, settings_from
+from harness.options import EKS_OPTIONS, LOOKALIKE_OPTIONS, OPTIONS, SWEEP_OPTIONS, Option, settings_from
 from harness.report.console import ReportConsole
 from harness.settings import Keep, TargetKind, resolve
 from harness.versions import harness_version
@@ -30,7 +32,12 @@ app = typer.Typer(
 lookalike = typer.Typer(no_args_is_help=True, help="A cluster with what of AWS a run on EKS touches, on this machine.")
 app.add_typer(lookalike, name="eks-lookalike")
 
+eks = typer.Typer(no_args_is_help=True, help="What runs on an EKS cluster need in the account, prepared and removed.")
+app.add_typer(eks, name="eks")
+
 Cluster = Annotated[str | None, typer.Option(help="name of the cluster")]
+Suffix = Annotated[str, typer.Option(metavar="NAME", help="of the names of role and bucket, for an environment apart")]
+IdentityOf = Annotated[Identity, typer.Option("--identity", help="how pods get the role")]
 Json = Annotated[bool, typer.Option("--json", help="for programs")]
 
 
@@ -142,6 +149,17 @@ def history_command(
     return verbs.show_history(resolve(), ReportConsole(), merge=merge or (), since=since, as_json=as_json)
 
 
+@app.command("parity")
+@_reported
+def parity_command(
+    kind: Annotated[Path, typer.Argument(help="evidence folder of a run on kind, or an archive of it")],
+    other: Annotated[Path, typer.Argument(help="that of a run on another target")],
+    as_json: Json = False,  # noqa: FBT002 - typer's form
+) -> ExitCode:
+    """Compare a run on kind with one on EKS: all that differs must be on the list of what may."""
+    return parity_verb.parity(resolve(), (kind, other), ReportConsole(), as_json=as_json)
+
+
 @app.command()
 @_reported
 @_with_options("keep")
@@ -237,6 +255,71 @@ def eks_record_command(
 ) -> ExitCode:
     """Do a run on EKS, and write what AWS was asked and answered into a transcript without secrets."""
     return eks_record.record(settings_from({**given, "target": TargetKind.EKS}), transcript, ReportConsole())
+
+
+@eks.command("create")
+@_reported
+@_with_options(*(option.name for option in OPTIONS if option.name not in EKS_OPTIONS))
+def eks_create(
+    given: Mapping[str, Any],
+    suffix: Suffix = "",
+    identity: IdentityOf = Identity.POD_IDENTITY,
+    adopt: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="use what is somebody else's; it is never removed")
+    ] = None,
+    permissions_boundary: Annotated[str, typer.Option(metavar="ARN", help="of the role")] = "",
+    lifetime: Annotated[
+        float | None,
+        typer.Option(metavar="HOURS", min=0.1, help="after which it counts as left behind (default: never)"),
+    ] = None,
+    probe_image: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="with python3 and botocore: a pod of it shows who it is in AWS")
+    ] = None,
+    make_cluster: Annotated[  # noqa: FBT002 - typer's form
+        bool, typer.Option("--eks-create", help="make the cluster too, by eksctl; it costs until it is deleted")
+    ] = False,
+    eks_config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="for eksctl, in place of fixtures/eks/mlops-cluster.yaml")
+    ] = None,
+) -> ExitCode:
+    """Have role, bucket, association, namespaces and service account there; what is there already is left or mended."""
+    settings = settings_from(given)
+    hours = lifetime or (settings.eks.max_lifetime if make_cluster else None)
+    asked = Asked(suffix, identity, permissions_boundary, frozenset(adopt or ()), expires=eks_admin.expiry(hours))
+    return eks_admin.create(
+        settings, asked, ReportConsole(), probe_image=probe_image, make_cluster=make_cluster, config=eks_config
+    )
+
+
+@eks.command("delete")
+@_reported
+@_with_options(*(option.name for option in OPTIONS if option.name not in EKS_OPTIONS))
+def eks_delete(
+    given: Mapping[str, Any],
+    suffix: Suffix = "",
+    identity: IdentityOf = Identity.POD_IDENTITY,
+    empty_bucket: Annotated[  # noqa: FBT002 - typer's form
+        bool, typer.Option("--empty-bucket", help="remove a bucket of ours with all that is in it")
+    ] = False,
+) -> ExitCode:
+    """Remove what create has made, and nothing else."""
+    asked = Asked(suffix, identity, may_empty=empty_bucket)
+    return eks_admin.delete(settings_from(given), asked, ReportConsole())
+
+
+@eks.command("status")
+@_reported
+@_with_options(*(option.name for option in OPTIONS if option.name not in EKS_OPTIONS))
+def eks_status(
+    given: Mapping[str, Any],
+    suffix: Suffix = "",
+    identity: IdentityOf = Identity.POD_IDENTITY,
+    permissions_boundary: Annotated[str, typer.Option(metavar="ARN", help="of the role")] = "",
+    as_json: Json = False,  # noqa: FBT002 - typer's form
+) -> ExitCode:
+    """Say of each thing whether it is there, whose it is, and how it differs from what create would make."""
+    asked = Asked(suffix, identity, permissions_boundary)
+    return eks_admin.status(settings_from(given), asked, ReportConsole(), as_json=as_json)
 
 
 @lookalike.command("up")

@@ -162,11 +162,14 @@ class KubeObjects:
 
         return self._call(f"create {kind}", ask)
 
-    def apply(self, manifests: Iterable[Mapping[str, Any]]) -> builtins.list[JsonObject]:
-        """Server-side apply, in the given order, as field manager `harness`, taking over conflicting fields.
+    def apply(
+        self, manifests: Iterable[Mapping[str, Any]], *, manager: str = FIELD_MANAGER
+    ) -> builtins.list[JsonObject]:
+        """Server-side apply, in the given order, taking over conflicting fields.
 
         Args:
             manifests: Objects as in YAML files; empty documents are passed over.
+            manager: Field manager: what it applied before and not now is taken away, what others set is not.
 
         Returns:
             The objects as the server holds them now.
@@ -175,9 +178,9 @@ class KubeObjects:
             KubeApiError: The server refused one; the message names it.
             KubeUnavailable: It did not answer, or not now.
         """
-        return [self._apply(manifest) for manifest in manifests if manifest]
+        return [self._apply(manifest, manager) for manifest in manifests if manifest]
 
-    def _apply(self, manifest: Mapping[str, Any]) -> JsonObject:
+    def _apply(self, manifest: Mapping[str, Any], manager: str) -> JsonObject:
         kind = str(manifest.get("kind") or "")
         metadata = manifest.get("metadata") or {}
         name = str(metadata.get("name") or "")
@@ -191,7 +194,7 @@ class KubeObjects:
                 body=dict(manifest),
                 name=name,
                 namespace=_namespace_for(resource, metadata),
-                field_manager=FIELD_MANAGER,
+                field_manager=manager,
                 force_conflicts=True,
                 serializer=_plain,
             )

@@ -68,6 +68,11 @@ _EKS_PARTS: Final = frozenset({"max_cost", "max_lifetime"})
 # Of these, what the making of an EKS look-alike's cluster takes.
 LOOKALIKE_OPTIONS: Final = frozenset({"supply", "cluster", "worker_image", "patience", "registry_mirror"})
 
+# And what `harness eks` takes.
+EKS_OPTIONS: Final = frozenset(
+    {"eks_cluster", "eks_region", "eks_profile", "eks_bucket", "eks_consent", "max_cost", "max_lifetime", "patience"}
+)
+
 
 # Of these, what the removal of what is left on EKS takes.
 SWEEP_OPTIONS: Final = frozenset({"target", "eks_cluster", "eks_region", "eks_profile", "eks_bucket"})

@@ -19,6 +19,7 @@ from harness.errors import UsageError
 from harness.failedrun import causes
 from harness.model import BlockedEgress, PipelineRun, Push, Seeded
 from harness.names import AIRFLOW_NAMESPACE
+from harness.parity_record import record_parity
 from harness.pipeline import egress
 from harness.pipeline.branch import Branch
 from harness.pipeline.dagfiles import DagFiles, read_dag_files
@@ -144,19 +145,27 @@ class Prover:
         self._seeded = seeded
         environment.verdicts.append(verdict)
         environment.added = differences(run.pods.values(), known=environment.added)
-        number = len(environment.verdicts)
-        name = "verdict.json" if number == 1 else f"verdict-{number}.json"
-        file = environment.evidence / name
-        facts = run_facts(
-            self._ready,
-            environment.settings,
-            run,
-            seeded,
-            started=started,
-            blocked=blocked,
-        )
-        dvc.write_verdict(file, verdict, facts, environment.redactor)
+        file = self._written(verdict, run, seeded, started=started, blocked=blocked)
+        if len(environment.verdicts) == 1:
+            record_parity(environment, self._ready, run, manifests=follower.manifests(), config=before.config)
         return Proof(run, verdict, expectation, before, evidence, file)
+
+    def _written(
+        self,
+        verdict: dvc.Verdict,
+        run: PipelineRun,
+        seeded: Seeded,
+        *,
+        started: datetime,
+        blocked: tuple[BlockedEgress, ...] | None,
+    ) -> Path:
+        """Write the last verdict, and return where."""
+        environment = self._environment
+        number = len(environment.verdicts)
+        file = environment.evidence / ("verdict.json" if number == 1 else f"verdict-{number}.json")
+        facts = run_facts(self._ready, environment.settings, run, seeded, started=started, blocked=blocked)
+        dvc.write_verdict(file, verdict, facts, environment.redactor)
+        return file
 
     def wait_for_dag(self, sha: str, *, dag_id: str | None = None, dag_files: Sequence[str] | None = None) -> None:
         """Wait until a DAG of a commit may be triggered; by default the DAG under test.

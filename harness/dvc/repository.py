@@ -165,6 +165,14 @@ class Repository:
         found = self._query("rev-parse", "--verify", "--quiet", f"{sha}:{path}")
         return found.strip() if found else None
 
+    def files(self, sha: str, folder: str) -> dict[str, str]:
+        """What names the exact bytes and the mode of each file of a folder at a commit, by path; nothing of a file."""
+        entries = self._git("ls-tree", "-r", "-l", "-z", sha, "--", f"{folder}/").split("\0")
+        found = (entry.partition("\t") for entry in entries if entry)
+        # Such as "100644 blob 3b18e512dba79e4c8300dd08aeb37f8e728b8dad      12".
+        parts = ((path, what.split()) for what, _, path in found)
+        return {path: f"{name}, {size} bytes, mode {mode}" for path, (mode, _, name, size) in parts}
+
     def read(self, sha: str, path: str) -> bytes | None:
         """Exact bytes of a file at a commit; None if it is not there, or no file."""
         blob = self.tree(sha, path)

@@ -9,18 +9,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast, get_args
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from harness import eks_policies
+from harness.eks_policies import PolicyName
 from harness.errors import EnvironmentFailed
-from harness.lookalike.fittings import RUNNERS
+from harness.lookalike.fittings import ADMINISTRATORS, RUNNERS
 from harness.lookalike.hosting import ADMINISTRATOR, NODE, RUNNER, Keys, Serving
 from harness.lookalike.principals import PARTITION
-from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
+from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, LABEL_OWNER, OWNER
 from harness.wait import Waiter
 
 # The account of AWS's own examples: it is nobody's.
@@ -73,7 +75,9 @@ class Plan:
         return f"arn:{PARTITION}:eks:{self.region}:{self.number}:{resource}"
 
     def document(self, name: str) -> dict[str, Any]:
-        """A policy by the name of its file."""
+        """A policy by the name of its file: those that a team takes are in `fixtures/eks/policies`."""
+        if name in get_args(PolicyName):
+            return eks_policies.document(cast("PolicyName", name), self._values())
         templates = Environment(loader=FileSystemLoader(_DOCUMENTS), undefined=StrictUndefined)  # noqa: S701 - JSON, not HTML; strings go through `tojson`
         text = templates.get_template(f"{name}.json.j2").render(
             cluster_arn=self.cluster_arn,
@@ -88,7 +92,15 @@ class Plan:
 
     def users(self) -> dict[str, dict[str, Any]]:
         """Policy by name of a user."""
-        return {name: self.document(name) for name in (ADMINISTRATOR, RUNNER, NODE)}
+        runner, images = self.document("runner"), self.document("runner-images")
+        runner = {**runner, "Statement": [*runner["Statement"], *images["Statement"]]}
+        return {ADMINISTRATOR: self.document(ADMINISTRATOR), RUNNER: runner, NODE: self.document(NODE)}
+
+    def _values(self) -> dict[str, str]:
+        return {
+            "partition": PARTITION, "account": self.number, "region": self.region, "cluster": self.cluster,
+            "bucket": self.bucket, "keys": "", "repositories": eks_policies.REPOSITORIES,
+        }  # fmt: skip
 
 
 def client(service: str, keys: Keys, serving: Serving, region: str) -> Any:
@@ -129,9 +141,10 @@ def prepare(
         trust, policy = plan.document("dvc-trust"), plan.document("dvc-s3")
         iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(trust))
         iam.put_role_policy(RoleName=ROLE, PolicyName=ROLE_POLICY, PolicyDocument=json.dumps(policy))
-        eks.create_access_entry(
-            clusterName=plan.cluster, principalArn=keys[RUNNER].arn, kubernetesGroups=[RUNNERS], type="STANDARD"
-        )
+        for user, group in ((RUNNER, RUNNERS), (ADMINISTRATOR, ADMINISTRATORS)):
+            eks.create_access_entry(
+                clusterName=plan.cluster, principalArn=keys[user].arn, kubernetesGroups=[group], type="STANDARD"
+            )
         eks.create_pod_identity_association(
             clusterName=plan.cluster,
             namespace=AIRFLOW_NAMESPACE,
@@ -139,7 +152,11 @@ def prepare(
             roleArn=plan.role_arn,
         )
         for repository in repositories:
-            ecr.create_repository(repositoryName=repository, imageTagMutability="IMMUTABLE")
+            ecr.create_repository(
+                repositoryName=repository,
+                imageTagMutability="IMMUTABLE",
+                tags=[{"Key": LABEL_OWNER, "Value": OWNER}],
+            )
         s3.create_bucket(Bucket=plan.bucket, CreateBucketConfiguration={"LocationConstraint": plan.region})
     except (ClientError, BotoCoreError) as error:
         raise EnvironmentFailed(

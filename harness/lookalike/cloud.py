@@ -21,6 +21,7 @@ from harness.lookalike.registry import Registry
 from harness.lookalike.service import Account
 from harness.lookalike.sigv4 import Verifier
 from harness.lookalike.sts import Sessions, Sts
+from harness.lookalike.web_identity import WebIdentities
 from harness.lookalike.witness import Backend, Witness
 
 ADMINISTRATOR: Final[dict[str, Any]] = {
@@ -78,11 +79,12 @@ class Cloud:
         self.verifier = Verifier(self.store, now)
         self._authorisation = authorisation = Authorisation(self.iam, self.account)
         sessions = Sessions(self.account, self.store)
+        web_identities = WebIdentities(self.account, self.iam, self.eks, sessions, self.reviewers)
         services = (
             self.iam,
             self.eks,
             self.ecr,
-            Sts(self.account, authorisation, sessions),
+            Sts(self.account, authorisation, sessions, web_identities.assume),
             EksAuth(self.account, self.iam, self.eks, sessions, self.reviewers, lifetime=pod_session),
         )
         self.gateway = Gateway(

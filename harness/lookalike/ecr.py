@@ -119,6 +119,10 @@ class Ecr(Service):
                 lambda q: [Check("ecr:DescribeRepositories", self.arn(one)) for one in q.get("repositoryNames") or "*"],
             ),
             "DeleteRepository": Operation(self._delete, self._on("DeleteRepository")),
+            "PutImageTagMutability": Operation(self._set_mutability, self._on("PutImageTagMutability")),
+            "ListTagsForResource": Operation(self._listed_labels, self._on_arn("ListTagsForResource")),
+            "TagResource": Operation(self._label, self._on_arn("TagResource")),
+            "UntagResource": Operation(self._unlabel, self._on_arn("UntagResource")),
             "BatchGetImage": Operation(self._get_images, self._on("BatchGetImage")),
             "DescribeImages": Operation(self._describe_images, self._on("DescribeImages")),
             "ListImages": Operation(self._list_images, self._on("ListImages")),
@@ -153,6 +157,9 @@ class Ecr(Service):
             return [Check(f"ecr:{operation}", self.arn(q["repositoryName"]))]
 
         return checks
+
+    def _on_arn(self, operation: str) -> Callable[[Parameters], Sequence[Check]]:
+        return lambda q: [Check(f"ecr:{operation}", q["resourceArn"], tag_context(_labels(q)))]
 
     def _on_creation(self, q: Parameters) -> Sequence[Check]:
         arn, context = self.arn(q["repositoryName"]), tag_context(_labels(q))
@@ -207,6 +214,36 @@ class Ecr(Service):
                 )
             del self._repositories[found.name]
         return {"repository": self._described(found)}
+
+    def _set_mutability(self, _caller: Principal, q: Parameters) -> Output:
+        with self.lock:
+            found = self.repository(q["repositoryName"], q.get("registryId"))
+            found.mutability = q["imageTagMutability"]
+        return {
+            "registryId": self._account.number,
+            "repositoryName": found.name,
+            "imageTagMutability": found.mutability,
+        }
+
+    def _by_arn(self, arn: str) -> Repository:
+        return self.repository(arn.partition(":repository/")[2])
+
+    def _listed_labels(self, _caller: Principal, q: Parameters) -> Output:
+        with self.lock:
+            labels = self._by_arn(q["resourceArn"]).labels
+        return {"tags": [{"Key": key, "Value": value} for key, value in labels.items()]}
+
+    def _label(self, _caller: Principal, q: Parameters) -> Output:
+        with self.lock:
+            found = self._by_arn(q["resourceArn"])
+            found.labels = {**found.labels, **_labels(q)}
+        return {}
+
+    def _unlabel(self, _caller: Principal, q: Parameters) -> Output:
+        with self.lock:
+            found = self._by_arn(q["resourceArn"])
+            found.labels = {key: value for key, value in found.labels.items() if key not in q["tagKeys"]}
+        return {}
 
     def _get_images(self, _caller: Principal, q: Parameters) -> Output:
         images, failures = [], []

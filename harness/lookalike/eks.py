@@ -104,6 +104,10 @@ class Eks(Service):
         """Make a cluster known; the look-alike creates none."""
         self._clusters[cluster.name] = cluster
 
+    def remove_cluster(self, name: str) -> None:
+        """Make a cluster unknown; one that is not known is passed over."""
+        self._clusters.pop(name, None)
+
     def cluster(self, name: str) -> Cluster:
         """A cluster by name.
 
@@ -114,6 +118,10 @@ class Eks(Service):
             message = f"No cluster found for name: {name}."
             raise AwsError("ResourceNotFoundException", message, status=404)
         return cluster
+
+    def of_issuer(self, url: str) -> Cluster | None:
+        """The cluster that issues tokens under that URL."""
+        return next((cluster for cluster in self._clusters.values() if cluster.issuer == url), None)
 
     def access_entry(self, cluster: str, principal_arn: str) -> AccessEntry | None:
         """Who a role or user is in a cluster; None for nobody."""

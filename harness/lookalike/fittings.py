@@ -19,6 +19,8 @@ from harness.wait import Waiter
 
 # The group that the runner's access entry puts it into.
 RUNNERS: Final = "harness:runners"
+# And that of the administrator's, as the manifest binds it.
+ADMINISTRATORS: Final = "harness:administrators"
 AGENT_ADDRESS: Final = "169.254.170.23"
 NODE_API_SERVER: Final = "/kind/lookalike/api-server"
 NODE_KEYS: Final = "/kind/lookalike/node"
@@ -104,6 +106,7 @@ class Fittings:
             "airflow": AIRFLOW_NAMESPACE, "services": SERVICES_NAMESPACE, "service_account": DVC_SERVICE_ACCOUNT,
         }  # fmt: skip
         self.kube.apply(_render("runner-access.yaml.j2", group=RUNNERS, **names))
+        self.kube.apply(_render("administrator-access.yaml"))
         self.kube.apply(_render("injector.yaml.j2", url=f"{serving.webhooks}/mutate", ca_bundle=_base64(authority)))
         self.kube.apply(
             _render(

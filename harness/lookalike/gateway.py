@@ -17,7 +17,7 @@ from harness.lookalike.calls import Call, CallLog, Outcome, without_secrets
 from harness.lookalike.errors import AwsError, LookAlikeBroken, Problem, Refused
 from harness.lookalike.faults import Faults
 from harness.lookalike.incoming import Incoming
-from harness.lookalike.principals import Credentials
+from harness.lookalike.principals import NOBODY, Credentials
 from harness.lookalike.routing import service_model
 from harness.lookalike.service import Account, Check, Output, Service
 from harness.lookalike.sigv4 import Claim, Verifier, claim_of
@@ -125,15 +125,18 @@ class Gateway:
             record.parameters = parsed.parameters
         except Refused as refused:
             parsed = refused  # told once the caller is known: AWS authenticates first
-        credentials = self._authenticate(incoming, claim, record)
+        if claim is None and not isinstance(parsed, Refused) and parsed.operation.auth_type == "none":
+            caller = NOBODY
+        else:
+            caller = self._authenticate(incoming, claim, record).principal
         if isinstance(parsed, Refused):
             raise parsed
         self.faults.check(record.service, parsed.operation.name)
         operation = self._services[record.service].find(parsed.operation.name)
         with self._lock:
             record.checked = tuple(operation.checks(parsed.parameters))
-            self._authorisation.hold(credentials.principal, record.checked)
-            output: Output = operation.handle(credentials.principal, parsed.parameters)
+            self._authorisation.hold(caller, record.checked)
+            output: Output = operation.handle(caller, parsed.parameters)
             request_id = str(uuid.uuid4())
             made = wire.answer(protocol, parsed.operation, output, request_id)
         record.output = output

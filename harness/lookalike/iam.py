@@ -15,6 +15,7 @@ from urllib.parse import quote
 from harness.lookalike import policies
 from harness.lookalike.errors import AwsError
 from harness.lookalike.iam_policies import ManagedPolicies, policy_document
+from harness.lookalike.iam_providers import Providers
 from harness.lookalike.policies import Policy
 from harness.lookalike.principals import Principal, unique_id
 from harness.lookalike.service import Account, Check, Operation, Output, Parameters, Service, tag_context
@@ -78,8 +79,10 @@ class Iam(Service):
         self._account = account
         self._roles: dict[str, Role] = {}
         self.managed = ManagedPolicies(account)
+        self.providers = Providers(account)
         self.operations = {
             **self.managed.operations(self._attachments),
+            **self.providers.operations(),
             "CreateRole": Operation(self._create, self._create_checks),
             "GetRole": Operation(lambda _p, q: {"Role": self._role(q).described()}, self._on_role("GetRole")),
             "DeleteRole": Operation(self._delete, self._on_role("DeleteRole")),

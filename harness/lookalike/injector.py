@@ -2,7 +2,7 @@
 
 The names, values and order are those of amazon-eks-pod-identity-webhook 0.6 in its container-credentials mode: what a
 container sets itself stays; one region variable of its own keeps both of ours away; a pod that has the volume is left
-alone.
+alone. For a service account that names a role in its annotation, and has no association, it is IRSA's mode.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 JsonObject = dict[str, Any]
@@ -19,57 +20,106 @@ VOLUME: Final = "eks-pod-identity-token"
 MOUNT_PATH: Final = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"
 CREDENTIALS_URI: Final = "http://169.254.170.23/v1/credentials"
 TOKEN_SECONDS: Final = 86_400
+ROLE_ANNOTATION: Final = "eks.amazonaws.com/role-arn"
 _REGION: Final = ("AWS_DEFAULT_REGION", "AWS_REGION")
-_KEYS: Final = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
 _STS: Final = "AWS_STS_REGIONAL_ENDPOINTS"
 
 
-def patch_for(pod: Mapping[str, Any], region: str) -> list[JsonObject]:
-    """The JSON patch (RFC 6902) for a pod whose account has an association."""
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What is added to pods.
+
+    Attributes:
+        volume: With the token.
+        audience: Of the token.
+        path: Of the token in the volume.
+        mounted: Where the volume is.
+        keys: The variables that lead to keys; where a container has one of them, none is added.
+    """
+
+    volume: str
+    audience: str
+    path: str
+    mounted: str
+    keys: Mapping[str, str]
+
+
+POD_IDENTITY: Final = Mode(
+    VOLUME,
+    AUDIENCE,
+    VOLUME,
+    MOUNT_PATH,
+    {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": CREDENTIALS_URI,
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": f"{MOUNT_PATH}/{VOLUME}",
+    },
+)
+_IRSA_PATH: Final = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
+
+
+def irsa(role_arn: str) -> Mode:
+    """Of a service account that names a role."""
+    keys = {"AWS_ROLE_ARN": role_arn, "AWS_WEB_IDENTITY_TOKEN_FILE": f"{_IRSA_PATH}/token"}
+    return Mode("aws-iam-token", "sts.amazonaws.com", "token", _IRSA_PATH, keys)
+
+
+def patch_for(pod: Mapping[str, Any], region: str, mode: Mode = POD_IDENTITY) -> list[JsonObject]:
+    """The JSON patch (RFC 6902) for a pod whose account has a role."""
     spec = pod["spec"]
     volumes = spec.get("volumes") or []
-    if VOLUME in {volume["name"] for volume in volumes}:
+    if mode.volume in {volume["name"] for volume in volumes}:
         return []
-    token = {"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": VOLUME}
-    volume = {"name": VOLUME, "projected": {"sources": [{"serviceAccountToken": token}]}}
+    token = {"audience": mode.audience, "expirationSeconds": TOKEN_SECONDS, "path": mode.path}
+    volume = {"name": mode.volume, "projected": {"sources": [{"serviceAccountToken": token}]}}
     patch = _append("/spec/volumes", volumes, volume)
     for path, container in _containers(spec):
-        patch += _extend(f"{path}/env", container.get("env"), list(_missing(container, region)))
-        mount = {"name": VOLUME, "mountPath": MOUNT_PATH, "readOnly": True}
+        patch += _extend(f"{path}/env", container.get("env"), list(_missing(container, region, mode.keys)))
+        mount = {"name": mode.volume, "mountPath": mode.mounted, "readOnly": True}
         patch += _append(f"{path}/volumeMounts", container.get("volumeMounts"), mount)
     return patch
 
 
-def review(request: Mapping[str, Any], *, region: str, associated: Callable[[str, str], bool]) -> JsonObject:
+def review(
+    request: Mapping[str, Any],
+    *,
+    region: str,
+    associated: Callable[[str, str], bool],
+    role_of: Callable[[str, str], str] = lambda _namespace, _account: "",
+) -> JsonObject:
     """The answer to an AdmissionReview's request; it never refuses a pod.
 
     Args:
         request: Its `request`.
         region: What pods are told.
         associated: Whether a service account of a namespace has an association.
+        role_of: ARN of the role that a service account of a namespace names; empty for none.
     """
     response: JsonObject = {"uid": request["uid"], "allowed": True}
     if request.get("operation") != "CREATE" or (request.get("kind") or {}).get("kind") != "Pod":
         return response
     pod = request["object"]
     account = pod["spec"].get("serviceAccountName") or "default"
-    if not associated(request["namespace"], account):
+    if associated(request["namespace"], account):
+        mode = POD_IDENTITY
+    elif role := role_of(request["namespace"], account):
+        mode = irsa(role)
+    else:
         return response
-    if patch := patch_for(pod, region):
+    if patch := patch_for(pod, region, mode):
         response |= {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patch).encode()).decode()}
     return response
 
 
-def _missing(container: Mapping[str, Any], region: str) -> Iterator[JsonObject]:
+def _missing(container: Mapping[str, Any], region: str, keys: Mapping[str, str]) -> Iterator[JsonObject]:
     present = {entry["name"] for entry in container.get("env") or []}
     if _STS not in present:
         yield {"name": _STS, "value": "regional"}
     if present.isdisjoint(_REGION):
         for name in _REGION:
             yield {"name": name, "value": region}
-    if present.isdisjoint(_KEYS):
-        yield {"name": _KEYS[0], "value": CREDENTIALS_URI}
-        yield {"name": _KEYS[1], "value": f"{MOUNT_PATH}/{VOLUME}"}
+    if present.isdisjoint(keys):
+        for name, value in keys.items():
+            yield {"name": name, "value": value}
 
 
 def _containers(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -52,6 +52,10 @@ class Principal:
     service: str = ""
 
 
+# Who asks what needs no signature.
+NOBODY: Final = Principal("", "", "", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """Keys and whose they are.

@@ -23,7 +23,7 @@ from harness.lookalike.hosting import NODE, Attached, Folder, Hosted, Keys, Serv
 from harness.lookalike.node_registry import NodeLogin
 from harness.lookalike.registry_server import RegistryServer
 from harness.lookalike.server import Server
-from harness.lookalike.token_review import ClusterTokens
+from harness.lookalike.token_review import ClusterTokens, RolesOfAccounts
 from harness.lookalike.token_webhook import TokenWebhook
 from harness.lookalike.webhooks import Webhooks
 from harness.lookalike.witness import Backend
@@ -72,6 +72,7 @@ def _serve(folder: Folder, hosted: Hosted, until_end: ExitStack) -> None:
     any_port = (hosted.address, 0)
     control = until_end.enter_context(Server(cloud.gateway, any_port))
     data = until_end.enter_context(Server(cloud.gateway, any_port, only=DATA))
+    roles = RolesOfAccounts()
     webhooks = until_end.enter_context(
         Webhooks(
             hosted.cluster,
@@ -80,6 +81,7 @@ def _serve(folder: Folder, hosted: Hosted, until_end: ExitStack) -> None:
             tokens=TokenWebhook(hosted.cluster, cloud.account, cloud.verifier, cloud.eks),
             address=any_port,
             tls=tls,
+            role_of=roles,
         )
     )
     registry = cloud.registry(folder.below("layers"))
@@ -89,10 +91,10 @@ def _serve(folder: Folder, hosted: Hosted, until_end: ExitStack) -> None:
     serving = Serving(os.getpid(), control.url, data.url, webhooks.url, engines.host, nodes.url)
     until_end.enter_context(NodeLogin(folder, serving, folder.keys()[NODE], hosted.region))
     folder.tell(serving)
-    threading.Thread(target=_attach, args=(folder, cloud, cluster), name="cluster", daemon=True).start()
+    threading.Thread(target=_attach, args=(folder, cloud, cluster, roles), name="cluster", daemon=True).start()
 
 
-def _attach(folder: Folder, cloud: Cloud, cluster: Cluster) -> None:
+def _attach(folder: Folder, cloud: Cloud, cluster: Cluster, roles: RolesOfAccounts) -> None:
     """Wait for the cluster; from then on it is ACTIVE, and its tokens can be reviewed."""
 
     def found(attached: Attached | None) -> bool:
@@ -100,7 +102,8 @@ def _attach(folder: Folder, cloud: Cloud, cluster: Cluster) -> None:
 
     attached = Waiter().until("the cluster", folder.attached, ready=found, timeout=_CLUSTER_SECONDS, interval=0.2)
     if attached is not None:
-        cloud.reviewers[cluster.name] = ClusterTokens(KubeApi(Path(attached.kubeconfig), attached.context))
+        roles.kube = KubeApi(Path(attached.kubeconfig), attached.context)
+        cloud.reviewers[cluster.name] = ClusterTokens(roles.kube)
         cluster.endpoint, cluster.authority, cluster.status = attached.endpoint, attached.authority, "ACTIVE"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -50,7 +50,21 @@ class Sts(Service):
 
     name = "sts"
 
-    def __init__(self, account: Account, authorisation: Authorisation, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        account: Account,
+        authorisation: Authorisation,
+        sessions: Sessions,
+        web_identity: Callable[[Parameters], Output],
+    ) -> None:
+        """Begin.
+
+        Args:
+            account: Where.
+            authorisation: Asks policies.
+            sessions: Vends.
+            web_identity: Does AssumeRoleWithWebIdentity.
+        """
         self._account = account
         self._authorisation = authorisation
         self._sessions = sessions
@@ -59,6 +73,8 @@ class Sts(Service):
             "GetCallerIdentity": Operation(_identity, lambda _q: []),
             # Who may is decided by trust and identity policies together, once the role is known: in the handler.
             "AssumeRole": Operation(self._assume, lambda _q: []),
+            # Asked without a signature: the token says who asks.
+            "AssumeRoleWithWebIdentity": Operation(lambda _c, q: web_identity(q), lambda _q: []),
         }
 
     def _assume(self, caller: Principal, q: Parameters) -> Output:
@@ -81,7 +97,7 @@ class Sts(Service):
             q["RoleSessionName"],
             lifetime=timedelta(seconds=seconds),
             tags=tags,
-            session_policy=_session_policy(q.get("Policy", "")),
+            session_policy=session_policy(q.get("Policy", "")),
         )
         return {
             "Credentials": vended(credentials),
@@ -126,7 +142,12 @@ def _identity(caller: Principal, _q: Parameters) -> Output:
     return {"UserId": caller.user_id, "Account": caller.account, "Arn": caller.arn}
 
 
-def _session_policy(text: str) -> Policy | None:
+def session_policy(text: str) -> Policy | None:
+    """What narrows a session, by its text; None for nothing.
+
+    Raises:
+        AwsError: It is no policy.
+    """
     if not text:
         return None
     try:

@@ -1,11 +1,12 @@
-"""A cluster's TokenReview, through the Kubernetes API: what EKS Auth asks of tokens."""
+"""What the look-alike asks of a cluster: its TokenReview (EKS Auth, STS), and which role a service account names."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.kubeapi import KubeApi
+from harness.kubeapi import KubeApi, KubeApiError
 from harness.lookalike.eks_auth import Reviewed
+from harness.lookalike.injector import ROLE_ANNOTATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +39,22 @@ class ClusterTokens:
             extra={str(name): list(values) for name, values in (user.get("extra") or {}).items()},
             error=str(status.get("error") or ("" if meant else f"not for {audience}")),
         )
+
+
+@dataclass(slots=True)
+class RolesOfAccounts:
+    """The roles that service accounts name in their annotation (IRSA).
+
+    Attributes:
+        kube: The cluster; None until it is there.
+    """
+
+    kube: KubeApi | None = None
+
+    def __call__(self, namespace: str, account: str) -> str:
+        """ARN of the role of a service account; empty for none, and where the cluster does not say."""
+        try:
+            found = self.kube.get("ServiceAccount", account, namespace) if self.kube else None
+        except KubeApiError:
+            return ""  # EKS's webhook lets such a pod pass, too
+        return str(((found or {}).get("metadata") or {}).get("annotations", {}).get(ROLE_ANNOTATION, ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -66,8 +67,18 @@ class Webhooks(Listener):
         tokens: TokenWebhook,
         address: tuple[str, int],
         tls: ssl.SSLContext,
+        role_of: Callable[[str, str], str] = lambda _namespace, _account: "",
     ) -> None:
         """Bind.
+
+        Args:
+            cluster: Name of the cluster.
+            account: Where.
+            eks: Whose associations.
+            tokens: Reviews tokens of AWS.
+            address: Where to listen.
+            tls: Serves https.
+            role_of: ARN of the role that a service account names (IRSA); empty for none.
 
         Raises:
             OSError: The address is taken or not of this machine.
@@ -76,6 +87,7 @@ class Webhooks(Listener):
         self._account = account
         self._eks = eks
         self._tokens = tokens
+        self._role_of = role_of
         super().__init__(_Handler, address, name="webhooks", tls=tls, webhooks=self)
 
     def answer(self, path: str, review: dict[str, Any]) -> dict[str, Any] | None:
@@ -86,7 +98,9 @@ class Webhooks(Listener):
         if path != "/mutate":
             return None
         _check_version(review)
-        response = injector.review(review["request"], region=self._account.region, associated=self._associated)
+        response = injector.review(
+            review["request"], region=self._account.region, associated=self._associated, role_of=self._role_of
+        )
         return {"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": response}
 
     def _associated(self, namespace: str, account: str) -> bool:

@@ -100,6 +100,7 @@ def _files(report: Report) -> list[tuple[str, str]]:
         "logs": "the pods of each DAG run",
         "commands.log": "every program that was run",
         "timeline.json": "the phases",
+        "parity.json": "the first proof, to be compared with one on another target: harness parity",
         "repro.json": "what it takes to run the same again: harness rerun",
     }
     return [(name, holds) for name, holds in known.items() if (report.evidence / name).exists()]

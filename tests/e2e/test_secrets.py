@@ -7,9 +7,7 @@ by planting some, in tests/contract/canary. JUnit's file is written after the la
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,12 +20,11 @@ from harness.explanation import explain
 from harness.model import ImageName
 from harness.proof import Prover
 from harness.session import Session
+from tests.contract.canary.images import Images
 from tests.contract.canary.known import of_cluster
-from tests.contract.canary.layers import Looked, leaks_in_archive
 from tests.contract.canary.scan import leaks, leaks_below
 from tests.contract.canary.watch import CommandLines
-
-from .conftest import PodWatch
+from tests.podwatch import PodWatch
 
 pytestmark = pytest.mark.e2e
 
@@ -116,37 +113,9 @@ def test_none_is_in_a_layer_of_our_images(
     known: Mapping[str, str], ready: Ready, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     """Of the images with our own files, the layers that they do not share, and how they were made."""
-    docker, env = str(ready.toolchain.engine.docker), {**os.environ, **ready.toolchain.engine.env}
-
-    def inspected(image: str, template: str) -> Any:
-        done = subprocess.run(
-            [docker, "image", "inspect", "--format", template, image],
-            env=env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return json.loads(done.stdout) if done.returncode == 0 else None
-
-    # Of an image's digests the engine knows one: its id.
-    named = {name: (ready.toolchain.images[name], *ready.toolchain.image_digests[name]) for name in _OURS}
-    images = {
-        name: next((known_as for known_as in reversed(names) if inspected(known_as, "{{json .Id}}")), "")
-        for name, names in named.items()
-    }
-    assert [name for name, image in images.items() if not image] == [], (
-        "the engine has them all, else none was looked at"
-    )
-    stacks = [[str(one) for one in inspected(image, "{{json .RootFS.Layers}}")] for image in images.values()]
-    shared = {layer.removeprefix("sha256:") for layer in set(stacks[0]).intersection(*stacks[1:])}
     # Of a key file one line is enough: there is much to look through.
     once = {name: secret for name, secret in known.items() if " line " not in name or name.endswith(" line 2")}
-    with subprocess.Popen(
-        [docker, "image", "save", *dict.fromkeys(images.values())], env=env, stdout=subprocess.PIPE
-    ) as saving:
-        assert saving.stdout is not None
-        looked: Looked = leaks_in_archive(saving.stdout, once, pass_over=shared)
-    assert saving.returncode == 0
+    looked = Images(ready.toolchain).looked_through(_OURS, once)
     record_testsuite_property("canary.layers", looked.layers)
     record_testsuite_property("canary.layers.passed", looked.passed)
     record_testsuite_property("canary.layers.bytes", looked.size)

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
-import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from harness.kubeapi import KubeApi, KubeUnavailable
+from harness.kubeapi import KubeApi
 from harness.lookalike.account import Plan
 from harness.lookalike.hosting import Folder, Hosted
-from harness.podstate import fatal_reason
 from harness.settings import resolve
 from harness.targets.eks.aws import open_session
 from harness.versions import versions
-from harness.wait import Waiter
+from tests.pods import player
+from tests.pods.player import Played
 
 PODS = Path(__file__).parent / "pods"
 _UP_SECONDS = 900
-_POD_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -126,52 +119,16 @@ def kube(lookalike: LookAlike) -> Iterator[KubeApi]:
         yield kube
 
 
-@dataclass(frozen=True)
-class Played:
-    """A pod that has ended: its name, the spec that was admitted, what it said."""
-
-    name: str
-    spec: Mapping[str, Any]
-    said: Any
-
-
 Play = Callable[..., Played]
 
 
-def rendered(template: str, **values: object) -> dict[str, Any]:
-    templates = Environment(loader=FileSystemLoader(PODS), undefined=StrictUndefined, autoescape=False)  # noqa: S701 - YAML
-    found: dict[str, Any] = yaml.safe_load(templates.get_template(template).render(**values))
-    return found
-
-
 @pytest.fixture(scope="session")
-def play(kube: KubeApi, lookalike: LookAlike) -> Play:
-    """Run a program of `pods/` in a pod, to its end."""
+def play(kube: KubeApi) -> Play:
+    """Run a program of `pods/`, here or of all tests, in a pod, to its end."""
 
     def run(program: str, *, service_account: str, argument: object = None, **values: object) -> Played:
-        name = f"{Path(program).stem}-{secrets.token_hex(4)}"
-        settings: dict[str, object] = {"env": {}, "claim": "", "group": 0, **values}
-        manifest = rendered(
-            "pod.yaml.j2",
-            name=name,
-            image=versions().images["worker"],
-            service_account=service_account,
-            program=(PODS / program).read_text(),
-            argument=json.dumps(argument),
-            **settings,
-        )
-        kube.apply([manifest])
-        ended = Waiter().until(
-            f"pod {name}",
-            lambda: kube.get("Pod", name, "airflow") or {},
-            ready=lambda pod: (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"},
-            failed=lambda pod: fatal_reason(pod, now=datetime.now(UTC)) if pod else None,
-            describe=lambda pod: str((pod.get("status") or {}).get("phase")),
-            timeout=_POD_SECONDS,
-            transient=(KubeUnavailable,),
-        )
-        said = kube.pod_logs(name, "program", namespace="airflow")
-        assert ended["status"]["phase"] == "Succeeded", said
-        return Played(name, ended["spec"], json.loads(said.splitlines()[-1]))
+        file = next(folder / program for folder in (PODS, player.HERE) if (folder / program).exists())
+        image = versions().images["worker"]
+        return player.play(kube, image, file, service_account=service_account, argument=argument, **values)
 
     return run

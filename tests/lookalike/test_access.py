@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from harness.kubeapi import KubeApi
+from harness.lookalike.hosting import NODE
 from harness.settings import resolve
 from harness.targets.eks.attach import EksCluster, check_pod_identity, write_kubeconfig
 from harness.targets.eks.guards import guarded_cluster
@@ -88,15 +89,17 @@ def _status(cluster: EksCluster, token: str) -> int:
 def test_a_good_token_is_taken_and_others_are_not(
     cluster: EksCluster,
     runner: boto3.Session,
-    administrator: boto3.Session,
+    lookalike: LookAlike,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = datetime.now(UTC)
+    keys = lookalike.files.keys()[NODE]
+    node = boto3.Session(keys.access_key_id, keys.secret_access_key, region_name=runner.region_name)
     good = make_token(runner, cluster=cluster.name, now=now).value
     forged = boto3.Session("AKIAIOSFODNN7EXAMPLE", "s", region_name=runner.region_name)
     bad = {
         "of another cluster": make_token(runner, cluster="other", now=now).value,
-        "of a principal without an access entry": make_token(administrator, cluster=cluster.name, now=now).value,
+        "of a principal without an access entry": make_token(node, cluster=cluster.name, now=now).value,
         "of keys that nobody has": make_token(forged, cluster=cluster.name, now=now).value,
         "changed": good[:-2] + ("AA" if good[-2:] != "AA" else "BB"),
         "nothing of the kind": "k8s-aws-v1.garbage",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 
 from harness.kubeapi import KubeApi
+from tests.pods.player import rendered
 
-from .conftest import Play, rendered
+from .conftest import PODS, Play
 
 
 def _claim(kube: KubeApi, storage_class: str) -> str:
     name = f"claim-{secrets.token_hex(4)}"
-    kube.apply([rendered("claim.yaml.j2", name=name, storage_class=storage_class)])
+    kube.apply([rendered(PODS / "claim.yaml.j2", name=name, storage_class=storage_class)])
     return name
 
 

@@ -108,6 +108,9 @@ class Follower:
     def evidence(self) -> dict[str, Any]:
         return {}
 
+    def manifests(self) -> dict[str, Any]:
+        return {}
+
 
 def prover(calls: Calls, tmp_path: Path, *, reused: bool) -> Prover:
     toolchain = SimpleNamespace(images={"worker": "built:1"}, image_digests={"worker": ("sha256:1",)})

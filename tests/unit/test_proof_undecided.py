@@ -32,7 +32,7 @@ def prove(calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
 
         class Gatherer:
             def snapshot(self) -> Any:
-                return SimpleNamespace(tip=None)
+                return SimpleNamespace(tip=None, config=None)
 
             def evidence(self, _before: object, **found: Any) -> dvc.Evidence:
                 return replace(evidence, **{**found, "pods": tuple(found["pods"])})
@@ -48,6 +48,7 @@ def prove(calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
         monkeypatch.setattr(proof, "causes", lambda *_given, **_options: ())
         monkeypatch.setattr(proof, "run_pipeline", run)
         monkeypatch.setattr(proof, "run_facts", lambda *_given, **_options: None)
+        monkeypatch.setattr(proof, "record_parity", lambda *_given, **_options: None)
         monkeypatch.setattr(dvc, "write_verdict", lambda *_given: None)
         made = prover(calls, tmp_path, reused=False)
         environment: Any = made._environment

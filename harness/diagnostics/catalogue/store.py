@@ -13,6 +13,14 @@ STORE: Final = (
         do="create it, or correct the URL of the remote in `.dvc/config`",
         signs=(said(r"nosuchbucket|the specified bucket does not exist|bucket '[^']+' does not exist"),),
     ),
+    # Before the next: AWS says of an action that it denies who asked, for what, of what, and often why.
+    Cause(
+        code="S3_DENIED",
+        what="S3 knows who asks, and does not let them do that",
+        do="give the role the action that the message names, on that bucket; see its boundary and the bucket's policy "
+        "too",
+        signs=(said(r"is not authorized to perform: s3:\w+"),),
+    ),
     Cause(
         code="S3_CREDENTIALS",
         what="S3 does not accept the credentials, or there are none",

@@ -18,17 +18,17 @@ from harness.model import Toolchain
 from harness.process import Runner
 
 # Which run on a cluster of the harness's own only: its object store, and what makes its volumes.
-_LOCAL: Final = frozenset({"localstack", "strict-s3", "path-helper"})
+LOCAL: Final = frozenset({"localstack", "strict-s3", "path-helper"})
 _SECONDS: Final = 60.0
 
 
 def without_local(toolchain: Toolchain) -> Toolchain:
     """The toolchain without what runs on a cluster of the harness's own only, so that nobody reads that it ran here."""
-    gone = {reference for name, reference in toolchain.images.items() if name in _LOCAL}
+    gone = {reference for name, reference in toolchain.images.items() if name in LOCAL}
     return replace(
         toolchain,
-        images={name: reference for name, reference in toolchain.images.items() if name not in _LOCAL},
-        image_digests={name: ids for name, ids in toolchain.image_digests.items() if name not in _LOCAL},
+        images={name: reference for name, reference in toolchain.images.items() if name not in LOCAL},
+        image_digests={name: ids for name, ids in toolchain.image_digests.items() if name not in LOCAL},
         stand_ins=tuple(
             one for one in toolchain.stand_ins if not any(one.replaces.endswith(reference) for reference in gone)
         ),

@@ -102,3 +102,19 @@ def test_credentials_are_answered_by_the_helper_and_are_in_no_argument(tmp_path:
     assert (answer["username"], answer["password"]) == ("airflow", password)
     assert password not in " ".join(completed.argv)
     assert all(password not in value for name, value in access.env.items() if name.startswith("GIT_"))
+
+
+def test_the_files_of_a_folder_are_named_by_their_bytes(remote: Path, tmp_path: Path) -> None:
+    folder = remote / "dags" / "deep"
+    folder.mkdir(parents=True)
+    (folder / "ü\tb.py").write_bytes(b"one\r\n")
+    (remote / "dags-of-others.py").write_bytes(b"x")
+    env = {**GitAccess("").env, **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "a"), "EMAIL": "a@x"}
+    for arguments in (["add", "-A"], ["commit", "-q", "-m", "dags"]):
+        SubprocessRunner().run(["git", *arguments], cwd=remote, env=env)
+    repository = read(remote, tmp_path / "m")
+    tip = repository.branch("main")
+    assert tip is not None
+    name = repository.tree(tip, "dags/deep/ü\tb.py")
+    assert repository.files(tip, "dags") == {"dags/deep/ü\tb.py": f"{name}, 5 bytes, mode 100644"}
+    assert repository.files(tip, "nothing") == {}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.eks_policies import document
 from harness.eks_settings import EksSettings
 from harness.journal import Journal
 from harness.lookalike.cloud import Cloud
@@ -42,6 +43,7 @@ from tests.contract.lookalike.conftest import (
     url,
 )  # fmt: skip
 from tests.fakes import Call, FakeRunner
+from tests.policies import actions_of
 
 # Fixtures of others, in use here.
 __all__ = [
@@ -61,12 +63,12 @@ __all__ = [
 ]
 
 ARN = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{CLUSTER}"
-# All that a run asks of AWS by itself (docs/how-to/eks.md has it as a policy).
-ALLOWED = (
-    "eks:DescribeCluster", "eks:DescribeAddon", "eks:ListPodIdentityAssociations",
-    "eks:DescribePodIdentityAssociation", "s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads",
-    "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload",
-)  # fmt: skip
+# All that a run asks of AWS by itself.
+RUNNER: dict[str, Any] = document(
+    "runner",
+    {"partition": "aws", "account": ACCOUNT, "region": REGION, "cluster": CLUSTER, "bucket": BUCKET, "keys": ""},
+)
+ALLOWED = tuple(action for one in RUNNER["Statement"] for action in actions_of(one))
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def objects(server: ApiServer, cloud: Cloud) -> Objects:
 
 @pytest.fixture
 def runner_keys(limited: Callable[..., Credentials], bucket: str) -> Credentials:
-    """Of whoever runs the harness: no more than the documentation asks for."""
+    """Of whoever runs the harness: no action but those of the policy, on all clusters and buckets."""
     return limited(*ALLOWED)
 
 

@@ -13,6 +13,7 @@ import boto3
 import httpx
 import pytest
 
+from harness.eks_policies import document
 from harness.eks_settings import EksSettings
 from harness.errors import CommandFailed
 from harness.journal import Journal
@@ -23,16 +24,15 @@ from harness.model import Toolchain
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.ecr import EcrImages
 from tests.contract.eks.conftest import toolchain
-from tests.contract.lookalike.conftest import REGION, Client
+from tests.contract.lookalike.conftest import ACCOUNT, REGION, Client
 from tests.contract.lookalike.registries import Distribution, Made, codes_of, registry_of
 from tests.fakes import Call, FakeRunner
+from tests.policies import actions_of
 
 REPOSITORY = "airflow-dvc-harness/airflow-dvc-worker"
-# What a run asks of ECR, as docs/how-to/eks.md has it.
-ALLOWED = (
-    "ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload",
-    "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage",
-)  # fmt: skip
+VALUES = {"partition": "aws", "region": REGION, "account": ACCOUNT, "repositories": "airflow-dvc-harness"}
+# What a run asks of ECR.
+ALLOWED = tuple(action for one in document("runner-images", VALUES)["Statement"] for action in actions_of(one))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import pytest
 from botocore.config import Config
 
 import harness
+from harness.eks_policies import document
 from harness.lookalike.cloud import ADMINISTRATOR, Cloud
 from harness.lookalike.eks import Cluster
 from harness.lookalike.eks_auth import Reviewed
@@ -34,29 +35,10 @@ REGION = "eu-central-1"
 CLUSTER = "mlops"
 AGENT = Path(pod_identity_agent.__file__)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/Airflow-DVCS3Role"
-TRUST: dict[str, Any] = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "pods.eks.amazonaws.com"},
-            "Action": ["sts:AssumeRole", "sts:TagSession"],
-        }
-    ],
-}
-
 BUCKET = "dvc"
-# The guide's policy: the objects and the list of the one bucket.
-GUIDE: dict[str, Any] = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"],
-            "Resource": [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"],
-        }
-    ],
-}
+# What a team takes: the guide's trust, and its policy for the objects and the list of the one bucket.
+TRUST: dict[str, Any] = document("dvc-trust", {})
+GUIDE: dict[str, Any] = document("dvc-s3", {"partition": "aws", "bucket": BUCKET})
 
 
 @dataclass

@@ -25,6 +25,7 @@ from harness.lookalike.webhooks import Webhooks
 from harness.services.pki import Authority
 from harness.targets.eks.token import make_token
 from tests.contract.lookalike.conftest import ACCOUNT, CLUSTER, REGION, Client, Clock
+from tests.jsonpatch import applied
 
 Ask = Callable[[str, dict[str, Any]], httpx.Response]
 POD: dict[str, Any] = {
@@ -95,20 +96,8 @@ def admission(pod: dict[str, Any], *, namespace: str = "airflow", operation: str
 
 
 def patched(pod: dict[str, Any], response: dict[str, Any]) -> dict[str, Any]:
-    """The pod as the API server admits it; `add` is all that RFC 6902 needs here."""
-    made: dict[str, Any] = copy.deepcopy(pod)
-    for one in json.loads(base64.b64decode(response["patch"])):
-        assert one["op"] == "add"
-        *path, last = one["path"].split("/")[1:]
-        at: Any = made
-        for step in path:
-            at = at[int(step)] if isinstance(at, list) else at[step]
-        if last == "-":
-            at.append(one["value"])
-        else:
-            assert last not in at, "add must not replace what a pod has"
-            at[last] = one["value"]
-    return made
+    """The pod as the API server admits it."""
+    return applied(pod, json.loads(base64.b64decode(response["patch"])))
 
 
 def test_a_pod_of_an_associated_account_is_given_exactly_what_eks_gives(ask: Ask, associated: str) -> None:

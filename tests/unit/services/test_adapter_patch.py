@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from dataclasses import replace
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from harness.names import ADAPTER_ANNOTATION
 from harness.services.apps.adapter.patch import ANNOTATION, Configuration, ConfigurationError, patch_for
+from tests.jsonpatch import applied
 
 Pod = dict[str, Any]
 CONFIGURATION = Configuration(
@@ -26,21 +26,7 @@ def pod(*containers: dict[str, Any], **spec: Any) -> Pod:
 
 
 def patched(before: Pod, configuration: Configuration = CONFIGURATION) -> Pod:
-    """The pod after its patch, applied as RFC 6902 says."""
-    after = copy.deepcopy(before)
-    for operation in patch_for(before, configuration).operations:
-        *way, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
-        target: Any = after
-        for step in way:
-            target = target[int(step)] if isinstance(target, list) else target[step]
-        if isinstance(target, list):
-            assert operation["op"] == "add"
-            assert last == "-"
-            target.append(operation["value"])
-        else:
-            assert operation["op"] == "add" or last in target
-            target[last] = operation["value"]
-    return after
+    return applied(before, patch_for(before, configuration).operations)
 
 
 def env_of(container: dict[str, Any]) -> dict[str, Any]:

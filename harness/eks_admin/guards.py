@@ -1,0 +1,53 @@
+"""Guards of what is prepared: as for a run, and for a cluster that is yet to be made."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import boto3
+
+from harness.eks_settings import EksSettings
+from harness.errors import GuardError, UsageError
+from harness.targets.eks.guards import caller, hold_price
+from harness.targets.eks.prices import Estimate, Plan, estimate
+
+
+def hold_place(session: boto3.Session, settings: EksSettings) -> None:
+    """Hold account and region to be those where a cluster of that name may be made and removed.
+
+    Raises:
+        UsageError: No cluster is named.
+        GuardError: The account, or the ARN that it would have, are not allowed; or consent is missing.
+        AwsRefused: AWS does not say who is calling.
+    """
+    if settings.cluster is None:
+        raise UsageError("no EKS cluster is named", next_step="name it with --eks-cluster")
+    account, arn = caller(session)
+    would_be = f"arn:{arn.split(':')[1]}:eks:{session.region_name}:{account}:cluster/{settings.cluster}"
+    for name, value, allowed in (
+        ("accounts", account, settings.accounts),
+        ("clusters", would_be, settings.clusters),
+    ):
+        if value not in allowed:
+            raise GuardError(
+                f"{value} is not on the allow-list eks.{name}",
+                next_step="change the list only if this is really meant",
+                evidence={"allowed": ", ".join(allowed) or "nothing", "caller": arn},
+            )
+    if not settings.consent:
+        raise GuardError(
+            f"making or removing {would_be} needs your consent",
+            next_step="give --eks-consent, or set HARNESS_EKS__CONSENT=true, once you are sure",
+        )
+
+
+def price(settings: EksSettings, *, version: str, nodes: int) -> Estimate:
+    """What a cluster would cost for as long as it may live.
+
+    Raises:
+        GuardError: More than it may.
+    """
+    plan = Plan(hours=settings.max_lifetime, version=version, creates_cluster=True, nodes=nodes)
+    found = estimate(plan, today=datetime.now(UTC).date())
+    hold_price(found, settings)
+    return found

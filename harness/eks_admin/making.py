@@ -1,0 +1,94 @@
+"""The cluster of `harness eks create --eks-create`: guarded, made by eksctl, removed when all else is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import boto3
+
+from harness.eks_admin.eksctl import EksctlCluster
+from harness.eks_admin.guards import hold_place, price
+from harness.eks_admin.plan import Asked, environment, journal_of
+from harness.eks_admin.things import Marks
+from harness.errors import EnvironmentFailed, GuardError
+from harness.process import SubprocessRunner, which
+from harness.settings import Settings
+from harness.targets.eks.aws import open_session
+from harness.versions import versions
+
+Say = Callable[[str], None]
+_NODES = 2
+_ACTIVE = "ACTIVE"
+
+
+def make(settings: Settings, asked: Asked, *, say: Say, template: Path | None) -> None:
+    """Have the cluster there: made here, now or before.
+
+    Raises:
+        UsageError: No cluster is named, or there is no eksctl.
+        GuardError: It may not be made there, would cost too much, or somebody else's is there.
+        EnvironmentFailed: eksctl failed, or an earlier one did.
+    """
+    session, cluster = _cluster(settings, asked, say, template)
+    hold_place(session, settings.eks)
+    cost = price(settings.eks, version=cluster.version, nodes=_NODES)
+    status = cluster.status(session)
+    if status == _ACTIVE:
+        say(f"cluster {cluster.name}: there already")
+        return
+    if status or cluster.entries():
+        raise EnvironmentFailed(
+            f"the cluster {cluster.name} was begun and not finished: {status or 'EKS does not know it'}",
+            next_step=f"harness eks delete --eks-cluster {cluster.name}, then again",
+        )
+    say(f"cluster {cluster.name}: 15 to 20 minutes, {cost}")
+    cluster.create()
+    say(f"cluster {cluster.name}: made")
+
+
+def remove_unfinished(settings: Settings, asked: Asked, *, say: Say) -> bool:
+    """Remove a cluster that was begun here and never came up: there is nothing in it to be removed first.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        GuardError: It may not be removed there.
+        CleanupFailed: It could not be removed.
+    """
+    session, cluster = _cluster(settings, asked, say, None)
+    if not cluster.entries() or cluster.status(session) == _ACTIVE:
+        return False
+    hold_place(session, settings.eks)
+    cluster.delete()
+    say(f"cluster {cluster.name}: removed, it was not finished")
+    return True
+
+
+def remove(settings: Settings, asked: Asked, *, say: Say) -> None:
+    """Remove the cluster, if it was made by `make`; the guards were passed before.
+
+    Raises:
+        CleanupFailed: It could not be removed.
+    """
+    session, cluster = _cluster(settings, asked, say, None)
+    try:
+        status = cluster.status(session)
+    except GuardError:
+        return  # it was there before
+    if status:
+        cluster.delete()
+        say(f"cluster {cluster.name}: removed")
+
+
+def _cluster(settings: Settings, asked: Asked, say: Say, template: Path | None) -> tuple[boto3.Session, EksctlCluster]:
+    eks = settings.eks
+    session = open_session(profile=eks.profile, region=eks.region)
+    named = environment(eks.cluster or "", asked.suffix)
+    journal = journal_of(settings.state_dir, named)
+    minor = versions().kubernetes.removeprefix("v").rpartition(".")[0]
+    return session, EksctlCluster(
+        eks, str(session.region_name), minor, Marks(named, asked.expires), which("eksctl"), template,
+        journal.path.parent, SubprocessRunner(), journal, say,
+    )  # fmt: skip

@@ -1,0 +1,202 @@
+"""What is to be prepared for a cluster: each thing with its name, in the order in which they are made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import boto3
+
+from harness.eks_admin.association import Association
+from harness.eks_admin.bucket import Bucket
+from harness.eks_admin.identity_provider import IdentityProvider
+from harness.eks_admin.in_cluster import ROLE_ANNOTATION, Namespace, ServiceAccount
+from harness.eks_admin.repository import Repository
+from harness.eks_admin.role import Role
+from harness.eks_admin.things import NEVER, Marks, Thing
+from harness.eks_policies import document
+from harness.eks_settings import EksSettings
+from harness.errors import EnvironmentFailed, UsageError
+from harness.journal import Journal
+from harness.kubeapi import KubeApi
+from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
+from harness.targets.eks.attach import EksCluster
+from harness.targets.eks.aws import client, explained
+from harness.targets.eks.claim import NAMESPACES
+from harness.targets.eks.ecr import ECR, repository_of
+from harness.targets.eks.images import LOCAL
+from harness.versions import versions
+from harness.wait import Waiter
+
+# The guide's names.
+ROLE: Final = "Airflow-DVCS3Role"
+ROLE_POLICY: Final = "Airflow-DVCS3Policy"
+_SUFFIX: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,14}[a-z0-9])?")
+_BUCKET_LENGTH: Final = 63
+
+
+class Identity(StrEnum):
+    """How pods get the role."""
+
+    POD_IDENTITY = "pod-identity"
+    IRSA = "irsa"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the caller asks for.
+
+    Attributes:
+        suffix: Of the names of role and bucket, for an environment of its own; empty for the guide's names.
+        identity: How pods get the role.
+        boundary: ARN of the role's permissions boundary; empty for none.
+        adopt: Names of things that are somebody else's and are to be used.
+        expires: When all of it counts as left behind, ISO 8601; "never" for what is prepared once.
+        may_empty: Whether the bucket may be removed with what is in it.
+    """
+
+    suffix: str = ""
+    identity: Identity = Identity.POD_IDENTITY
+    boundary: str = ""
+    adopt: frozenset[str] = frozenset()
+    expires: str = NEVER
+    may_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of one environment.
+
+    Attributes:
+        environment: Of all of it: the cluster's name, and the suffix after a dot.
+        role: Of the role.
+        bucket: Of the bucket.
+        values: By the names in the policies' files.
+        repositories: Of ECR; none where runs push nothing there.
+    """
+
+    environment: str
+    role: str
+    bucket: str
+    values: Mapping[str, str]
+    repositories: tuple[str, ...] = ()
+
+    @property
+    def role_arn(self) -> str:
+        """Of the role."""
+        return f"arn:{self.values['partition']}:iam::{self.values['account']}:role/{self.role}"
+
+
+def environment(cluster: str, suffix: str) -> str:
+    """What all of it is called: in tags, labels and the state folder."""
+    return f"{cluster}.{suffix}" if suffix else cluster
+
+
+def journal_of(state: Path, environment: str) -> Journal:
+    """The journal of an environment: beside those of runs, for it outlives them."""
+    return Journal(state / "eks" / environment / "journal.jsonl")
+
+
+def names(cluster: EksCluster, settings: EksSettings, suffix: str) -> Names:
+    """The names of an environment.
+
+    Raises:
+        UsageError: A name is not one.
+    """
+    if suffix and not _SUFFIX.fullmatch(suffix):
+        raise UsageError(
+            f"{suffix!r} is no suffix for names", next_step="use lower-case letters, digits and -, at most 16"
+        )
+    bucket = settings.bucket or f"dvc-{cluster.account}-{re.sub(r'[^a-z0-9]+', '-', cluster.name.lower()).strip('-')}"
+    end = f"-{suffix}" if suffix else ""
+    if len(bucket + end) > _BUCKET_LENGTH:
+        raise UsageError(f"{bucket}{end} is too long for a bucket's name", next_step="name another with --eks-bucket")
+    values = {
+        "partition": cluster.arn.split(":")[1],
+        "account": cluster.account,
+        "region": cluster.region,
+        "cluster": cluster.name,
+        "bucket": bucket + end,
+        "role": ROLE + end,
+        "keys": f"{settings.prefix}/" if settings.prefix else "",
+        "repositories": settings.ecr_prefix,
+    }
+    pushed = [reference for name, reference in versions().images.items() if name not in LOCAL]
+    repositories = tuple(repository_of(settings.ecr_prefix, one) for one in pushed) if settings.registry == ECR else ()
+    return Names(environment(cluster.name, suffix), ROLE + end, bucket + end, values, repositories)
+
+
+def things(
+    cluster: EksCluster,
+    named: Names,
+    asked: Asked,
+    *,
+    session: boto3.Session,
+    kube: KubeApi,
+    half_made: Callable[[str, str], bool],
+    waiter: Waiter,
+    until_end: ExitStack,
+) -> list[Thing]:
+    """All that is to be prepared, in the order in which it is made.
+
+    Args:
+        cluster: The cluster.
+        named: The names.
+        asked: What the caller asks for.
+        session: Of AWS.
+        kube: The cluster's API.
+        half_made: Whether our journal has a thing, by kind and name, that is not removed.
+        waiter: How patient to be.
+        until_end: Closes the clients.
+
+    Raises:
+        AwsRefused: The cluster's issuer may not be asked.
+        EnvironmentFailed: It has none.
+    """
+    clients = [client(session, service) for service in ("iam", "eks", "s3", "ecr")]
+    iam, eks, s3, ecr = clients
+    for one in clients:
+        until_end.callback(one.close)
+    marks = Marks(named.environment, asked.expires)
+    values, trust, provider = dict(named.values), document("dvc-trust", named.values), None
+    if asked.identity is Identity.IRSA:
+        values["issuer"] = issuer(eks, cluster.name)
+        arn = f"arn:{values['partition']}:iam::{cluster.account}:oidc-provider/{values['issuer']}"
+        provider = IdentityProvider(iam, arn, values["issuer"], marks)
+        trust = document("dvc-trust-irsa", values)
+    policy = document("dvc-s3", values)
+    account = ServiceAccount(
+        kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, marks, {ROLE_ANNOTATION: named.role_arn} if provider else {}
+    )
+    association = Association(eks, cluster.name, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, named.role_arn, marks, waiter)
+    return [
+        Bucket(
+            s3, named.bucket, cluster.account, cluster.region, marks, lambda: half_made("aws-bucket", named.bucket),
+            asked.may_empty,
+        ),
+        *(Repository(ecr, name, marks) for name in named.repositories),
+        *([provider] if provider else []),
+        Role(iam, named.role, ROLE_POLICY, trust, policy, asked.boundary, marks),
+        *(Namespace(kube, name, labels, marks, waiter) for name, labels in NAMESPACES.items()),
+        account,
+        *([] if provider else [association]),
+    ]  # fmt: skip
+
+
+def issuer(eks: Any, cluster: str) -> str:
+    """The issuer of a cluster's service account tokens, without its scheme.
+
+    Raises:
+        AwsRefused: It may not be asked.
+        EnvironmentFailed: It has none.
+    """
+    with explained(f"ask for the OIDC issuer of {cluster}"):
+        found = eks.describe_cluster(name=cluster)["cluster"].get("identity", {}).get("oidc", {}).get("issuer", "")
+    if not str(found).startswith("https://"):
+        raise EnvironmentFailed(f"EKS names no OIDC issuer of {cluster}", next_step="use --identity pod-identity")
+    return str(found).removeprefix("https://")

@@ -1,0 +1,95 @@
+"""A repository of ECR that the images of runs are pushed to: one per image, tags immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from harness.eks_admin.things import ADOPTED_BY, Found, Marks, State, Taken
+from harness.targets.eks.aws import AwsRefused, explained
+
+_GONE: Final = "RepositoryNotFoundException"
+_TAKEN: Final = "RepositoryAlreadyExistsException"
+_IMMUTABLE: Final = "IMMUTABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository.
+
+    Attributes:
+        ecr: A client of ECR.
+        name: With its prefix.
+        marks: Its tags.
+    """
+
+    ecr: Any
+    name: str
+    marks: Marks
+    kind: str = "aws-repository"
+
+    @property
+    def what(self) -> str:
+        """For the reader."""
+        return f"repository {self.name}"
+
+    def look(self) -> Found:
+        """See `Thing`."""
+        found = self._get()
+        if not found:
+            return Found(State.ABSENT)
+        with explained(f"read the tags of the {self.what}"):
+            tags = self.ecr.list_tags_for_resource(resourceArn=found["repositoryArn"])["tags"]
+        mutability = found["imageTagMutability"]
+        told = () if mutability == _IMMUTABLE else (f"tags: {mutability}, expected {_IMMUTABLE}",)
+        return self.marks.read({tag["Key"]: tag["Value"] for tag in tags}, told)
+
+    def make(self) -> None:
+        """See `Thing`."""
+        try:
+            with explained(f"create the {self.what}"):
+                self.ecr.create_repository(
+                    repositoryName=self.name, imageTagMutability=_IMMUTABLE, tags=_listed(self.marks.tags)
+                )
+        except AwsRefused as refused:
+            if refused.code == _TAKEN:
+                raise Taken from refused
+            raise
+
+    def mend(self) -> None:
+        """See `Thing`."""
+        with explained(f"make the tags of the {self.what} immutable"):
+            self.ecr.put_image_tag_mutability(repositoryName=self.name, imageTagMutability=_IMMUTABLE)
+
+    def adopt(self) -> None:
+        """See `Thing`."""
+        with explained(f"tag the {self.what}"):
+            self.ecr.tag_resource(resourceArn=self._get()["repositoryArn"], tags=_listed(self.marks.adopting))
+
+    def release(self) -> None:
+        """See `Thing`."""
+        with explained(f"take our tag off the {self.what}"):
+            self.ecr.untag_resource(resourceArn=self._get()["repositoryArn"], tagKeys=[ADOPTED_BY])
+
+    def remove(self) -> None:
+        """See `Thing`; with its images, which a run pushes again."""
+        with explained(f"delete the {self.what}"):
+            self.ecr.delete_repository(repositoryName=self.name, force=True)
+
+    def _get(self) -> Mapping[str, str]:
+        """What ECR says of it; nothing if there is none."""
+        try:
+            with explained(f"look for the {self.what}"):
+                found: Mapping[str, str] = self.ecr.describe_repositories(repositoryNames=[self.name])["repositories"][
+                    0
+                ]
+        except AwsRefused as refused:
+            if refused.code == _GONE:
+                return {}
+            raise
+        return found
+
+
+def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]

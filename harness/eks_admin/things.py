@@ -1,0 +1,141 @@
+"""What is prepared: a thing in an account or a cluster, whose it is, and whether it is as it should be.
+
+A thing of ours has the tag `harness.owner` and that of the environment that it was made for. What has its name and not
+the tags is somebody else's: refused, unless it is adopted by name. What is adopted gets one tag, is never changed
+otherwise, and is never removed. What has `harness.owner` alone was meant for the harness by whoever made it (by hand,
+from `fixtures/eks`): used as if it were adopted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from harness.names import LABEL_EXPIRES, LABEL_OWNER, OWNER
+
+ENVIRONMENT: Final = "harness.environment"
+ADOPTED_BY: Final = "harness.adopted-by"
+NEVER: Final = "never"
+
+
+class State(StrEnum):
+    """Whose a thing is."""
+
+    ABSENT = "absent"
+    OURS = "ours"
+    ADOPTED = "adopted"
+    FOREIGN = "somebody else's"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How a thing stands.
+
+    Attributes:
+        state: Whose it is.
+        differences: How it differs from what it should be, as lines; whoever made it.
+        note: What else is to be said of it, such as why it is somebody else's.
+        adoptable: Whether naming it with `--adopt` would help.
+    """
+
+    state: State
+    differences: tuple[str, ...] = ()
+    note: str = ""
+    adoptable: bool = True
+
+    def __str__(self) -> str:
+        told = "drifted" if self.differences and self.state is State.OURS else str(self.state)
+        return f"{told} ({self.note})" if self.note else told
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The tags of what is made for one environment.
+
+    Attributes:
+        environment: Name of the cluster, and the suffix of a run's own names after a dot.
+        expires: When it counts as left behind, ISO 8601; "never" for what is prepared once.
+    """
+
+    environment: str
+    expires: str = NEVER
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Of a thing that is made."""
+        return {LABEL_OWNER: OWNER, ENVIRONMENT: self.environment, LABEL_EXPIRES: self.expires}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The same on an object of Kubernetes, whose labels take neither colon nor plus sign."""
+        return {**self.tags, LABEL_EXPIRES: self.expires.partition("+")[0].replace(":", "-")}
+
+    @property
+    def adopting(self) -> dict[str, str]:
+        """Of a thing that is adopted."""
+        return {ADOPTED_BY: self.environment}
+
+    def read(self, tags: Mapping[str, str], differences: tuple[str, ...] = ()) -> Found:
+        """Whose a thing with these tags is."""
+        if tags.get(LABEL_OWNER) == OWNER and ENVIRONMENT not in tags and ADOPTED_BY not in tags:
+            return Found(State.ADOPTED, differences, "meant for the harness by whoever made it")
+        if tags.get(LABEL_OWNER) == OWNER and ENVIRONMENT in tags:
+            if tags[ENVIRONMENT] == self.environment:
+                return Found(State.OURS, differences)
+            return Found(State.FOREIGN, differences, f"made for {tags[ENVIRONMENT]}", adoptable=False)
+        if adopted := tags.get(ADOPTED_BY):
+            if adopted == self.environment:
+                return Found(State.ADOPTED, differences)
+            return Found(State.FOREIGN, differences, f"adopted for {adopted}", adoptable=False)
+        return Found(State.FOREIGN, differences, "not tagged as the harness's")
+
+
+class Thing(Protocol):
+    """One thing.
+
+    Attributes:
+        kind: In the journal, such as "aws-role".
+        name: Its exact name, by which it is adopted.
+        what: What it is, for the reader.
+    """
+
+    @property
+    def kind(self) -> str: ...  # noqa: D102 - as the class says
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - likewise
+
+    @property
+    def what(self) -> str: ...  # noqa: D102 - likewise
+
+    def look(self) -> Found:
+        """How it stands, by calls that only read.
+
+        Raises:
+            EnvironmentFailed: It may not be asked.
+        """
+
+    def make(self) -> None:
+        """Make it, with its marks.
+
+        Raises:
+            EnvironmentFailed: It could not be made; it may be there in part.
+        """
+
+    def mend(self) -> None:
+        """Make one of ours what it should be; the same errors."""
+
+    def adopt(self) -> None:
+        """Mark somebody else's as in use; the same errors."""
+
+    def release(self) -> None:
+        """Take that mark off again; the same errors."""
+
+    def remove(self) -> None:
+        """Remove one of ours, and return when it is gone; the same errors."""
+
+
+class Taken(Exception):
+    """While a thing was being made, there was one of that name already: nothing was made."""

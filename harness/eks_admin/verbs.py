@@ -1,0 +1,161 @@
+"""What `harness eks` does; each ends in an exit code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import boto3
+from rich.console import Console
+
+from harness.eks_admin import making, preparing
+from harness.eks_admin.plan import Asked, Identity, Names, journal_of, names, things
+from harness.eks_admin.readiness import Readiness
+from harness.eks_admin.things import NEVER, State, Thing
+from harness.errors import CleanupFailed, ExitCode, UsageError
+from harness.journal import Journal
+from harness.kubeapi import KubeApi
+from harness.settings import Settings
+from harness.targets.eks.attach import EksCluster, check_pod_identity, describe, write_kubeconfig
+from harness.targets.eks.aws import open_session
+from harness.targets.eks.guards import guarded_cluster
+from harness.wait import Waiter
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """One environment, looked into."""
+
+    session: boto3.Session
+    cluster: EksCluster
+    things: Sequence[Thing]
+    names: Names
+    kube: KubeApi
+    journal: Journal
+    waiter: Waiter
+
+
+def expiry(hours: float | None) -> str:
+    """When what is made now counts as left behind: after so many hours, or never."""
+    return NEVER if hours is None else (datetime.now(UTC) + timedelta(hours=hours)).isoformat(timespec="seconds")
+
+
+def create(
+    settings: Settings,
+    asked: Asked,
+    console: Console,
+    *,
+    probe_image: str | None,
+    make_cluster: bool = False,
+    config: Path | None = None,
+) -> ExitCode:
+    """Have role, bucket, association, namespaces and service account there, and show that a pod gets the role.
+
+    Args:
+        settings: Which cluster, bucket and account, and the consent.
+        asked: What is wanted besides.
+        console: Told what is done.
+        make_cluster: Whether the cluster is to be made, if there is none.
+        config: File for eksctl; None for our own.
+        probe_image: Image with python3 and botocore that the nodes can have; None leaves the pod out.
+
+    Raises:
+        UsageError: A name is not one.
+        GuardError: Account, cluster or region are not allowed, or a thing of that name is somebody else's.
+        EnvironmentFailed: Something could not be made, or a pod does not get the role.
+    """
+    if make_cluster:
+        making.make(settings, asked, say=lambda text: _say(console, text), template=config)
+    with _opened(settings, asked, writes=True) as there:
+        if asked.identity is Identity.POD_IDENTITY:
+            check_pod_identity(there.session, there.cluster.name)
+        preparing.create(there.things, adopt=asked.adopt, journal=there.journal, say=lambda text: _say(console, text))
+        ready = Readiness(there.kube, asked.identity, there.names.role, there.waiter)
+        ready.wait_injected()
+        if probe_image is None:
+            _say(console, "pods are told where their keys are; with --probe-image a pod would show whose they are")
+        else:
+            _say(console, f"a pod is {ready.wait_identity(probe_image)}")
+        _say(console, f"for a run: --eks-cluster {settings.eks.cluster} --eks-bucket {there.names.bucket}")
+    return ExitCode.GREEN
+
+
+def delete(settings: Settings, asked: Asked, console: Console) -> ExitCode:
+    """Remove what `create` has made, and nothing else.
+
+    Raises:
+        UsageError: A name is not one.
+        GuardError: Account, cluster or region are not allowed.
+        CleanupFailed: Something of ours is still there; names it.
+    """
+
+    def say(text: str) -> None:
+        _say(console, text)
+
+    if making.remove_unfinished(settings, asked, say=say):
+        return ExitCode.GREEN
+    failed: CleanupFailed | None = None
+    with _opened(settings, asked, writes=True) as there:
+        try:
+            preparing.delete(there.things, journal=there.journal, say=say)
+        except CleanupFailed as error:
+            if any(what.startswith("namespace ") for what in error.evidence):
+                raise  # a run may have it
+            failed = error
+    making.remove(settings, asked, say=say)
+    if failed is not None:
+        raise failed
+    return ExitCode.GREEN
+
+
+def status(settings: Settings, asked: Asked, console: Console, *, as_json: bool) -> ExitCode:
+    """Say how each thing stands; environment failed where something is not as it should be. Writes nothing.
+
+    Raises:
+        UsageError: A name is not one.
+        EnvironmentFailed: Something may not be asked.
+    """
+    with _opened(settings, asked, writes=False) as there:
+        standing = preparing.look(there.things)
+    if as_json:
+        listed = [
+            {"what": one.thing.what, "name": one.thing.name, "state": str(one.found.state), "note": one.found.note,
+             "differences": list(one.found.differences)} for one in standing
+        ]  # fmt: skip
+        console.print(json.dumps(listed, indent=1), highlight=False, markup=False, soft_wrap=True)
+    else:
+        for one in standing:
+            _say(console, f"{one.thing.what}: {one.found}")
+            for line in one.found.differences:
+                _say(console, f"  {line}")
+    good = all(one.found.state in {State.OURS, State.ADOPTED} and not one.found.differences for one in standing)
+    return ExitCode.GREEN if good else ExitCode.ENVIRONMENT_FAILED
+
+
+@contextmanager
+def _opened(settings: Settings, asked: Asked, *, writes: bool) -> Iterator[_Open]:
+    if settings.eks.cluster is None:
+        raise UsageError("no EKS cluster is named", next_step="name it with --eks-cluster")
+    waiter = Waiter(patience=settings.patience)
+    session = open_session(profile=settings.eks.profile, region=settings.eks.region)
+    cluster = guarded_cluster(session, settings.eks) if writes else describe(session, settings.eks.cluster)
+    named = names(cluster, settings.eks, asked.suffix)
+    journal = journal_of(settings.state_dir, named.environment)
+    with ExitStack() as until_end:
+        folder = Path(until_end.enter_context(TemporaryDirectory(prefix="harness-eks-")))
+        context = write_kubeconfig(cluster, folder / "kubeconfig", profile=settings.eks.profile)
+        kube = until_end.enter_context(KubeApi(folder / "kubeconfig", context))
+        made = things(
+            cluster, named, asked, session=session, kube=kube, waiter=waiter, until_end=until_end,
+            half_made=lambda kind, name: (kind, name) in {(one.kind, one.name) for one in journal.open()},
+        )  # fmt: skip
+        yield _Open(session, cluster, made, named, kube, journal, waiter)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,197 @@
+"""`--eks-create`: what eksctl is told, when, and what becomes of a cluster that it did not finish."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.eks_admin.verbs import expiry
+from harness.errors import CleanupFailed, CommandFailed, EnvironmentFailed, ExitCode, GuardError, UsageError
+from harness.lookalike.cloud import Cloud
+from harness.lookalike.eks import Cluster
+from harness.lookalike.principals import Credentials
+from tests.contract.eks_admin.conftest import ARN, Admitting, Home, policies
+from tests.contract.lookalike.conftest import CLUSTER, REGION, Client
+
+# What stands in for eksctl notes its arguments, the file that it was given, and what our journal has by then.
+_PROGRAM = """#!/bin/sh
+set -eu
+python3 - "$@" <<'END'
+import json, os, pathlib, sys
+said = {"argv": sys.argv[1:], "journal": pathlib.Path(os.environ["RECORD_JOURNAL"]).read_text()}
+if "--config-file" in sys.argv:
+    said["config"] = pathlib.Path(sys.argv[sys.argv.index("--config-file") + 1]).read_text()
+with open(os.environ["RECORD"], "a") as out:
+    out.write(json.dumps(said) + "\\n")
+END
+echo "2026-11-21 [i] eksctl version 0.220.0"
+exit "${RECORD_EXIT:-0}"
+"""
+
+
+class Eksctl:
+    """The stand-in: what it was asked."""
+
+    def __init__(self, record: Path) -> None:
+        self.record = record
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.record.read_text().splitlines()] if self.record.exists() else []
+
+
+@pytest.fixture
+def eksctl(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Eksctl:
+    program = tmp_path / "bin" / "eksctl"
+    program.parent.mkdir()
+    program.write_text(_PROGRAM)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("RECORD", str(tmp_path / "record.jsonl"))
+    monkeypatch.setenv("RECORD_JOURNAL", str(home.journal().path))
+    return Eksctl(tmp_path / "record.jsonl")
+
+
+@pytest.fixture
+def nobody(home: Home, cloud: Cloud, enter: Callable[[Credentials], None]) -> Home:
+    """An account without the cluster; keys for what this prepares."""
+    cloud.eks.remove_cluster(CLUSTER)
+    enter(cloud.user("preparer", policies("prepare", bucket=home.bucket)))
+    return home
+
+
+def made(cloud: Cloud, like: Cluster, **tags: str) -> None:
+    """What eksctl would have made."""
+    like.tags = {
+        "harness.allowed": "true",
+        "harness.owner": "airflow-dvc-harness",
+        "harness.environment": CLUSTER,
+        **tags,
+    }
+    cloud.eks.add_cluster(like)
+
+
+@pytest.fixture
+def cluster(objects: Admitting, cloud: Cloud) -> Cluster:
+    return cloud.eks.cluster(CLUSTER)
+
+
+def test_eksctl_gets_the_file_with_names_tags_and_expiry_and_no_secret(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl
+) -> None:
+    expires = expiry(4.0)
+    with pytest.raises(EnvironmentFailed, match="there is no EKS cluster"):  # the stand-in makes none
+        nobody.create(make_cluster=True, expires=expires)
+    (call,) = eksctl.calls
+    assert call["argv"][:3] == ["create", "cluster", "--config-file"]
+    assert call["argv"][4:] == ["--write-kubeconfig=false"]
+    config = yaml.safe_load(call["config"])
+    assert config["metadata"]["tags"] == {
+        "harness.allowed": "true", "harness.owner": "airflow-dvc-harness", "harness.environment": CLUSTER,
+        "harness.expires": expires,
+    }  # fmt: skip
+    assert (config["metadata"]["name"], config["metadata"]["region"]) == (CLUSTER, REGION)
+    assert {"eks-pod-identity-agent", "aws-ebs-csi-driver"} <= {one["name"] for one in config["addons"]}
+    (nodes,) = config["managedNodeGroups"]
+    assert (nodes["spot"], nodes["availabilityZones"]) == (True, [f"{REGION}a"])
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+    assert secret not in json.dumps(call)
+    assert f'"name": "{CLUSTER}"' in call["journal"], "journalled before it is made"
+    assert "USD" in nobody.told
+
+
+def test_what_eksctl_did_not_finish_is_told_and_removed_by_delete(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECORD_EXIT", "1")
+    with pytest.raises(CommandFailed, match="ended with exit code 1") as caught:
+        nobody.create(make_cluster=True)
+    assert f"harness eks delete --eks-cluster {CLUSTER}" in caught.value.next_step
+    with pytest.raises(EnvironmentFailed, match="begun and not finished"):
+        nobody.create(make_cluster=True)
+    with pytest.raises(CleanupFailed, match="goes on costing"):
+        nobody.delete()
+    assert nobody.journal().open()
+    monkeypatch.setenv("RECORD_EXIT", "0")
+    assert nobody.delete() == ExitCode.GREEN
+    assert eksctl.calls[-1]["argv"] == [
+        "delete", "cluster", "--name", CLUSTER, "--region", REGION, "--wait", "--disable-nodegroup-eviction"
+    ]  # fmt: skip
+    assert nobody.journal().open() == []
+
+
+def test_a_cluster_that_was_made_here_is_filled_and_goes_last(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, cloud: Cloud, objects: Admitting
+) -> None:
+    made(cloud, cluster)
+    assert nobody.create(make_cluster=True) == ExitCode.GREEN
+    assert eksctl.calls == []
+    assert f"cluster {CLUSTER}: there already" in nobody.told
+    assert nobody.delete() == ExitCode.GREEN
+    assert [call["argv"][0] for call in eksctl.calls] == ["delete"]
+    assert objects.names() == set()
+
+
+def test_a_cluster_of_somebody_else_is_neither_taken_nor_removed(preparer: Home, eksctl: Eksctl) -> None:
+    with pytest.raises(GuardError, match="was not made here"):
+        preparer.create(make_cluster=True)
+    preparer.create()
+    preparer.delete()
+    assert eksctl.calls == []
+
+
+def test_a_cluster_in_use_is_not_removed_below_a_run(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, cloud: Cloud, objects: Admitting
+) -> None:
+    made(cloud, cluster)
+    nobody.create()
+    objects.put("ConfigMap", "harness-claim", "harness", data={"run": "run-7"})
+    with pytest.raises(CleanupFailed, match="namespace airflow"):
+        nobody.delete()
+    assert eksctl.calls == []
+
+
+def test_without_eksctl_it_says_where_to_get_it(
+    cluster: Cluster, nobody: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="there is no eksctl on PATH") as caught:
+        nobody.create(make_cluster=True)
+    assert "eksctl.io" in caught.value.next_step
+    assert nobody.journal().open() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"accounts": ("999999999999",)}, "allow-list eks.accounts"),
+        ({"clusters": (ARN.replace(CLUSTER, "other"),)}, "allow-list eks.clusters"),
+        ({"consent": False}, "needs your consent"),
+        ({"max_cost": 0.1}, "eks.max_cost allows 0.10"),
+    ],
+)
+def test_no_cluster_is_made_that_is_not_allowed(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(GuardError, match=said):
+        nobody.create(make_cluster=True, settings=nobody.settings(**change))
+    assert eksctl.calls == []
+
+
+def test_a_file_of_ones_own_is_taken_and_held_to_be_one(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, tmp_path: Path, client: Client
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("metadata: {name: ${name}, of: ${nobody}}\n")
+    with pytest.raises(UsageError, match="cannot be filled in: 'nobody'"):
+        nobody.create(make_cluster=True, config=own)
+    own.write_text("metadata: {name: ${name}, region: ${region}}\n")
+    with pytest.raises(EnvironmentFailed, match="there is no EKS cluster"):
+        nobody.create(make_cluster=True, config=own)
+    assert yaml.safe_load(eksctl.calls[0]["config"]) == {"metadata": {"name": CLUSTER, "region": REGION}}

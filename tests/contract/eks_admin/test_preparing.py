@@ -1,0 +1,382 @@
+"""`harness eks create|delete|status`: whose each thing is, what is made and mended, what is refused, what is left."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from harness.eks_admin.plan import Identity
+from harness.errors import CleanupFailed, EnvironmentFailed, ExitCode, GuardError, UsageError
+from harness.lookalike.cloud import Cloud
+from harness.lookalike.principals import Credentials
+from harness.targets.eks.aws import AwsRefused
+from tests.contract.eks_admin.conftest import ISSUER, Admitting, Home, policies
+from tests.contract.lookalike.conftest import ACCOUNT, CLUSTER, REGION, TRUST, Client
+
+ROLE = "Airflow-DVCS3Role"
+ALL = ("bucket", "role", "namespace airflow", "namespace harness", "service account", "Pod Identity association")
+ABSENT, OURS, ADOPTED, FOREIGN = "absent", "ours", "adopted", "somebody else's"
+
+
+def by_kind(states: dict[str, str]) -> dict[str, str]:
+    return {next(kind for kind in ALL if what.startswith(kind)): state for what, state in states.items()}
+
+
+def writes(cloud: Cloud) -> list[str]:
+    """What was asked of AWS besides reading."""
+    return [c.operation for c in cloud.log.calls() if not c.operation.startswith(("Get", "Describe", "List", "Head"))]
+
+
+def test_from_nothing_to_ready_and_back_to_nothing(
+    preparer: Home, objects: Admitting, client: Client, plug_in: None
+) -> None:
+    assert by_kind(preparer.states()) == dict.fromkeys(ALL, ABSENT)
+    assert preparer.create() == ExitCode.GREEN
+    assert by_kind(preparer.states()) == dict.fromkeys(ALL, OURS)
+    assert preparer.status() == ExitCode.GREEN
+    role = client("iam").get_role(RoleName=ROLE)["Role"]
+    assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"Service": "pods.eks.amazonaws.com"}
+    tags = {"harness.owner": "airflow-dvc-harness", "harness.environment": CLUSTER, "harness.expires": "never"}
+    assert {tag["Key"]: tag["Value"] for tag in role["Tags"]} == tags
+    found = client("s3").get_bucket_tagging(Bucket=preparer.bucket)["TagSet"]
+    assert {tag["Key"]: tag["Value"] for tag in found} == tags
+    closed = client("s3").get_public_access_block(Bucket=preparer.bucket)["PublicAccessBlockConfiguration"]
+    assert set(closed.values()) == {True}
+    assert objects.labels("airflow") == {**tags, "harness.adapter": "on"}
+    listed = client("eks").list_pod_identity_associations(clusterName=CLUSTER)["associations"]
+    assert [(one["namespace"], one["serviceAccount"]) for one in listed] == [("airflow", "airflow-dvc-sa")]
+
+    assert preparer.delete() == ExitCode.GREEN
+    assert by_kind(preparer.states()) == dict.fromkeys(ALL, ABSENT)
+    assert objects.names() == set()
+    assert preparer.journal().open() == []
+
+
+def test_the_journal_has_each_thing_before_it_is_made(preparer: Home) -> None:
+    preparer.create()
+    kinds = [entry.kind for entry in reversed(preparer.journal().open())]
+    assert kinds == ["aws-bucket", "aws-role", "namespace", "namespace", "service-account", "aws-association"]
+
+
+def test_a_second_create_makes_nothing_and_a_second_delete_removes_nothing(
+    preparer: Home, cloud: Cloud, objects: Admitting
+) -> None:
+    preparer.create()
+    before, there = writes(cloud), len(objects.writes)
+    assert preparer.create() == ExitCode.GREEN
+    assert writes(cloud) == before
+    # The dry run of a pod, which makes nothing.
+    assert [path.rpartition("/")[2] for _, path in objects.writes[there:]] == ["pods"]
+    assert preparer.told.count("there already") == len(ALL)
+    preparer.delete()
+    before = writes(cloud)
+    assert preparer.delete() == ExitCode.GREEN
+    assert writes(cloud) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda c, _b: c("iam").delete_role_policy(RoleName=ROLE, PolicyName="Airflow-DVCS3Policy"),
+         "no policy Airflow-DVCS3Policy"),
+        (lambda c, b: c("iam").put_role_policy(
+            RoleName=ROLE, PolicyName="Airflow-DVCS3Policy",
+            PolicyDocument=json.dumps(policies("dvc-s3", bucket=f"{b}-other"))), "-other"),
+        (lambda c, _b: c("iam").update_assume_role_policy(RoleName=ROLE, PolicyDocument=json.dumps({
+            "Statement": {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}})), "trust: "),
+        (lambda c, b: c("s3").delete_public_access_block(Bucket=b), "public access: BlockPublicAcls is off"),
+    ],
+)  # fmt: skip
+def test_what_has_drifted_is_shown_and_mended(
+    preparer: Home, client: Client, change: Callable[[Client, str], Any], told: str
+) -> None:
+    preparer.create()
+    change(client, preparer.bucket)
+    assert preparer.status() == ExitCode.ENVIRONMENT_FAILED
+    assert "drifted" in preparer.told
+    assert told in preparer.told
+    assert preparer.create() == ExitCode.GREEN
+    assert preparer.told.count("mended") == 1
+    assert preparer.status() == ExitCode.GREEN
+
+
+def test_an_association_with_another_role_is_drift(preparer: Home, client: Client) -> None:
+    preparer.create()
+    iam, eks = client("iam"), client("eks")
+    other = iam.create_role(RoleName="other", AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    listed = eks.list_pod_identity_associations(clusterName=CLUSTER)["associations"][0]["associationId"]
+    eks.update_pod_identity_association(clusterName=CLUSTER, associationId=listed, roleArn=other)
+    assert preparer.status() == ExitCode.ENVIRONMENT_FAILED
+    assert "role: " in preparer.told
+    preparer.create()
+    assert preparer.status() == ExitCode.GREEN
+
+
+def test_a_policy_that_somebody_has_added_is_told_and_left(preparer: Home, client: Client) -> None:
+    preparer.create()
+    more = json.dumps(policies("dvc-s3", bucket="theirs"))
+    client("iam").put_role_policy(RoleName=ROLE, PolicyName="more", PolicyDocument=more)
+    preparer.create()
+    assert "mended, but: a further policy: more" in preparer.told
+    with pytest.raises(CleanupFailed, match=f"still there: role {ROLE}"):
+        preparer.delete()
+    states = by_kind(preparer.states())
+    assert states.pop("role") == OURS
+    assert set(states.values()) == {ABSENT}, "what comes before it in the order went all the same"
+    client("iam").delete_role_policy(RoleName=ROLE, PolicyName="more")
+    assert preparer.delete() == ExitCode.GREEN
+
+
+def somebody_elses(kind: str, home: Home, client: Client, objects: Admitting) -> str:
+    """One of these things, made by somebody else; its name."""
+    if kind == "bucket":
+        client("s3").create_bucket(Bucket=home.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        return home.bucket
+    if kind.startswith("namespace"):
+        objects.put("Namespace", kind.split()[1], labels={"team": "data"})
+        return kind.split()[1]
+    if kind == "service account":
+        objects.put("Namespace", "airflow", labels={"harness.owner": "airflow-dvc-harness", "harness.adapter": "on"})
+        objects.put("ServiceAccount", "airflow-dvc-sa", "airflow")
+        return "airflow/airflow-dvc-sa"
+    name = ROLE if kind == "role" else "theirs"
+    role = client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
+    if kind == "role":
+        return ROLE
+    client("eks").create_pod_identity_association(
+        clusterName=CLUSTER, namespace="airflow", serviceAccount="airflow-dvc-sa", roleArn=role
+    )
+    return "airflow/airflow-dvc-sa"
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_is_somebody_elses_is_refused_and_nothing_is_made(
+    preparer: Home, client: Client, cloud: Cloud, objects: Admitting, kind: str
+) -> None:
+    name = somebody_elses(kind, preparer, client, objects)
+    before = writes(cloud)
+    with pytest.raises(GuardError, match="not this environment's; nothing was made") as caught:
+        preparer.create()
+    assert f"--adopt {name}" in caught.value.next_step
+    assert writes(cloud) == before
+    assert objects.writes == []
+    assert by_kind(preparer.states())[kind] == FOREIGN
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_is_adopted_is_used_let_go_and_never_removed(
+    preparer: Home, client: Client, objects: Admitting, kind: str
+) -> None:
+    name = somebody_elses(kind, preparer, client, objects)
+    assert preparer.create(adopt=frozenset({name})) == ExitCode.GREEN
+    states = by_kind(preparer.states())
+    # The namespace of a service account that is there already is there, too.
+    around = states.pop("namespace airflow") if kind == "service account" else ADOPTED
+    assert (states.pop(kind), around) == (ADOPTED, ADOPTED)
+    assert set(states.values()) == {OURS}
+    assert preparer.create() == ExitCode.GREEN, "once adopted it need not be named again"
+    assert preparer.delete() == ExitCode.GREEN
+    states = by_kind(preparer.states())
+    around = states.pop("namespace airflow") if kind == "service account" else ADOPTED
+    assert (states.pop(kind), around) == (FOREIGN, ADOPTED)
+    assert set(states.values()) == {ABSENT}
+    if kind.startswith("namespace"):
+        assert objects.labels(name) == {"team": "data"}
+
+
+def test_an_adopted_thing_is_left_as_it_is_and_its_differences_are_told(preparer: Home, client: Client) -> None:
+    role = client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]
+    preparer.create(adopt=frozenset({ROLE}))
+    assert "left so: no policy Airflow-DVCS3Policy" in preparer.told
+    assert client("iam").list_role_policies(RoleName=ROLE)["PolicyNames"] == []
+    assert client("iam").get_role(RoleName=ROLE)["Role"]["RoleId"] == role["RoleId"]
+
+
+def test_what_another_environment_has_cannot_be_adopted(preparer: Home, client: Client, cloud: Cloud) -> None:
+    tags = {"harness.owner": "airflow-dvc-harness", "harness.environment": "other", "harness.expires": "never"}
+    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+    client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST), Tags=listed)
+    with pytest.raises(GuardError) as caught:
+        preparer.create(adopt=frozenset({ROLE}))
+    assert caught.value.evidence == {f"role {ROLE}": "somebody else's (made for other)"}
+    assert "--suffix" in caught.value.next_step
+    preparer.delete()
+    assert client("iam").get_role(RoleName=ROLE)
+
+
+def test_a_name_that_is_nothings_cannot_be_adopted(preparer: Home, cloud: Cloud) -> None:
+    with pytest.raises(UsageError, match="nothing here is named mine"):
+        preparer.create(adopt=frozenset({"mine"}))
+    assert writes(cloud) == []
+
+
+def test_a_namespace_that_was_labelled_by_hand_is_used_and_stays_as_it_was(preparer: Home, objects: Admitting) -> None:
+    objects.put("Namespace", "harness", labels={"harness.owner": "airflow-dvc-harness"})
+    preparer.create()
+    assert by_kind(preparer.states())["namespace harness"] == ADOPTED
+    preparer.delete()
+    assert objects.labels("harness") == {"harness.owner": "airflow-dvc-harness"}
+
+
+def test_a_bucket_of_another_account_cannot_be_adopted(
+    home: Home, cloud: Cloud, enter: Callable[[Credentials], None], client: Client
+) -> None:
+    somebody_elses("bucket", home, client, Admitting())
+    mine = policies("prepare", bucket=home.bucket)
+    denied = {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}
+    enter(cloud.user("preparer", {**mine, "Statement": [*mine["Statement"], denied]}))
+    with pytest.raises(GuardError) as caught:
+        home.create(adopt=frozenset({home.bucket}))
+    assert "another account's, or the caller may not list it" in caught.value.evidence[f"bucket {home.bucket}"]
+
+
+def test_a_bucket_with_something_in_it_is_left_unless_it_may_be_emptied(preparer: Home, client: Client) -> None:
+    preparer.create()
+    s3 = client("s3")
+    s3.put_bucket_versioning(Bucket=preparer.bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket=preparer.bucket, Key="files/md5/11/22", Body=b"1")
+    s3.put_object(Bucket=preparer.bucket, Key="files/md5/11/22", Body=b"2")
+    s3.delete_object(Bucket=preparer.bucket, Key="files/md5/11/22")
+    s3.create_multipart_upload(Bucket=preparer.bucket, Key="half")
+    with pytest.raises(CleanupFailed, match=f"still there: bucket {preparer.bucket}") as caught:
+        preparer.delete()
+    assert "--empty-bucket" in caught.value.next_step
+    assert [entry.kind for entry in preparer.journal().open()] == ["aws-bucket"]
+    assert preparer.delete(may_empty=True) == ExitCode.GREEN
+    assert by_kind(preparer.states()) == dict.fromkeys(ALL, ABSENT)
+
+
+def test_a_namespace_that_a_run_has_is_left(preparer: Home, objects: Admitting) -> None:
+    preparer.create()
+    objects.put("ConfigMap", "harness-claim", "harness", data={"run": "run-7"})
+    with pytest.raises(CleanupFailed) as caught:
+        preparer.delete()
+    assert caught.value.evidence["namespace airflow"] == "run run-7 has the namespace airflow"
+    assert {"Namespace/airflow", "Namespace/harness"} <= objects.names()
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [("s3", "PutBucketTagging"), ("s3", "PutPublicAccessBlock"), ("iam", "CreateRole"), ("iam", "PutRolePolicy"),
+     ("eks", "CreatePodIdentityAssociation")],
+)  # fmt: skip
+def test_a_create_that_broke_off_is_gone_on_with_or_taken_back(
+    preparer: Home, cloud: Cloud, service: str, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # botocore's pauses between its tries.
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(time=time.time, sleep=lambda _seconds: None))
+    for finish in (preparer.create, preparer.delete):
+        cloud.gateway.faults.throttle(service, operation, 99)
+        with pytest.raises(AwsRefused, match="AWS throttles") as caught:
+            preparer.create()
+        assert "goes on" in caught.value.next_step
+        cloud.gateway.faults.clear()
+        assert finish() == ExitCode.GREEN
+        preparer.delete()
+        assert by_kind(preparer.states()) == dict.fromkeys(ALL, ABSENT)
+
+
+def test_names_of_their_own_stand_beside_the_others(
+    home: Home, cloud: Cloud, enter: Callable[[Credentials], None], objects: Admitting
+) -> None:
+    mine = policies("prepare", bucket=f"{home.bucket}-pr-7", role=f"{ROLE}-pr-7")
+    enter(cloud.user("preparer", mine))
+    assert home.create(suffix="pr-7") == ExitCode.GREEN
+    states = home.states(suffix="pr-7")
+    assert {f"role {ROLE}-pr-7", f"bucket {home.bucket}-pr-7"} <= states.keys()
+    assert objects.labels("harness")["harness.environment"] == f"{CLUSTER}.pr-7"
+    assert home.journal(f"{CLUSTER}.pr-7").open()
+    assert home.delete(suffix="pr-7") == ExitCode.GREEN
+    with pytest.raises(UsageError, match="no suffix"):
+        home.create(suffix="Not One")
+
+
+def test_what_expires_says_when(preparer: Home, client: Client, objects: Admitting) -> None:
+    preparer.create(expires="2026-11-22T01:02:03+00:00")
+    tags = {tag["Key"]: tag["Value"] for tag in client("iam").get_role(RoleName=ROLE)["Role"]["Tags"]}
+    assert tags["harness.expires"] == "2026-11-22T01:02:03+00:00"
+    assert objects.labels("harness")["harness.expires"] == "2026-11-22T01-02-03"
+
+
+def test_the_role_is_bounded_where_that_is_asked_for(preparer: Home, client: Client) -> None:
+    text = json.dumps(policies("dvc-s3", bucket=preparer.bucket))
+    boundary = client("iam").create_policy(PolicyName="limit", PolicyDocument=text)["Policy"]["Arn"]
+    preparer.create(boundary=boundary)
+    assert client("iam").get_role(RoleName=ROLE)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
+    assert preparer.status() == ExitCode.ENVIRONMENT_FAILED
+    assert f"permissions boundary: {boundary}, expected none" in preparer.told
+    preparer.create()
+    assert preparer.status() == ExitCode.GREEN
+    preparer.create(boundary=boundary)
+    assert preparer.status(boundary=boundary) == ExitCode.GREEN
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"accounts": ("999999999999",)}, f"these credentials are of account {ACCOUNT}"),
+        ({"clusters": (f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/other",)}, "not on the allow-list"),
+        ({"consent": False}, "needs your consent"),
+    ],
+)
+def test_the_guards_of_a_run_hold_for_create_and_delete(
+    preparer: Home, cloud: Cloud, objects: Admitting, change: dict[str, Any], said: str
+) -> None:
+    for verb in (preparer.create, preparer.delete):
+        with pytest.raises(GuardError, match=said):
+            verb(settings=preparer.settings(**change))
+    assert writes(cloud) == []
+    assert objects.writes == []
+
+
+def test_the_caller_may_not_make_namespaces_and_is_told(preparer: Home, objects: Admitting) -> None:
+    objects.forbidden.add(("POST", "Namespace"))
+    with pytest.raises(EnvironmentFailed, match="may not POST namespaces") as caught:
+        preparer.create()
+    assert caught.value.evidence["made before"] == f"bucket {preparer.bucket}, role {ROLE}"
+
+
+def test_a_pod_shows_that_it_is_the_role(preparer: Home, objects: Admitting) -> None:
+    arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/{ROLE}/eks-mlops-harness-identity-x7"
+    objects.said = lambda: json.dumps({"arn": arn})
+    preparer.create(probe_image="worker:1")
+    assert f"a pod is {arn}" in preparer.told
+    assert not any(name.startswith("Pod/") for name in objects.names("airflow"))
+
+
+def test_a_probe_that_cannot_start_says_why_and_is_removed(preparer: Home, objects: Admitting) -> None:
+    objects.runs = False
+    with pytest.raises(EnvironmentFailed, match="no such image") as caught:
+        preparer.create(probe_image="nothing:1")
+    assert "--probe-image" in caught.value.next_step
+    assert not any(name.startswith("Pod/") for name in objects.names("airflow"))
+
+
+def test_with_irsa_the_role_trusts_the_service_account_by_the_clusters_issuer(
+    home: Home, cloud: Cloud, enter: Callable[[Credentials], None], client: Client, objects: Admitting
+) -> None:
+    enter(cloud.user("preparer", policies("prepare", "prepare-irsa", bucket=home.bucket)))
+    objects.associated = lambda _namespace, _account: False
+    with pytest.raises(EnvironmentFailed, match="to be told where their keys are"):
+        home.create(identity=Identity.IRSA, settings=home.settings().model_copy(update={"patience": 0.01}))
+    states = home.states(identity=Identity.IRSA)
+    assert states[f"OIDC provider {ISSUER}"] == OURS
+    assert set(states.values()) == {OURS}
+    trust = client("iam").get_role(RoleName=ROLE)["Role"]["AssumeRolePolicyDocument"]["Statement"][0]
+    assert trust["Principal"] == {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}"}
+    account = objects.found["ServiceAccount", "airflow", "airflow-dvc-sa"]["metadata"]
+    assert account["annotations"] == {"eks.amazonaws.com/role-arn": f"arn:aws:iam::{ACCOUNT}:role/{ROLE}"}
+    assert client("eks").list_pod_identity_associations(clusterName=CLUSTER)["associations"] == []
+    with pytest.raises(CleanupFailed, match="aws-oidc-provider"):
+        home.delete()
+    assert home.delete(identity=Identity.IRSA) == ExitCode.GREEN
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        client("iam").get_open_id_connect_provider(
+            OpenIDConnectProviderArn=f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}"
+        )
