@@ -211,8 +211,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Generator[
 
 def _exit_code(harness: Session, exitstatus: int) -> ExitCode | None:
     """How the run ended; None where pytest has a code of its own for it."""
-    if isinstance(harness.error, LifetimeOver):
-        return harness.error.exit_code  # pytest takes it for an interrupt
+    if harness.outlived:
+        return LifetimeOver.exit_code  # pytest takes it for an interrupt
     if exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
         if harness.error is not None or exitstatus == pytest.ExitCode.OK:
             return harness.exit_code

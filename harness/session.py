@@ -19,6 +19,7 @@ from harness.errors import (
     ExitCode,
     HarnessError,
     Interrupted,
+    LifetimeOver,
     UsageError,
 )
 from harness.explanation import explain
@@ -89,7 +90,7 @@ class Session:
                 return
             self._is_down = True
             self._lifetime.stop()
-            if self._lifetime.over and (self.error is None or isinstance(self.error, KeyboardInterrupt)):
+            if self.outlived:
                 self.error, self.environment.outlived = self._lifetime.error(), True
             if self.undeclared:
                 self.environment.failed = True
@@ -150,6 +151,12 @@ class Session:
     def verdicts(self) -> tuple[VerdictResult, ...]:
         """Of each run so far, in order."""
         return tuple(self.environment.verdicts)
+
+    @property
+    def outlived(self) -> bool:
+        """Whether the run has been ended because it lasted longer than it may."""
+        ended = self.error is None or isinstance(self.error, KeyboardInterrupt | LifetimeOver)
+        return self._lifetime.over and ended
 
     @property
     def undeclared(self) -> bool:

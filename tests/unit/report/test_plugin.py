@@ -25,6 +25,7 @@ class FakeEnvironment:
 
     fails: BaseException | None = None
     stays: HarnessError | None = None
+    lasts: float | None = None
 
     def __init__(self, settings: object, *, timeline: Timeline, status: Callable[[str], None]) -> None:
         self.settings = settings
@@ -44,7 +45,8 @@ class FakeEnvironment:
         self.keeps_cluster = False
         self.object_store = "localstack"
         self.target_flags = ""
-        self.max_lifetime = None
+        self.max_lifetime = self.lasts
+        self.outlived = False
 
     def up(self) -> None:
         with self.timeline.phase("kind cluster"):
@@ -340,6 +342,16 @@ def test_what_could_not_be_removed_is_named_after_an_interrupt_too(
     result, _root = run(tests, fails=fails, stays=STAYS)
     assert int(result.ret) == 2
     result.stdout.fnmatch_lines(["network kind-h-1 is still there", "  next: harness sweep"])
+
+
+def test_a_run_that_outlives_its_time_is_a_failed_environment_and_no_interrupt(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeEnvironment, "lasts", 0.2 / 3600)
+    result, root = run("def test_it(environment): __import__('threading').Event().wait(20)")
+    assert int(result.ret) == 3
+    assert of_suite(root)["harness.exit-code"] == "3"
+    result.stdout.fnmatch_lines(["*the run has lasted the * h that it may (eks.max_lifetime), and was ended*"])
 
 
 def test_what_could_not_be_removed_fails_a_green_run(run: Run) -> None:
