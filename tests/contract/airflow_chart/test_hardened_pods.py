@@ -35,6 +35,7 @@ VALUES = {
     "ca_bundle": "Q0E=",
     "ca_certificate": "ca",
     "pipeline": {},
+    "agent": True,
     "name": "harness-probe-1",
     "program": "print(1)",
     "bucket": "b",
