@@ -73,7 +73,7 @@ def test_a_round_trip_stays_below_the_prefix(service: S3Service, cloud: Cloud) -
     assert all(str(call.parameters["Key"]).startswith(f"{ROOT}harness-probe/") for call in made)
 
 
-@pytest.mark.parametrize("change", [{"bucket": "not-there"}, {"root": "elsewhere/"}])
+@pytest.mark.parametrize("change", [{"bucket": "not-there"}, {"probes": "elsewhere/"}])
 def test_a_bucket_that_refuses_is_an_error_at_once_that_says_what_it_takes(
     service: S3Service, change: dict[str, Any]
 ) -> None:
