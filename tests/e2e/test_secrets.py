@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from harness.errors import EnvironmentFailed
 from harness.explanation import explain
 from harness.model import ImageName
 from harness.proof import Prover
+from harness.services import s3
 from harness.session import Session
 from tests.contract.canary.images import Images
-from tests.contract.canary.known import of_cluster
+from tests.contract.canary.known import of_cluster, of_values
 from tests.contract.canary.scan import leaks, leaks_below
 from tests.contract.canary.watch import CommandLines
 from tests.podwatch import PodWatch
@@ -29,7 +30,7 @@ from tests.podwatch import PodWatch
 pytestmark = pytest.mark.e2e
 
 # The adapter gives it to pods of the DAG as plain text (SECURITY.md): it opens an emulator and nothing else.
-_IN_POD_SPECS = {"s3_secret_key": "AWS_SECRET_ACCESS_KEY"}
+_IN_POD_SPECS = ("AWS_SECRET_ACCESS_KEY",)
 # Built by us, on what all images here stand on; those of other software hold none of our files.
 _OURS: tuple[ImageName, ...] = ("worker", "git-server", "adapter")
 
@@ -45,12 +46,18 @@ def ready(prover: Prover, environment: Environment) -> Ready:
 
 @pytest.fixture(scope="module")
 def known(ready: Ready, environment: Environment) -> Mapping[str, str]:
-    """Every secret of the cluster, by name."""
+    """Every secret of the cluster, by name; on EKS also what the harness asks AWS with."""
     found = of_cluster(environment.settings.state_dir / "clusters" / ready.cluster.name, ready.cluster.kubeconfig)
     assert {"git_password", "airflow_password", "postgres_password", "s3_secret_key", "fingerprint.key"} <= set(found)
     assert [name for name in found if name.startswith("git_key line")]
-    assert [name for name in found if name.startswith("kubeconfig")]
-    return found
+    kept = [name for name in found if name.startswith("kubeconfig")]
+    if ready.cluster.bucket is None:
+        assert kept
+        return found
+    assert not kept, "a token for an EKS cluster is made when it is needed, and stands in no file"
+    keys = s3.keys(ready.services.s3)
+    tokens = {} if keys.session_token is None else {"AWS session token": keys.session_token.get_secret_value()}
+    return found | of_values({"AWS secret key": keys.secret_key.get_secret_value(), **tokens})
 
 
 def test_none_is_in_the_evidence(
@@ -79,32 +86,33 @@ def test_none_is_in_the_evidence(
     assert leaks_below(evidence, known) == {}
 
 
-def test_none_is_in_a_pods_description(known: Mapping[str, str], pod_watch: PodWatch) -> None:
+def test_none_is_in_a_pods_description(known: Mapping[str, str], ready: Ready, pod_watch: PodWatch) -> None:
     """Of all pods that there were, the DAG's among them, in all namespaces."""
     pods = [json.loads(text) for text in list(pod_watch.pods.values())]
     labels = [pod["metadata"].get("labels") or {} for pod in pods]
     assert [one for one in labels if one.get("kubernetes_pod_operator") == "True"], "no pod of a task was seen"
     assert {pod["metadata"]["namespace"] for pod in pods} >= {"airflow", "harness", "kube-system"}
 
-    found = {pod["metadata"]["name"]: seen for pod in pods if (seen := leaks(_told(pod), known))}
+    knowingly = () if ready.cluster.bucket is not None else _IN_POD_SPECS
+    found = {pod["metadata"]["name"]: seen for pod in pods if (seen := leaks(_told(pod, knowingly), known))}
 
     assert found == {}
 
 
-def _told(pod: Mapping[str, Any]) -> bytes:
-    """The description without what is there knowingly."""
+def _told(pod: Mapping[str, Any], knowingly: Collection[str]) -> bytes:
+    """The description without the variables that are there knowingly."""
     copy = json.loads(json.dumps(pod))
     for kind in ("initContainers", "containers"):
         for container in copy["spec"].get(kind) or ():
-            container["env"] = [one for one in container.get("env") or () if one["name"] not in _IN_POD_SPECS.values()]
+            container["env"] = [one for one in container.get("env") or () if one["name"] not in knowingly]
     return json.dumps(copy).encode()
 
 
-@pytest.mark.usefixtures("ready")
-def test_none_was_on_a_command_line(known: Mapping[str, str], command_lines: CommandLines) -> None:
-    """Of all programs of this machine and of the pods, sampled from before the environment came up."""
+def test_none_was_on_a_command_line(known: Mapping[str, str], ready: Ready, command_lines: CommandLines) -> None:
+    """Of all programs of this machine, and of the pods where they are on it, from before the environment came up."""
     lines = set(command_lines.seen)
-    for word in (b"docker", b"kubelet", b"airflow", b"dvc"):
+    of_the_node = (b"kubelet", b"airflow") if ready.cluster.bucket is None else ()
+    for word in (b"docker", b"dvc", *of_the_node):
         assert [line for line in lines if word in line], f"no process was seen with {word.decode()} in its command line"
     assert command_lines.leaks(known) == {}
 
