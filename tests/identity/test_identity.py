@@ -93,14 +93,14 @@ def test_its_objects_were_written_by_the_role_of_the_dvc_pods(
     proven: Proof,
     writers: tuple[Writers, ...],
     account: Account,
-    record_property: Callable[[str, object], None],
+    record_testsuite_property: Callable[[str, object], None],
 ) -> None:
     new = set(proven.evidence.listing) - set(proven.before.listing)
     assert new, "the run wrote nothing"
     for way in writers:
         found = way.written_by(account.role, new)
         assert set(found) == new
-        record_property(f"identity.written-by, by {way.name}", "; ".join(sorted(set(found.values()))))
+        record_testsuite_property(f"identity.written-by, by {way.name}", "; ".join(sorted(set(found.values()))))
 
 
 def test_dvc_pods_have_what_pod_identity_adds_and_no_other_pod_has(proven: Proof, pod_watch: PodWatch) -> None:
@@ -132,7 +132,7 @@ def test_no_key_is_in_what_the_namespaces_hold(kind: str, proven: Proof, ready: 
 
 
 def test_no_key_is_in_an_image(
-    ready: Ready, keys: Mapping[str, str], record_property: Callable[[str, object], None]
+    ready: Ready, keys: Mapping[str, str], record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     images = Images(ready.toolchain)
     running = [name for name in ready.toolchain.images if name not in {"localstack", "strict-s3", "path-helper"}]
@@ -141,7 +141,7 @@ def test_no_key_is_in_an_image(
     }
     assert described == {}
     looked = images.looked_through(BUILT, keys)
-    record_property("identity.image-bytes", looked.size)
+    record_testsuite_property("identity.image-bytes", looked.size)
     assert looked.layers > len(BUILT)
     assert looked.found == {}
 
