@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -105,6 +105,11 @@ def _with_options(*without: str) -> Callable[[Callable[..., ExitCode]], Callable
         return run
 
     return decorate
+
+
+def _with_only(names: Collection[str]) -> Callable[[Callable[..., ExitCode]], Callable[..., ExitCode]]:
+    """The same with some options of the table, and no others."""
+    return _with_options(*(option.name for option in OPTIONS if option.name not in names))
 
 
 def _annotation(option: Option) -> Any:
@@ -218,7 +223,7 @@ def down(cluster: Cluster = None) -> ExitCode:
 
 @app.command()
 @_reported
-@_with_options(*(option.name for option in OPTIONS if option.name not in SWEEP_OPTIONS))
+@_with_only(SWEEP_OPTIONS)
 def sweep(
     given: Mapping[str, Any],
     yes: Annotated[  # noqa: FBT002 - typer's form
@@ -259,7 +264,7 @@ def eks_record_command(
 
 @eks.command("create")
 @_reported
-@_with_options(*(option.name for option in OPTIONS if option.name not in EKS_OPTIONS))
+@_with_only(EKS_OPTIONS)
 def eks_create(
     given: Mapping[str, Any],
     suffix: Suffix = "",
@@ -293,7 +298,7 @@ def eks_create(
 
 @eks.command("delete")
 @_reported
-@_with_options(*(option.name for option in OPTIONS if option.name not in EKS_OPTIONS))
+@_with_only(EKS_OPTIONS)
 def eks_delete(
     given: Mapping[str, Any],
     suffix: Suffix = "",
@@ -309,7 +314,7 @@ def eks_delete(
 
 @eks.command("status")
 @_reported
-@_with_options(*(option.name for option in OPTIONS if option.name not in EKS_OPTIONS))
+@_with_only(EKS_OPTIONS)
 def eks_status(
     given: Mapping[str, Any],
     suffix: Suffix = "",
@@ -324,7 +329,7 @@ def eks_status(
 
 @lookalike.command("up")
 @_reported
-@_with_options(*(option.name for option in OPTIONS if option.name not in LOOKALIKE_OPTIONS))
+@_with_only(LOOKALIKE_OPTIONS)
 def lookalike_up(given: Mapping[str, Any]) -> ExitCode:
     """Bring the EKS look-alike up with its cluster, and print the environment to use."""
     return eks_verbs.lookalike_up(settings_from(given), ReportConsole())

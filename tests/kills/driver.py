@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,23 @@ class Ended:
     code: int | None
     seconds: float
     lines: tuple[str, ...]
+
+
+def verb(*words: str, cwd: Path, env: Mapping[str, str], timeout: float, code: int = 0) -> str:
+    """Run a verb of the harness to its end; what it said. Fails where it ends with another exit code."""
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", *words],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == code, f"harness {' '.join(words)} ended with {done.returncode}:\n{said}"
+    return said
 
 
 def beginning(line: str) -> str | None:

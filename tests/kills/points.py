@@ -43,29 +43,30 @@ class Point:
     ending: bool = False
 
 
-def _plain(name: str) -> Point:
+def at(name: str) -> Point:
+    """The moment at which a phase begins."""
     return Point(name, (name,))
 
 
 POINTS = (
-    _plain("container engine"),
-    _plain("supply"),
+    at("container engine"),
+    at("supply"),
     Point("image build", SERVICE_IMAGES, dirty=True),
     Point("node image", ("node image",), dirty=True),
     Point("node image, filling", ("node image",), after=12.0, dirty=True),
-    _plain("kind cluster"),
+    at("kind cluster"),
     Point("kind cluster, booting", ("kind cluster",), after=6.0),
-    _plain("services applied"),
-    _plain("Git server, seeded"),
-    _plain("S3, seeded"),
-    _plain("adapter"),
-    _plain("services from a pod"),
-    _plain("helm install"),
+    at("services applied"),
+    at("Git server, seeded"),
+    at("S3, seeded"),
+    at("adapter"),
+    at("services from a pod"),
+    at("helm install"),
     Point("helm install, under way", ("helm install",), after=1.0),
-    _plain("Airflow ready"),
-    _plain("DAG ready"),
-    _plain("DAG run"),
-    _plain("verdict"),
+    at("Airflow ready"),
+    at("DAG ready"),
+    at("DAG run"),
+    at("verdict"),
     Point("removing the cluster", ("removing the cluster",), ending=True),
 )
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
@@ -79,8 +80,8 @@ ENGINE_POINTS = tuple(
 MAKE_POINTS = tuple(point for point in POINTS if point.name in {"container engine", "kind cluster", "DAG run"})
 
 # On a cluster that an earlier run has kept; where values are to change, under the change.
-KEPT_POINTS = (_plain("seeding"), _plain("DAG run"), _plain("verdict"))
-CHANGING_POINTS = (Point("helm install, values changed", ("helm install",), after=0.3), _plain("Airflow ready"))
+KEPT_POINTS = (at("seeding"), at("DAG run"), at("verdict"))
+CHANGING_POINTS = (Point("helm install, values changed", ("helm install",), after=0.3), at("Airflow ready"))
 
 
 @dataclass(frozen=True, slots=True)

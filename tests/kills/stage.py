@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import WaitTimeout
 from harness.journal import Journal
 from harness.model import Engine
 from harness.process import SubprocessRunner
@@ -26,9 +25,10 @@ from harness.targets.ownership import KIND_LABEL
 from harness.wait import Waiter
 
 from .driver import Driven, Ended, NotReached
+from .driver import verb as run_verb
 from .points import Point, Row, Via, Victim
 from .strangers import cluster_of_another_state
-from .traces import Difference, Machine, difference, in_engine
+from .traces import Difference, Machine, in_engine, settled
 
 CHECKOUT = Path(__file__).parents[2]
 # Everything of the slowest phase before it may have to be built.
@@ -67,19 +67,8 @@ class Stage:
 
     def harness(self, verb: str, *flags: str, code: int = 0) -> str:
         """Run a verb to its end; what it said."""
-        done = subprocess.run(
-            [sys.executable, "-m", "harness.cli", verb, *flags],
-            cwd=self.folder,
-            env={**self.env, "PYTHONPATH": str(CHECKOUT)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=1800,
-            check=False,
-        )
-        said = done.stdout + done.stderr
-        assert done.returncode == code, f"harness {verb} ended with {done.returncode}:\n{said}"
-        return said
+        env = {**self.env, "PYTHONPATH": str(CHECKOUT)}
+        return run_verb(verb, *flags, cwd=self.folder, env=env, timeout=1800, code=code)
 
     def look(self) -> frozenset[str]:
         """The machine while nothing runs, then what its engine holds."""
@@ -88,15 +77,7 @@ class Stage:
 
     def settled(self, before: frozenset[str]) -> Difference:
         """What differs, once it differs no less by waiting."""
-        with contextlib.suppress(WaitTimeout):
-            Waiter().until(
-                "the machine to be as before",
-                lambda: difference(before, self.look()),
-                ready=lambda found: not found,
-                timeout=_SETTLE_SECONDS,
-                interval=1.0,
-            )
-        return difference(before, self.look())
+        return settled(self.look, before, seconds=_SETTLE_SECONDS)
 
     def kill(self, point: Point, number: signal.Signals, *, via: Via = Via.HARNESS) -> None:
         """Kill a run at a point; fails where it leaves or takes anything."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.errors import WaitTimeout
 from harness.model import Engine
 from harness.orphans import VARIABLE
 from harness.supply.images import REPOSITORY
 from harness.supply.remains import mounts_below, rooted_below
+from harness.wait import Waiter
 
 _PROC = Path("/proc")
 _COUNTERS = re.compile(r" \[\d+:\d+\]$")
@@ -60,6 +63,19 @@ class Difference:
 def difference(before: frozenset[str], after: frozenset[str]) -> Difference:
     """Compare two looks."""
     return Difference(tuple(sorted(after - before)), tuple(sorted(before - after)))
+
+
+def settled(look: Callable[[], frozenset[str]], before: frozenset[str], *, seconds: float) -> Difference:
+    """What differs from a look of before, once it differs no less by waiting so long."""
+    with contextlib.suppress(WaitTimeout):
+        Waiter().until(
+            "all to be as before",
+            lambda: difference(before, look()),
+            ready=lambda found: not found,
+            timeout=seconds,
+            interval=1.0,
+        )
+    return difference(before, look())
 
 
 @dataclass(frozen=True, slots=True)

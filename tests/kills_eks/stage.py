@@ -6,7 +6,6 @@ import contextlib
 import os
 import secrets
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -17,15 +16,14 @@ from typing import Any
 
 import boto3
 
-from harness.errors import WaitTimeout
 from harness.kubeapi import KubeApi
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
 from harness.settings import resolve
 from harness.targets.eks.claim import KINDS
-from harness.wait import Waiter
 from tests.kills.driver import Driven, Ended, NotReached
+from tests.kills.driver import verb as run_verb
 from tests.kills.points import Point, Row
-from tests.kills.traces import Difference, difference
+from tests.kills.traces import Difference, settled
 from tests.lookalike.conftest import LookAlike
 
 CHECKOUT = Path(__file__).parents[2]
@@ -66,19 +64,7 @@ class Stage:
 
     def harness(self, *words: str, code: int = 0, **variables: str) -> str:
         """Run a verb to its end; what it said."""
-        done = subprocess.run(
-            [sys.executable, "-m", "harness.cli", *words],
-            cwd=self.folder,
-            env={**self.env, **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        said = done.stdout + done.stderr
-        assert done.returncode == code, f"harness {' '.join(words)} ended with {done.returncode}:\n{said}"
-        return said
+        return run_verb(*words, cwd=self.folder, env={**self.env, **variables}, timeout=600, code=code)
 
     def elsewhere(self, *words: str) -> str:
         """The same on another machine: one that has no journal of any run."""
@@ -91,15 +77,7 @@ class Stage:
 
     def settled(self, before: frozenset[str]) -> Difference:
         """What differs, once it differs no less by waiting."""
-        with contextlib.suppress(WaitTimeout):
-            Waiter().until(
-                "the look-alike to be as before",
-                lambda: difference(before, self.look()),
-                ready=lambda found: not found,
-                timeout=_SETTLE_SECONDS,
-                interval=1.0,
-            )
-        return difference(before, self.look())
+        return settled(self.look, before, seconds=_SETTLE_SECONDS)
 
     def kill(self, point: Point) -> None:
         """Kill a run at a point, and sweep; fails where anything is left or gone."""

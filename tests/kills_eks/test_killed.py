@@ -7,34 +7,30 @@ import pytest
 from harness.names import SERVICES_NAMESPACE
 from harness.targets.eks.reaper import owner
 from harness.wait import Waiter
-from tests.kills.points import Point
+from tests.kills.points import Point, at
 
 from .stage import Stage
 
 pytestmark = pytest.mark.e2e
 
 
-def _plain(name: str) -> Point:
-    return Point(name, (name,))
-
-
 POINTS = (
-    _plain("supply"),
-    _plain("EKS cluster"),
+    at("supply"),
+    at("EKS cluster"),
     Point("EKS cluster, taking it", ("EKS cluster",), after=1.5),
-    _plain("services applied"),
-    _plain("Git server, seeded"),
-    _plain("S3, seeded"),
-    _plain("adapter"),
-    _plain("services from a pod"),
-    _plain("helm install"),
+    at("services applied"),
+    at("Git server, seeded"),
+    at("S3, seeded"),
+    at("adapter"),
+    at("services from a pod"),
+    at("helm install"),
     Point("helm install, under way", ("helm install",), after=1.0),
-    _plain("Airflow ready"),
-    _plain("DAG ready"),
-    _plain("DAG run"),
+    at("Airflow ready"),
+    at("DAG ready"),
+    at("DAG run"),
     Point("DAG run, under way", ("DAG run",), after=8.0),
-    _plain("verdict"),
-    _plain("removing the cluster"),
+    at("verdict"),
+    at("removing the cluster"),
     Point("removing the cluster, under way", ("removing the cluster",), after=3.0),
 )
 # Seconds that the pod of a job takes, and the roll-back of all that it removes.
@@ -61,7 +57,7 @@ def test_a_run_that_lasts_too_long_ends_by_itself_and_says_so(stage: Stage) -> N
 
 def test_another_machine_sweeps_what_is_past_its_time_and_nothing_before(stage: Stage) -> None:
     before = stage.look()
-    stage.killed(_plain("DAG ready"))
+    stage.killed(at("DAG ready"))
     kept = stage.elsewhere("sweep", "--target", "eks", "--yes")
     assert "left what run " in kept
     assert "has it until" in kept
@@ -77,7 +73,7 @@ def test_another_machine_sweeps_what_is_past_its_time_and_nothing_before(stage: 
 
 def test_the_reaper_in_the_cluster_removes_what_is_past_its_time(stage: Stage) -> None:
     before = stage.look()
-    stage.killed(_plain("DAG ready"))
+    stage.killed(at("DAG ready"))
     _reap(stage, "early")
     log = Waiter().until(
         "the reaper to look",

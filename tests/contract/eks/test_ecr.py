@@ -152,32 +152,30 @@ def test_who_may_not_create_it_is_told_what_is_missing(place: Place) -> None:
         place.supply(ecr_create=True)
 
 
-@pytest.mark.parametrize("action", ["ecr:GetAuthorizationToken", "ecr:BatchGetImage"])
-def test_each_permission_that_is_missing_is_named(
+@pytest.fixture
+def denied(
     place: Place,
     repository: str,
     enter: Callable[[Credentials], None],
     limited: Callable[..., Credentials],
     action: str,
-) -> None:
+) -> Place:
+    """The repository is there, and whoever asks may do everything but one action."""
     enter(limited(*(one for one in ALLOWED if one != action)))
     place.session = open_session(profile=None, region=REGION)
+    return place
+
+
+@pytest.mark.parametrize("action", ["ecr:GetAuthorizationToken", "ecr:BatchGetImage"])
+def test_each_permission_that_is_missing_is_named(denied: Place, action: str) -> None:
     with pytest.raises(AwsRefused, match=action):
-        place.supply()
+        denied.supply()
 
 
 @pytest.mark.parametrize("action", ["ecr:InitiateLayerUpload", "ecr:PutImage"])
-def test_each_permission_that_is_missing_in_a_push_is_named(
-    place: Place,
-    repository: str,
-    enter: Callable[[Credentials], None],
-    limited: Callable[..., Credentials],
-    action: str,
-) -> None:
-    enter(limited(*(one for one in ALLOWED if one != action)))
-    place.session = open_session(profile=None, region=REGION)
+def test_each_permission_that_is_missing_in_a_push_is_named(denied: Place, action: str) -> None:
     with pytest.raises(PushFailed, match="it is not allowed") as caught:
-        place.supply()
+        denied.supply()
     assert f"is not authorized to perform: {action}" in caught.value.evidence["it said"]
 
 

@@ -89,21 +89,12 @@ def stage(ground: Stage) -> Stage:
 @pytest.fixture
 def modified(ground: Stage) -> Stage:
     """The run `run-1` has pulled and modified, and not pushed."""
-    if not ground.kept("modified"):
-        ground.restore("seeded")
-        ground.pod("pull")
-        ground.pod("modify")
-        ground.keep("modified")
-    ground.restore("modified")
+    ground.begin("modified", lambda: (ground.pod("pull"), ground.pod("modify")))
     return ground
 
 
 @pytest.fixture
 def finished(ground: Stage) -> Stage:
     """The run `run-1` is over."""
-    if not ground.kept("finished"):
-        ground.restore("seeded")
-        ground.whole_run("run-1")
-        ground.keep("finished")
-    ground.restore("finished")
+    ground.begin("finished", lambda: ground.whole_run("run-1"))
     return ground

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -107,8 +107,13 @@ class Stage:
                 shutil.copytree(self.folder / part, self.folder / "kept" / name / part, symlinks=True)
         self._stored[name] = self.objects()
 
-    def kept(self, name: str) -> bool:
-        return name in self._stored
+    def begin(self, name: str, make: Callable[[], object]) -> None:
+        """Restore the state of that name; the first time, what `make` makes of the seeded one."""
+        if name not in self._stored:
+            self.restore("seeded")
+            make()
+            self.keep(name)
+        self.restore(name)
 
     def restore(self, name: str) -> None:
         """Make the state the one that was kept; nothing has been printed yet."""
