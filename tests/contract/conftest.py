@@ -16,6 +16,7 @@ from harness.settings import APP
 from tests.mutations.local import local_site
 from tests.mutations.recording import Recorded, record
 from tests.mutations.site import Site
+from tests.preloaded import preloaded_dvc
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,9 +43,16 @@ def _cached(name: str) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def preloaded() -> Iterator[Path]:
+    """The real dvc, loaded once for all calls of it."""
+    with preloaded_dvc() as program:
+        yield program
+
+
+@pytest.fixture(scope="session")
+def site(preloaded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A Git server and an S3 server without a cluster."""
-    with local_site(tmp_path_factory.mktemp("site")) as local:
+    with local_site(tmp_path_factory.mktemp("site"), preloaded) as local:
         yield local
 
 

@@ -31,8 +31,8 @@ _ENDED = frozenset({"Succeeded", "Failed"})
 
 
 @contextmanager
-def cluster_site(environment: Environment) -> Iterator[Site]:
-    """The services of an environment that is up; what rows leave on them is removed at the end, pods too."""
+def cluster_site(environment: Environment, program: Path) -> Iterator[Site]:
+    """The services of an environment that is up, for that dvc program; what rows leave there is removed, pods too."""
     ready = environment.ready
     if ready is None:
         raise EnvironmentFailed("the environment is not up")
@@ -44,7 +44,7 @@ def cluster_site(environment: Environment) -> Iterator[Site]:
         s3=ready.services.s3,
         client=s3.connect(ready.services.s3),
         admin=GitClient(ready.services.git),
-        program=environment.inputs.dvc,
+        program=program,
         runner=environment.runner,
         redactor=environment.redactor,
         workspace=workspace,

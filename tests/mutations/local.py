@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import sys
-import sysconfig
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,8 +32,8 @@ _IMAGE = f"sha256:{'1' * 64}"
 
 
 @contextmanager
-def local_site(folder: Path) -> Iterator[Site]:
-    """Start both servers in a folder of their own; stopped at the end."""
+def local_site(folder: Path, program: Path) -> Iterator[Site]:
+    """Start both servers in a folder of their own, for that dvc program; stopped at the end."""
     with ExitStack() as running:
         git = _git_server(folder, running)
         store = _s3_service(running.enter_context(s3_server(folder)))
@@ -47,7 +46,7 @@ def local_site(folder: Path) -> Iterator[Site]:
             s3=store,
             client=s3.connect(store),
             admin=GitClient(git),
-            program=Path(sysconfig.get_path("scripts")) / "dvc",
+            program=program,
             runner=SubprocessRunner(),
             redactor=redactor,
             workspace=workspace,

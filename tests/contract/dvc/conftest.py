@@ -7,9 +7,8 @@ they were, changes what it wants to be wrong, and lets the verdict read everythi
 from __future__ import annotations
 
 import shutil
-import sysconfig
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ AUTHOR = "airflow@example.invalid"
 IMAGE = f"sha256:{'1' * 64}"
 TASKS = ("pull_data", "modify_data", "push_data")
 SECRET = "contract-test-key"
-DVC = Path(sysconfig.get_path("scripts")) / "dvc"
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,8 @@ class Pipeline:
 
     folder: Path
     s3: S3
-    policy: Policy
+    program: Path
+    policy: Policy = field(default_factory=Policy)
     bucket: str = BUCKET
     tracked: str = TRACKED
 
@@ -106,8 +105,12 @@ class Pipeline:
         return SubprocessRunner()
 
     @property
+    def reader(self) -> Dvc:
+        return Dvc(self.program, self.s3.service, Redactor())
+
+    @property
     def dvc_env(self) -> dict[str, str]:
-        return Dvc(DVC, self.s3.service, Redactor()).env(self.folder / "home")
+        return self.reader.env(self.folder / "home")
 
     def git(self, *arguments: str, email: str = AUTHOR, cwd: Path | None = None) -> str:
         identity = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
@@ -116,7 +119,7 @@ class Pipeline:
         return self.runner.run(["git", *arguments], cwd=cwd or self.clone, env=env).stdout.strip()
 
     def dvc(self, *arguments: str) -> None:
-        self.runner.run([DVC, *arguments], cwd=self.clone, env={**self.access.env, **self.dvc_env})
+        self.runner.run([self.program, *arguments], cwd=self.clone, env={**self.access.env, **self.dvc_env})
 
     def create(self, data: Mapping[str, bytes], *, add: str, config: str = "") -> None:
         """A remote with the data under DVC, pushed."""
@@ -169,7 +172,7 @@ class Pipeline:
             runner=self.runner,
             access=self.access,
             store=BotoStore(self.s3.client),
-            dvc=Dvc(DVC, self.s3.service, Redactor()),
+            dvc=self.reader,
             workspace=self.folder,
             search_buckets=("elsewhere",),
         )
@@ -198,10 +201,10 @@ class Recording:
 
 
 @pytest.fixture(scope="session")
-def recording(s3: S3, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def recording(s3: S3, preloaded: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
     s3.empty()
     folder = tmp_path_factory.mktemp("recording")
-    pipeline = Pipeline(folder / "live", s3, Policy())
+    pipeline = Pipeline(folder / "live", s3, preloaded)
     rows = b"species,mass\nAdelie,3750\nGentoo,5000\n"
     pipeline.create({TRACKED: rows}, add=TRACKED)
     seed, objects = pipeline.head(), s3.objects()
@@ -226,11 +229,11 @@ class Played:
         return self.pipeline.verdict(expectation, self.before)
 
 
-def _play(recording: Recording, s3: S3, folder: Path, *, ran: bool) -> Played:
+def _play(recording: Recording, s3: S3, program: Path, folder: Path, *, ran: bool) -> Played:
     s3.empty()
     s3.put(recording.objects_before)
     shutil.copytree(recording.before, folder / "run", symlinks=True)
-    pipeline = Pipeline(folder / "run", s3, Policy())
+    pipeline = Pipeline(folder / "run", s3, program)
     pipeline.git("remote", "set-url", "origin", str(pipeline.folder / "remote.git"))
     expectation = pipeline.expectation(recording.seed, changes=ran)
     before = pipeline.gatherer(expectation).snapshot()
@@ -243,19 +246,19 @@ def _play(recording: Recording, s3: S3, folder: Path, *, ran: bool) -> Played:
 
 
 @pytest.fixture
-def played(recording: Recording, s3: S3, tmp_path: Path) -> Played:
+def played(recording: Recording, s3: S3, preloaded: Path, tmp_path: Path) -> Played:
     """The recorded run, after it."""
-    return _play(recording, s3, tmp_path, ran=True)
+    return _play(recording, s3, preloaded, tmp_path, ran=True)
 
 
 @pytest.fixture
-def seeded(recording: Recording, s3: S3, tmp_path: Path) -> Played:
+def seeded(recording: Recording, s3: S3, preloaded: Path, tmp_path: Path) -> Played:
     """The recorded seed, with no run on it, expecting no change."""
-    return _play(recording, s3, tmp_path, ran=False)
+    return _play(recording, s3, preloaded, tmp_path, ran=False)
 
 
 @pytest.fixture
-def fresh(s3: S3, tmp_path: Path) -> Pipeline:
+def fresh(s3: S3, preloaded: Path, tmp_path: Path) -> Pipeline:
     """A pipeline to be created from nothing, in an empty store."""
     s3.empty()
-    return Pipeline(tmp_path / "fresh", s3, Policy())
+    return Pipeline(tmp_path / "fresh", s3, preloaded)

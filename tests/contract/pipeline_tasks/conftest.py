@@ -47,7 +47,7 @@ def s3(s3_url: str) -> Iterator[S3Client]:
 
 
 @pytest.fixture(scope="session")
-def ground(tmp_path_factory: pytest.TempPathFactory, s3_url: str, s3: S3Client) -> Iterator[Stage]:
+def ground(tmp_path_factory: pytest.TempPathFactory, s3_url: str, s3: S3Client, preloaded: Path) -> Iterator[Stage]:
     """One stage for all tests of a worker, each of which begins in a state that was kept."""
     folder = tmp_path_factory.mktemp("stage")
     bare = folder / "server" / "mlops.git"
@@ -71,7 +71,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory, s3_url: str, s3: S3Client) 
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test-secret",
         }
-        stage = Stage(folder, bare, url, "store", s3, env)
+        stage = Stage(folder, bare, url, "store", s3, env, preloaded)
         seed(stage)
         stage.keep("seeded")
         yield stage

@@ -25,6 +25,8 @@ DATA_FILE = "datasets/penguins.csv"
 POINTER = f"{DATA_FILE}.dvc"
 USER, PASSWORD = "airflow-bot", "canary-p@ss/word:1"
 BUCKET = "data"
+# The task program, which runs dvc by its own Python: that is the preloaded one here (tests/preloaded.py).
+_POD = "import sys; sys.executable = sys.argv.pop(1); from dvc_pipeline.cli import main; sys.exit(main())"
 # What a run or a test changes below the stage's folder.
 _PARTS = ("server", "shared", "home", "site", "rival")
 
@@ -88,6 +90,7 @@ class Stage:
         prefix: Where in the bucket the remote is.
         s3: A client of the S3 server.
         env: What every pod of this stage has, without credentials of Git.
+        preloaded: A Python that has the real dvc loaded.
         said: All that the program has printed.
     """
 
@@ -97,6 +100,7 @@ class Stage:
     prefix: str
     s3: S3Client
     env: dict[str, str]
+    preloaded: Path
     said: list[str] = field(default_factory=list)
     _stored: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
@@ -134,7 +138,7 @@ class Stage:
         """Run one task as its pod would; the Git credentials only where the DAG gives them."""
         secret = {} if task == "modify" else {"GIT_SYNC_USERNAME": USER, "GIT_SYNC_PASSWORD": PASSWORD}
         done = SubprocessRunner(env={**self.env, **secret, "PIPELINE_RUN_ID": run, **(env or {})}).run(
-            [sys.executable, "-m", "dvc_pipeline", task], check=check
+            [sys.executable, "-c", _POD, str(self.preloaded), task], check=check
         )
         self.said.append(done.stdout + done.stderr)
         return done
