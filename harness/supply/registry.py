@@ -8,10 +8,9 @@ in the cluster; the target loads those that a node lacks in one batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -23,6 +22,7 @@ from harness.processgroup import Scope
 from harness.supply.downloads import DOWNLOADS_FOLDER, ChartSupply, Downloader, DownloadFailed, default_client
 from harness.supply.images import REPOSITORY, BuiltImage, ImageBuilder, Recipe
 from harness.supply.locks import LOCKS_FOLDER, KeyLocks
+from harness.supply.parallel import Steps, side_by_side
 from harness.supply.pins import Pins, Reference, ToolName, checked_mirrors, pins
 from harness.supply.pulling import Puller
 from harness.supply.registry_images import PulledImage, RegistryImages
@@ -109,43 +109,31 @@ class RegistrySupply:
             status=self.status,
         )
         self._fetched.clear()
+
+        def give_up() -> None:
+            puller.stop.set()
+            self.scope.cancel()
+
         try:
-            with ThreadPoolExecutor(max_workers=_PARALLEL, thread_name_prefix="supply") as pool:
-                try:
-                    return self._toolchain(pool, images, strict_s3=strict_s3, chart=chart)
-                except BaseException:
-                    puller.stop.set()
-                    self.scope.cancel()
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
+            # By itself, the engine asks for over a minute for a layer whose registry has died.
+            with side_by_side(_PARALLEL, cancel=give_up) as steps:
+                return self._toolchain(steps, images, strict_s3=strict_s3, chart=chart)
         except SupplyError as error:
             here = ", ".join(f"{pin} ({how})" for pin, how in sorted(self._fetched.items()))
             error.evidence["images that are here"] = f"{here}; they stay for the next run" if here else "none"
             raise
 
-    def _toolchain(
-        self, pool: ThreadPoolExecutor, images: RegistryImages, *, strict_s3: bool, chart: bool
-    ) -> Toolchain:
-        tools = pool.submit(self._downloads, chart=chart)
+    def _toolchain(self, steps: Steps, images: RegistryImages, *, strict_s3: bool, chart: bool) -> Toolchain:
+        tools = steps.start(self._downloads, chart=chart)
         # The base first: what is built waits for it.
-        base = pool.submit(self._pull, images, "base", f"{REPOSITORY}/registry-base:{self.versions.debian_base}")
-        node = pool.submit(self._pull, images, "node", _short(self.pinned.images["node"]))
+        base = steps.start(self._pull, images, "base", f"{REPOSITORY}/registry-base:{self.versions.debian_base}")
+        node = steps.start(self._pull, images, "node", _short(self.pinned.images["node"]))
         pulled: dict[ImageName, Future[PulledImage]] = {
-            name: pool.submit(self._pull, images, _PINS[name], self.versions.images[name]) for name in _PINS
+            name: steps.start(self._pull, images, _PINS[name], self.versions.images[name]) for name in _PINS
         }
-        under_way: list[Future[Any]] = [node, *pulled.values(), tools]
         trixie = BuiltImage(base.result().name, base.result().id, built=base.result().pulled)
         wanted = [name for name in _BUILT if strict_s3 or name != "strict-s3"]
-        built: dict[ImageName, BuiltImage] = {}
-        for name in wanted:
-            # A failed pull is told of at once, not after the next build.
-            for future in under_way:
-                if future.done():
-                    future.result()
-            built[name] = self._build(name, trixie, images)
-        # The first failure is the one to tell of; waiting in order could hide it behind a long pull.
-        for future in wait(under_way, return_when=FIRST_EXCEPTION).done:
-            future.result()
+        built: dict[ImageName, BuiltImage] = {name: self._build(name, trixie, images) for name in wanted}
         images.tag(trixie.tag, self.versions.images["path-helper"])
         programs, official, no_chart = tools.result()
         digests: dict[ImageName, tuple[str, ...]] = {name: future.result().digests for name, future in pulled.items()}

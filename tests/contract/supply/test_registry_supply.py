@@ -154,6 +154,7 @@ def dying(start_registry: Callable[[bool], Registry]) -> Iterator[Proxy]:
 def dies_at(proxy: Proxy, part: str, *, before: str = "no path has this") -> None:
     """Let registry and way end in the middle of the first answer at a path that holds `part`.
 
+    Of an image's blobs, a layer: without its configuration the engine gives an image up, a layer it asks for again.
     Nothing at a path that holds `before` is answered until then.
     """
     dead = threading.Event()
@@ -161,7 +162,7 @@ def dies_at(proxy: Proxy, part: str, *, before: str = "no path has this") -> Non
     def misbehave(_method: str, path: str, _size: int) -> str:
         if before in path:
             assert dead.wait(60)
-        if part not in path or proxy.target.process.poll() is not None:
+        if part not in path or dead.is_set() or is_configuration(proxy.target, path):
             return ""
         proxy.target.process.kill()
         proxy.target.process.wait()
@@ -171,6 +172,16 @@ def dies_at(proxy: Proxy, part: str, *, before: str = "no path has this") -> Non
         return "cut"
 
     proxy.misbehave = misbehave
+
+
+def is_configuration(registry: Registry, path: str) -> bool:
+    """Whether what is asked for is no layer but the configuration of the image `:1`."""
+    repository, blobs, digest = path.partition("/blobs/")
+    if not blobs:
+        return False
+    accept = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
+    manifest = httpx.get(f"http://{registry.host}{repository}/manifests/1", headers=accept).json()
+    return bool(manifest["config"]["digest"] == digest)
 
 
 def left_behind(supply: RegistrySupply, engineer: Engineer, host: str) -> list[str]:
@@ -230,13 +241,14 @@ def test_a_registry_that_dies_between_images_is_named_with_what_was_fetched_and_
 
 
 @pytest.mark.waits
+@pytest.mark.parametrize("image", ["node", "base"])
 def test_a_registry_that_dies_inside_a_layer_ends_the_supply_within_seconds_and_leaves_nothing_half(
-    builder: TinyBuilder, engineer: Engineer, dying: Proxy, tmp_path: Path
+    builder: TinyBuilder, engineer: Engineer, dying: Proxy, tmp_path: Path, image: str
 ) -> None:
     supply = supply_from(builder, dying.target, dying.host, tmp_path)
-    # Another image is on its way then: its refusal ends the supply. By itself, the engine would go on asking for the
-    # layer for almost a minute, as it should where a registry comes back.
-    dies_at(dying, "/node/blobs/", before="/airflow/manifests/")
+    # Another image is on its way then: its refusal ends the supply, also where all wait for the base. By itself, the
+    # engine would go on asking for the layer for over a minute, as it should where a registry comes back.
+    dies_at(dying, f"/{image}/blobs/", before="/airflow/manifests/")
     begun = time.monotonic()
     with pytest.raises(PullFailed, match=f"{dying.host}/hub/"):
         supply.toolchain(strict_s3=False)
