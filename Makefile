@@ -2,6 +2,7 @@
 #   make e2e     from nothing to a verdict on a real cluster
 #   make test    lint, types, unit and contract tests; no cluster
 #   make mutations   the verdict against everything that may be wrong, on a kept cluster
+#   make e2e-lookalike   the same tests as on EKS, against a look-alike of it on this machine
 #   make harness     a verb of the command
 # FLAGS are handed on: make e2e FLAGS="--keep always", make harness FLAGS="doctor"
 
@@ -10,15 +11,18 @@ VENV := .tox/bootstrap
 TOX := $(VENV)/bin/tox
 REGISTRY := .tox/registry/usr/bin/docker-registry
 
-.PHONY: help e2e test mutations harness locks clean
+.PHONY: help e2e e2e-lookalike test mutations harness locks clean
 help: ## show this
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 e2e: $(TOX) ## the main job: a real cluster, from nothing to a verdict
 	$(TOX) run -e e2e -- $(FLAGS)
 
 mutations: $(TOX) ## the verdict against everything that may be wrong, on a kept cluster
 	$(TOX) run -e mutations -- $(FLAGS)
+
+e2e-lookalike: $(TOX) ## the same tests as on EKS, against a look-alike of it on this machine
+	$(TOX) run -e e2e-lookalike -- $(FLAGS)
 
 harness: $(TOX) ## a verb of the command: make harness FLAGS="doctor"
 	$(TOX) run -e harness -- $(FLAGS)
