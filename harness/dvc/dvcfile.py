@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -12,19 +13,40 @@ class PointerError(ValueError):
     """These bytes are no usable pointer; the message is the reason, as it reads after "the pointer is unusable:"."""
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses duplicate keys, as DVC's own loader does: they are what a half-resolved merge leaves."""
+_BOOL, _INT, _FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float"))
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node)
-            if not isinstance(key, Hashable):
-                raise PointerError(f"a key is not a plain word (line {key_node.start_mark.line + 1})")
-            if key in seen:
-                raise PointerError(f"{key!r} is given twice (line {key_node.start_mark.line + 1})")
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
+
+class _StrictLoader(yaml.SafeLoader):
+    """Reads YAML 1.2, as DVC does, and refuses duplicate keys, as its loader does: a half-resolved merge leaves them.
+
+    PyYAML reads YAML 1.1, where `no`, `on` and `12:30` are no text. DVC writes files of such names without quotes
+    (dvc 3.67.1 with ruamel.yaml 0.18, `resolver.py`: `implicit_resolvers`).
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Here each mapping comes by once, and before a merge (`<<`) has filled it.
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise PointerError(f"a key is not a plain word (line {key.start_mark.line + 1})")
+            if (key.tag, key.value) in seen:
+                raise PointerError(f"{key.value!r} is given twice (line {key.start_mark.line + 1})")
+            seen.add((key.tag, key.value))
+        return node
+
+
+_StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if tag not in {_BOOL, _INT, _FLOAT}]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern, _first in (
+    (_BOOL, r"(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    (_INT, r"[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$", "-+0123456789"),
+    (_FLOAT, r"(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.nan)$",
+     "-+0123456789."),
+):  # fmt: skip
+    _StrictLoader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
 
 
 def load_any(data: bytes) -> object:

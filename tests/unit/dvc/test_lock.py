@@ -124,3 +124,24 @@ def test_a_bad_dvc_yaml_makes_the_lock_file_unusable(stages: str, reason: str) -
     with pytest.raises(PointerError) as caught:
         pushed(lock("m.json"), stages)
     assert str(caught.value) == f"the dvc.yaml beside it is unusable: {reason}"
+
+
+def test_a_stage_of_dvc_yaml_may_be_filled_by_a_merge_and_say_otherwise_itself() -> None:
+    stages = """
+    stages:
+      base: &base
+        cmd: x
+        outs: [n.json]
+      between: &between
+        <<: *base
+        cmd: y
+      train:
+        <<: *between
+        outs: [m.json: {push: false}]
+    """
+    assert pushed(lock("m.json"), stages) == {"a/m.json": False}
+
+
+def test_a_stage_may_have_a_name_that_only_older_yaml_takes_for_something_else() -> None:
+    data = lock("m.json").replace(b"train", b"on")
+    assert pushed(data, "stages: {on: {outs: [m.json: {cache: false}]}}") == {"a/m.json": False}

@@ -195,3 +195,23 @@ def test_pointers_and_lock_files_are_told_from_other_files() -> None:
         False,
         False,
     ]
+
+
+@pytest.mark.parametrize("name", ["no", "on", "Yes", "off", "12:30", "1:2.5"])
+def test_a_name_that_only_older_yaml_takes_for_something_else_is_text(name: str) -> None:
+    # As DVC writes it: without quotes, for in YAML 1.2 it needs none.
+    text = f"outs:\n- md5: {MD5}\n  size: 8\n  hash: md5\n  path: {name}\n"
+    (out,) = parse_pointer(text.encode(), path=f"data/{name}.dvc").outs
+    assert out.path == f"data/{name}"
+
+
+@pytest.mark.parametrize(("value", "pushed"), [("true", True), ("False", False)])
+def test_switches_and_numbers_are_what_they_are(value: str, pushed: bool) -> None:  # noqa: FBT001
+    (out,) = parse_pointer(f"outs: [{{md5: {MD5}, size: 10, path: p, push: {value}}}]".encode(), path="p.dvc").outs
+    assert (out.pushed, out.size) == (pushed, 10)
+
+
+@pytest.mark.parametrize("value", ["1.5", ".5", ".inf"])
+def test_a_size_that_is_no_whole_number_is_refused(value: str) -> None:
+    with pytest.raises(PointerError, match="is a decimal number, not a whole number"):
+        parse_pointer(f"outs: [{{md5: {MD5}, size: {value}, path: p}}]".encode(), path="p.dvc")
