@@ -56,7 +56,7 @@ class Remote:
     """One S3 remote.
 
     Attributes:
-        name: As `.dvc/config` has it.
+        name: In small letters: capitals do not tell remotes apart (dvc 3.67.1, `fs/__init__.py`: `get_fs_config`).
         bucket: Bucket.
         prefix: Key prefix without slashes at its ends; may be empty.
         version_aware: Whether files lie under their own paths, told apart by version id.
@@ -79,7 +79,7 @@ class RemoteConfig:
 
     Attributes:
         default: Name of the default remote (`core.remote`).
-        options: Options by remote name, values as written.
+        options: Options by remote name in small letters, values as written.
     """
 
     default: str | None
@@ -94,6 +94,7 @@ class RemoteConfig:
         name = name or self.default
         if name is None:
             raise RemoteError("it names no default remote (core.remote)")
+        name = name.lower()
         options = self._options(name)
         url, path = options.get("url", ""), ""
         for _ in range(_HOPS):
@@ -113,9 +114,9 @@ class RemoteConfig:
         return Remote(name, bucket, posixpath.join(prefix, path).strip("/"), aware)
 
     def _options(self, name: str) -> Mapping[str, str]:
-        if name not in self.options:
+        if name.lower() not in self.options:
             raise RemoteError(f"there is no remote {name!r} in it")
-        return self.options[name]
+        return self.options[name.lower()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def parse_config(data: bytes) -> RemoteConfig:
     for section in parser.sections():
         match = _SECTION.fullmatch(section.strip())
         if match is not None:
-            sections[match["name"]] = {key: _unquote(value) for key, value in parser.items(section)}
+            sections[match["name"].lower()] = {key: _unquote(value) for key, value in parser.items(section)}
     default = parser.get("core", "remote", fallback="")
     return RemoteConfig(_unquote(default) or None, sections)
 

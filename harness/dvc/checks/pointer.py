@@ -129,10 +129,11 @@ def _remote(case: Case) -> Finding:
 
 
 def _bound(reading: Reading | None) -> set[str]:
-    """Names of the remotes that a pointer's outputs are bound to."""
+    """Names of the remotes that a pointer's outputs are bound to, in small letters."""
     outs = reading.pointer.outs if reading is not None and reading.pointer is not None else ()
     versions = [version for out in outs for version in (out.version, *(member.version for member in out.files or ()))]
-    return {out.remote for out in outs if out.remote} | {version.remote for version in versions if version}
+    names = {out.remote for out in outs if out.remote} | {version.remote for version in versions if version}
+    return {name.lower() for name in names}
 
 
 def _same_bytes(case: Case) -> bool:

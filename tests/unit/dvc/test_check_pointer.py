@@ -325,6 +325,9 @@ REMOTE |= {
     "the data is bound to it by name": (
         given(pointers={POINTER: bound(NEW_BYTES, "store")}), (True, URL, URL, ""),
     ),
+    "the data is bound to it by name, in capitals": (
+        given(pointers={POINTER: bound(NEW_BYTES, "STORE")}), (True, URL, URL, ""),
+    ),
     "the data is bound to another": (
         given(config=SIDES, pointers={POINTER: bound(NEW_BYTES, "a")}),
         (False, URL, "a", f"the pointer at {B} binds its data to remote a, not to the default one ({URL})."),

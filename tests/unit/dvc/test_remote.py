@@ -49,6 +49,13 @@ url = /tmp/x
     assert config.remote().url == "s3://bucket/some/prefix"
 
 
+def test_capitals_do_not_tell_remotes_apart() -> None:
+    config = parse_config(
+        b"[core]\nremote = Main\n['remote \"MAIN\"']\nurl = remote://Base/x\n['remote \"base\"']\nurl = s3://b\n"
+    )
+    assert config.remote() == config.remote("mAIN") == Remote("main", "b", "x")
+
+
 @pytest.mark.parametrize(
     ("written", "prefix"),
     [
