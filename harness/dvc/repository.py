@@ -19,6 +19,8 @@ from harness.process import Runner
 _USERNAME, _PASSWORD = "VERDICT_GIT_USERNAME", "VERDICT_GIT_PASSWORD"
 _HELPER = f'!f() {{ test "$1" = get && printf "username=%s\\npassword=%s\\n" "${_USERNAME}" "${_PASSWORD}"; }}; f'
 _CLONE_SECONDS = 300.0
+# What a program's output has for bytes that are no UTF-8 (`Completed.stdout`), in names of files too.
+_NO_UTF8 = "\ufffd"
 # %x00 keeps the fields apart; -z ends each record with another one.
 _LOG_FIELDS = ("%H", "%P", "%an", "%ae", "%s", "%ce")
 
@@ -174,11 +176,24 @@ class Repository:
         return {path: f"{name}, {size} bytes, mode {mode}" for path, (mode, _, name, size) in parts}
 
     def read(self, sha: str, path: str) -> bytes | None:
-        """Exact bytes of a file at a commit; None if it is not there, or no file."""
+        """Exact bytes of a file at a commit; None if it is not there, or no file.
+
+        Names differ in bytes that are no UTF-8 without a difference here: of several such files, the bytes of all.
+        """
+        found = [self._content(blob) for blob in self._blobs(sha, path)]
+        return b"\n".join(found) if found else None
+
+    def _blobs(self, sha: str, path: str) -> list[str]:
+        if _NO_UTF8 in path:
+            # Git knows no file by the name as it was decoded, so it is found among all.
+            entries = (entry.partition("\t") for entry in self._git("ls-tree", "-r", "-z", sha).split("\0"))
+            named = (what.split() for what, _, name in entries if name == path)
+            return [blob for _mode, kind, blob in named if kind == "blob"]
         blob = self.tree(sha, path)
         # A submodule's commit has a name, but is no object of this repository.
-        if blob is None or (self._query("cat-file", "-t", blob) or "").strip() != "blob":
-            return None
+        return [blob] if blob and (self._query("cat-file", "-t", blob) or "").strip() == "blob" else []
+
+    def _content(self, blob: str) -> bytes:
         # unpack-file writes the blob as it is, without the filters and line ends of a checkout.
         written = self.path / self._git("unpack-file", blob).strip()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,14 @@ def test_a_commit_without_a_parent_brings_all_that_it_holds(repository: Path, tm
     clone = Repository.clone(SubprocessRunner(), GitAccess(str(repository)), tmp_path / "clone")
     commits = clone.commits([git(repository, "rev-parse", "main")], without=[])
     assert [one.where for one in exposures(clone, commits, redactor)] == ["file gone", "file kept"]
+
+
+def test_a_secret_is_found_in_a_file_whose_name_is_no_utf8(repository: Path, tmp_path: Path) -> None:
+    seed = git(repository, "rev-parse", "HEAD")
+    clean, held = (os.fsdecode(b"d/caf" + byte) for byte in (b"\xe8", b"\xe9"))
+    commit(repository, "two names that are one where they are shown", {clean: b"x", held: SECRET.encode()})
+    redactor = Redactor()
+    redactor.learn(SECRET)
+    clone = Repository.clone(SubprocessRunner(), GitAccess(str(repository)), tmp_path / "clone")
+    (made,) = clone.commits([git(repository, "rev-parse", "HEAD")], without=[seed])
+    assert {one.where for one in exposures(clone, [made], redactor)} == {"file d/caf\ufffd"}
