@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.dvc.attribution import final_commit, own_commits
 from harness.dvc.dvcfile import PointerError
-from harness.dvc.evidence import Evidence, Expectation
+from harness.dvc.evidence import Evidence, Expectation, RivalPointer
 from harness.dvc.lock import LOCK, parse_lock
 from harness.dvc.pointer import Output, Pointer, parse_pointer
 from harness.dvc.remote import Address, NamedObject, Naming, Remote, RemoteError, name_objects, parse_config
@@ -46,6 +46,8 @@ class Case:
         unasked: Objects that need not be there: those of outputs that the run has left as they were, where nobody
             knows of a time when they were there. A seed puts the tracked data alone into its fresh prefix.
         rivals: Objects that other people's new pointers name.
+        passing: What the pointer under test names in earlier commits of the run's only, by commit.
+        passing_beside: The same of its other pointers, of all commits.
         remote: The DVC remote at the commit; None if it is unusable.
         remote_problem: Why it is.
     """
@@ -60,6 +62,8 @@ class Case:
     earlier: Mapping[str, Reading]
     unasked: frozenset[Address]
     rivals: Naming
+    passing: Mapping[str, Naming]
+    passing_beside: Naming
     remote: Remote | None
     remote_problem: str
 
@@ -157,10 +161,15 @@ def study(expectation: Expectation, evidence: Evidence) -> Case:
         stages=evidence.earlier_stages.get(path),
     )
     remote, remote_problem = _remote(evidence.config)
-    rivals = (
-        read_pointer(rival.data, rival.config, path=rival.path, manifests=evidence.manifests, stages=rival.stages)
-        for rival in evidence.rivals
-    )
+
+    def naming(one: RivalPointer) -> Naming:
+        read = read_pointer(one.data, one.config, path=one.path, manifests=evidence.manifests, stages=one.stages)
+        return (
+            replace(read.naming, problems=(f"{one.path} at {one.sha[:10]}: {read.problem}",))
+            if read.problem
+            else read.naming
+        )
+
     return Case(
         expectation=expectation,
         evidence=evidence,
@@ -178,7 +187,9 @@ def study(expectation: Expectation, evidence: Evidence) -> Case:
         others=others,
         earlier=earlier,
         unasked=frozenset().union(*unasked),
-        rivals=merge(*(rival.naming for rival in rivals)),
+        rivals=merge(*map(naming, evidence.rivals)),
+        passing={one.sha: naming(one) for one in evidence.passing if one.path == path},
+        passing_beside=merge(*(naming(one) for one in evidence.passing if one.path != path)),
         remote=remote,
         remote_problem=remote_problem,
     )

@@ -90,7 +90,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class RivalPointer:
-    """A pointer that somebody else's commit touched during the run.
+    """A pointer as a commit has it that is not judged itself: somebody else's, or an earlier one of the run's.
 
     Attributes:
         sha: The commit.
@@ -164,6 +164,7 @@ class Evidence:
         tip_pointer: Bytes of the pointer under test at the tip.
         config: Bytes of `.dvc/config`.
         rivals: Pointers of other people's commits, on any branch.
+        passing: Pointers of the run's own commits on the branch as only an earlier one of them has them.
         listing: Size in bytes by key, of everything in the bucket.
         digests: Of every object that a pointer of before or after names, where it could be read.
         manifests: Bytes of the folder manifests.
@@ -216,3 +217,4 @@ class Evidence:
     pushes: tuple[Push, ...] = ()
     stored: Mapping[Address, datetime] = field(default_factory=dict)
     exposures: tuple[Exposure, ...] = ()
+    passing: tuple[RivalPointer, ...] = ()

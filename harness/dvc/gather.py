@@ -108,7 +108,11 @@ class Gatherer:
             earlier_stages = _stages(repository, base, pointers)
             config = repository.read(commit, DVC_CONFIG) if commit else None
             tip_pointer = repository.read(tip, path) if tip else None
-            rivals = tuple(_rivals(repository, self._others([*commits, *(entry.commit for entry in astray)]), path))
+            others = self._others([*commits, *(entry.commit for entry in astray)])
+            rivals = tuple(one for one in _pointers_in(repository, others) if one.path != path)
+            passing = tuple(
+                one for one in _pointers_in(repository, own) if one.data not in (pointers[one.path], earlier[one.path])
+            )
             same_code = self._same_code(repository, commits)
             everywhere = own_commits([*commits, *(entry.commit for entry in astray)], wanted)
             exposed = exposures(repository, everywhere, self.dvc.redactor)
@@ -120,8 +124,9 @@ class Gatherer:
         named = merge(*(self._name(data, config, file, manifests, stages.get(file)) for file, data in pointers.items()))
         for rival in rivals:
             self._name(rival.data, rival.config, rival.path, manifests, rival.stages)
-        digests = self._digests((*old.objects, *named.objects))
-        missing = [one.address for one in named.objects if one.address not in digests]
+        passed = merge(*(self._name(one.data, one.config, one.path, manifests, one.stages) for one in passing))
+        digests = self._digests((*old.objects, *named.objects, *passed.objects))
+        missing = [one.address for one in (*named.objects, *passed.objects) if one.address not in digests]
         main = read_pointer(
             pointers[path], config, path=path, manifests=manifests, tracked=wanted.tracked_file, stages=stages.get(path)
         )
@@ -157,6 +162,7 @@ class Gatherer:
             pushes=tuple(self.pushes()) if wanted.one_clock else (),
             stored=self._stored(named.objects, found, before) if wanted.one_clock else {},
             exposures=exposed,
+            passing=passing,
         )
 
     @contextmanager
@@ -272,10 +278,10 @@ def _pointer_of(path: str) -> str:
     return path if is_pointer_path(path) else ""
 
 
-def _rivals(repository: Repository, commits: Iterable[Commit], pointer: str) -> Iterator[RivalPointer]:
+def _pointers_in(repository: Repository, commits: Iterable[Commit]) -> Iterator[RivalPointer]:
     for commit in commits:
         for path in commit.paths:
-            data = repository.read(commit.sha, path) if is_pointer_path(path) and path != pointer else None
+            data = repository.read(commit.sha, path) if is_pointer_path(path) else None
             if data is not None:
                 config, stages = repository.read(commit.sha, DVC_CONFIG), _stages(repository, commit.sha, [path])
                 yield RivalPointer(commit.sha, path, data, config, stages.get(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from harness.dvc.case import Case, Reading
+from harness.dvc.case import Case, Reading, merge
 from harness.dvc.checks.commit import changes
 from harness.dvc.hashing import Digest
 from harness.dvc.pointer import Output
@@ -20,6 +20,10 @@ def _present(case: Case) -> Finding:
     expected = f"{len(named.objects)} object{'s' * (len(named.objects) != 1)} where the pointer's layout puts them"
     problems = list(named.problems)
     problems += [_missing(case, wanted) for wanted in named.objects if wanted.address not in case.evidence.digests]
+    # Whoever goes back to one of several commits wants its data, too.
+    for sha, passing in case.passing.items():
+        lost = (wanted for wanted in passing.objects if wanted.address not in case.evidence.digests)
+        problems += [*passing.problems, *(_missing(case, wanted, at=sha[:10]) for wanted in lost)]
     problems += [
         f"the folder manifest at {address} could not be read"
         for address in named.unread
@@ -32,10 +36,11 @@ def _present(case: Case) -> Finding:
     return Finding(passed=True, expected=expected, found=cut([str(wanted.address) for wanted in named.objects], _SHOWN))
 
 
-def _missing(case: Case, wanted: NamedObject) -> str:
+def _missing(case: Case, wanted: NamedObject, *, at: str = "") -> str:
     what = "manifest of " if wanted.manifest else ""
     start = (
-        f"the pointer at {case.at} names md5 {wanted.md5} ({what}{wanted.label}), but no object is at {wanted.address}"
+        f"the pointer at {at or case.at} names md5 {wanted.md5} ({what}{wanted.label}), "
+        f"but no object is at {wanted.address}"
     )
     if wanted.address in case.evidence.deleted:
         return f"{start}: it was there, and a delete marker hides it"
@@ -48,12 +53,13 @@ def _missing(case: Case, wanted: NamedObject) -> str:
 def _bytes(case: Case) -> Finding:
     named, digests = case.named.objects, case.evidence.digests
     wrong = []
-    for wanted in named:
+    passing = [(sha[:10], wanted) for sha, naming in case.passing.items() for wanted in naming.objects]
+    for at, wanted in (*((case.at, wanted) for wanted in named), *passing):
         got = digests[wanted.address].named(legacy=wanted.legacy)
         if got != wanted.md5:
             wrong.append(
                 f"the bytes at {wanted.address} ({wanted.label}) hash to {got}, not to {wanted.md5}: "
-                f"they are not the data that the pointer at {case.at} names"
+                f"they are not the data that the pointer at {at} names"
             )
     expected = ", ".join(wanted.md5 for wanted in named[:_SHOWN])
     found = ", ".join(digests[wanted.address].named(legacy=wanted.legacy) for wanted in named[:_SHOWN])
@@ -132,7 +138,8 @@ def _previous(case: Case) -> Finding:
 def _strays(case: Case) -> Finding:
     new = set(case.evidence.listing) - set(case.evidence.before.listing)
     bucket = case.expectation.bucket
-    named = {wanted.address for wanted in (*case.named.objects, *case.rivals.objects)}
+    passing = merge(case.rivals, case.passing_beside, *case.passing.values())
+    named = {wanted.address for wanted in (*case.named.objects, *passing.objects)}
     keys = {address.key for address in named if address.bucket == bucket}
     # Until a rival's folder manifest is read, its files cannot be told from strays; that is red, not silent.
     strays = sorted(key for key in new - keys if not _allowed(case, key))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from harness.dvc import Address, Digest
+from harness.dvc import Address, Digest, RivalPointer
 
 from .conftest import (
     BUCKET,
@@ -72,8 +72,35 @@ NO_MANIFEST = (
 )
 UNREAD = f"the folder manifest at {TWO.address} could not be read"
 NOT_PUSHED = f"the pointer at {B} names no object that a remote holds"
+C_BYTES = b"a\n3\n"
+C_MD5, C_KEY = digest_of(C_BYTES).md5, address_of(C_BYTES, legacy=False)
+
+
+def passing(data: bytes = pointer_of(C_BYTES, legacy=False), path: str = POINTER) -> tuple[RivalPointer, ...]:
+    """A pointer as an earlier commit of the run's had it."""
+    return (RivalPointer("c" * 40, path, data, CONFIG),)
+
+
+C_MISSING = (
+    f"the pointer at {'c' * 10} names md5 {C_MD5} ({TRACKED}), but no object is at {C_KEY}: "
+    "dvc push did not happen or went elsewhere"
+)
+C_UNUSABLE = f"{POINTER} at {'c' * 10}: it is empty"
 PRESENT: dict[str, tuple[Facts, Told]] = {
     "it is": (given(), (True, f"1 object {WHERE}", str(NEW), "")),
+    "an earlier commit's is": (
+        given(passing=passing(), digests={**DIGESTS, C_KEY: digest_of(C_BYTES)}),
+        (True, f"1 object {WHERE}", str(NEW), ""),
+    ),
+    "an earlier commit's is nowhere": (
+        given(passing=passing()), (False, f"1 object {WHERE}", C_MISSING, f"{C_MISSING}."),
+    ),
+    "an earlier commit's pointer is unusable": (
+        given(passing=passing(b"")), (False, f"1 object {WHERE}", C_UNUSABLE, f"{C_UNUSABLE}."),
+    ),
+    "that of an earlier commit's other pointer is not asked for": (
+        given(passing=passing(path="o.dvc")), (True, f"1 object {WHERE}", str(NEW), ""),
+    ),
     "a folder": (
         folder_facts(ONE, TWO), (True, f"3 objects {WHERE}", f"{TWO.address}; {OLD}; {NEW}", ""),
     ),
@@ -136,6 +163,12 @@ PRESENT: dict[str, tuple[Facts, Told]] = {
 NOT_THE_DATA = f"they are not the data that the pointer at {B} names"
 BYTES: dict[str, tuple[Facts, Told]] = {
     "they do": (given(), (True, NEW_MD5, NEW_MD5, "")),
+    "an earlier commit's are damaged": (
+        given(passing=passing(), digests={**DIGESTS, C_KEY: DAMAGED}),
+        (False, NEW_MD5, NEW_MD5,
+         (f"the bytes at {C_KEY} ({TRACKED}) hash to {OTHER_MD5}, not to {C_MD5}: they are not the data that the "
+          f"pointer at {'c' * 10} names.")),
+    ),
     "of a legacy pointer": (
         facts(new_legacy=True), (True, digest_of(NEW_BYTES).md5_legacy, digest_of(NEW_BYTES).md5_legacy, ""),
     ),
@@ -340,6 +373,14 @@ NOT_EMPTY: dict[str, tuple[Facts, Told]] = {
 }  # fmt: skip
 STRAYS: dict[str, tuple[Facts, Told]] = {
     "none": (given(), (True, "no new object but those named", "1 new, all named", "")),
+    "an earlier commit's pointer names it": (
+        given(passing=passing(), listing={OLD.key: 15, NEW.key: 21, C_KEY.key: 4}),
+        (True, "no new object but those named", "2 new, all named", ""),
+    ),
+    "another pointer of an earlier commit names it": (
+        given(passing=passing(path=f"{TRACKED}.other.dvc"), listing={OLD.key: 15, NEW.key: 21, C_KEY.key: 4}),
+        (True, "no new object but those named", "2 new, all named", ""),
+    ),
     "two": (
         given(listing={OLD.key: 15, NEW.key: 21, f"{PREFIX}/y": 1, EXTRA: 1}),
         (False, "no new object but those named", f"s3://bucket/{EXTRA}; s3://bucket/{PREFIX}/y",
