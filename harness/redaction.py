@@ -1,13 +1,14 @@
 """The one redactor: applied where text is kept, shown or written to a file.
 
 It knows two kinds of secrets: the values a run generated or was given (`learn`), found also in their base64, hex,
-JSON and URL-encoded forms, and shapes that are secret wherever they come from (AWS keys, JWTs, access tokens of
+JSON, HTML and URL-encoded forms, and shapes that are secret wherever they come from (AWS keys, JWTs, access tokens of
 Git hosts, credentials in a URL and in its query, private keys).
 """
 
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import threading
@@ -45,6 +46,11 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"""(?i)(aws_(?:secret_access_key|session_token)["']?\s*[:=]\s*["']?)(?!\[redacted\])[^\s"',}]+"""),
         rf"\g<1>{MASK}",
     ),
+    # As AWS answers who asks for keys, in JSON (also as Python shows it, and within another JSON) and in XML.
+    (
+        re.compile(r"""((?:SecretAccessKey|SessionToken)(?:\\?["']\s*:\s*\\?["']|>))(?![{$%\[])[^\s"'<\\]{8,}"""),
+        rf"\g<1>{MASK}",
+    ),
     (_QUERY, rf"\g<1>{MASK}"),
 )
 # What goes on behind such a beginning, in a text that comes line by line.
@@ -54,7 +60,9 @@ _KEY_ENDS = re.compile(r"[A-Za-z0-9+/=\s\\]*-----END (?:[A-Z]+ )?PRIVATE KEY----
 # Base64 that goes on in the next line, as `base64` and `openssl` print it.
 _SHORTEST_BROKEN = 40
 _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
-_WRAPPED = re.compile(rf"[{_BASE64}]{{{_SHORTEST_BROKEN}}}[^\S\n]*\n\s*[{_BASE64}]")
+# As they are, or written out, as in JSON and in what Python shows of a text.
+_WRAPPED = re.compile(rf"[{_BASE64}]{{{_SHORTEST_BROKEN}}}(?:[^\S\n]*\n\s*|(?:\\r)?\\n)[{_BASE64}]")
+_LINE_END = r"(?:\s|(?:\\r)?\\n)*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ class Redactor:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def learn(self, *secrets: str) -> None:
-        """Mask these values from now on, in plain, base64, hex, JSON and URL-encoded form.
+        """Mask these values from now on, in plain, base64, hex, JSON, HTML and URL-encoded form.
 
         The lines of a value of several lines (a key file) are masked each by itself too.
 
@@ -192,11 +200,15 @@ class LineRedactor:
 def _forms(secret: str) -> _Forms:
     in_hex, cores = secret.encode().hex(), _base64_cores(secret)
     in_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    # Programs in Go, such as git-sync, also escape these three in JSON (encoding/json, `HTMLEscape`).
+    in_go = in_json[1].replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+    in_html = (html.escape(secret), html.escape(secret, quote=False))
+    others = (in_go, *in_html, repr(secret)[1:-1])
     return _Forms(
-        literals=tuple(sorted({secret, *in_json, in_hex, in_hex.upper(), *cores}, key=len, reverse=True)),
+        literals=tuple(sorted({secret, *in_json, *others, in_hex, in_hex.upper(), *cores}, key=len, reverse=True)),
         encoded=_url_encoded(secret),
         cores=tuple(cores),
-        wrapped=tuple(re.compile(r"\s*".join(map(re.escape, core))) for core in cores),
+        wrapped=tuple(re.compile(_LINE_END.join(map(re.escape, core))) for core in cores),
     )
 
 

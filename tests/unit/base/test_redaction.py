@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import string
 import threading
 import time
 import urllib.parse
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -50,6 +52,21 @@ def test_no_secret_survives_in_base64_at_any_alignment(secret: str, before: byte
             left = shown.removeprefix("data: ").split(MASK)
             assert len(left) == 2
             assert len("".join(left)) <= 4 * (len(before) + len(after)) // 3 + 8
+
+
+@pytest.mark.parametrize("shown", [json.dumps, repr, lambda text: repr(text.replace("\n", "\r\n").encode())])
+def test_no_secret_survives_in_base64_that_is_wrapped_and_shown_with_its_line_ends(shown: Callable[[str], str]) -> None:
+    secret = "a-long-token-" + "x7Q" * 20
+    text, found = redactor(secret).examined(shown(base64.encodebytes(f"user:{secret}".encode()).decode()))
+    assert found == 1
+    assert len(text) < 25
+
+
+@pytest.mark.parametrize("secret", ["a&b<c>d'e\"f", "it's-two\nlines", 'say-"it"-now'])
+def test_no_secret_survives_as_other_programs_escape_it(secret: str) -> None:
+    in_go = json.dumps(secret).replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+    for form in (in_go[1:-1], html.escape(secret), html.escape(secret, quote=False), repr(secret)[1:-1]):
+        assert redactor(secret).examined(f"<{form}>") == (f"<{MASK}>", 1)
 
 
 @given(tokens, st.binary(max_size=100), st.binary(max_size=100))
@@ -168,6 +185,12 @@ def test_a_value_that_cannot_be_told_from_words_is_refused(secret: str) -> None:
         ('{"authorization": "Basic dXNlcjpwYXNz"}', f'{{"authorization": "Basic {MASK}"}}'),
         ("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG", f"aws_secret_access_key = {MASK}"),
         ('"AWS_SESSION_TOKEN": "FQoGZXIvYXdzE"', f'"AWS_SESSION_TOKEN": "{MASK}"'),
+        (
+            """{"SecretAccessKey": "wJalrXUtn/K7", 'SessionToken': 'FQoGZXIv+Y='}""",
+            f"""{{"SecretAccessKey": "{MASK}", 'SessionToken': '{MASK}'}}""",
+        ),
+        (r'"said": "{\"SecretAccessKey\":\"wJalrXUtn/K7\"}"', rf'"said": "{{\"SecretAccessKey\":\"{MASK}\"}}"'),
+        ("<SecretAccessKey>wJalrXUtn/K7</SecretAccessKey>", f"<SecretAccessKey>{MASK}</SecretAccessKey>"),
         ("token: k8s-aws-v1.aHR0cHM6Ly9zdHMuYW1hem9uYXdz", f"token: {MASK}"),
         ("a\n-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\nb", f"a\n{MASK}\nb"),
         ("a -----BEGIN RSA PRIVATE KEY-----\\nMIIabc\\nxyz", f"a {MASK}"),
@@ -219,6 +242,7 @@ def test_a_secret_in_a_query_is_masked_by_its_key(text: str, shown: str) -> None
         "?versionId=3L4kqtJlcpXroDTDmJ&uploadId=VXBsb2Fk&partNumber=2",
         'url = f"https://h/x?token={token}&sig=$SIG&password=%(password)s"',
         "signature=def f(token=None, *, password=1)",
+        'keys["SecretAccessKey"], "SessionToken": "{{ var.value.token }}"',
         "https://h/?sig=&b=1",
         "ssh://git@git.example/x.git",
         "http://s3.harness.svc.cluster.local:4566/bucket",
