@@ -333,3 +333,21 @@ def test_that_airflow_cannot_ask_a_finished_pod_for_its_log_is_no_cause() -> Non
     )
     assert best(Evidence(logs={"task r/pull_data/try 1": f"{gone}\nall is well\n"})) == UNKNOWN
     assert best(Evidence(logs={"task r/pull_data/try 1": f"{gone}\nfatal: Could not resolve host: git\n"})) == "DNS"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('psycopg2.OperationalError: FATAL:  password authentication failed for user "airflow"', UNKNOWN),
+        ("curl: (22) The requested URL returned error: 403", UNKNOWN),
+        ("error: RPC failed; HTTP 403 curl 22 The requested URL returned error: 403", "GIT_AUTH"),
+    ],
+)
+def test_what_a_database_or_a_download_refuses_is_not_laid_on_git(text: str, code: str) -> None:
+    assert best(Evidence(logs={PUSH: text})) == code
+
+
+def test_a_migration_that_may_not_log_in_is_no_matter_of_git() -> None:
+    text = 'sqlalchemy.exc.OperationalError: FATAL:  password authentication failed for user "airflow"'
+    where = "pod airflow/airflow-run-airflow-migrations-x, container run-airflow-migrations"
+    assert best(Evidence(logs={where: text})) == "MIGRATION_FAILED"
