@@ -164,15 +164,17 @@ def parse_config(data: bytes) -> RemoteConfig:
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",))
     try:
         # DVC's reader gives indentation no meaning; configparser would take it for a continued value.
-        parser.read_string("\n".join(line.strip() for line in data.decode().splitlines()))
+        parser.read_string("\n".join(line.strip() for line in data.decode("utf-8-sig").splitlines()))
     except (UnicodeDecodeError, configparser.Error) as error:
         raise RemoteError(f"it cannot be read ({' '.join(str(error).split())})") from None
     sections: dict[str, dict[str, str]] = {}
+    default = ""
     for section in parser.sections():
+        if _unquote(section.strip()) == "core":
+            default = parser.get(section, "remote", fallback="")
         match = _SECTION.fullmatch(section.strip())
         if match is not None:
             sections[match["name"].lower()] = {key: _unquote(value) for key, value in parser.items(section)}
-    default = parser.get("core", "remote", fallback="")
     return RemoteConfig(_unquote(default) or None, sections)
 
 

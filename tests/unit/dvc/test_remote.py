@@ -49,6 +49,12 @@ url = /tmp/x
     assert config.remote().url == "s3://bucket/some/prefix"
 
 
+@pytest.mark.parametrize("begin", ["\ufeff[core]", "['core']", '["core"]'])
+def test_a_configuration_may_begin_as_dvc_reads_it(begin: str) -> None:
+    config = parse_config(f"{begin}\nremote = one\n['remote \"one\"']\nurl = s3://b/x\n".encode())
+    assert config.remote() == Remote("one", "b", "x")
+
+
 def test_capitals_do_not_tell_remotes_apart() -> None:
     config = parse_config(
         b"[core]\nremote = Main\n['remote \"MAIN\"']\nurl = remote://Base/x\n['remote \"base\"']\nurl = s3://b\n"
