@@ -19,6 +19,8 @@ from harness.dvc.remote import Address
 from harness.errors import EnvironmentFailed
 
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "NotFound", "404", "MethodNotAllowed", "405"})
+# A store that does not tell versions, or not to this key: then nobody knows of one, and a clue is all that is missed.
+_NOT_TOLD = frozenset({"AccessDenied", "403", "NotImplemented", "501"})
 # Of an id that is none of this bucket's; an answer to HEAD has a status and no code.
 _NO_VERSION = frozenset({"InvalidArgument", "400"})
 
@@ -78,7 +80,7 @@ class ObjectStore(Protocol):
         """
 
     def is_deleted(self, address: Address) -> bool:
-        """Whether a delete marker hides earlier versions at this key.
+        """Whether a delete marker is known to hide earlier versions at this key.
 
         Raises:
             EnvironmentFailed: The store does not answer.
@@ -122,7 +124,7 @@ class BotoStore:
         try:
             answer = self.client.list_object_versions(Bucket=address.bucket, Prefix=address.key)
         except ClientError as error:
-            if _code(error) in _GONE:
+            if _code(error) in _GONE | _NOT_TOLD:
                 return False
             raise _unanswered(f"list the versions of {address}", error) from error
         except BotoCoreError as error:

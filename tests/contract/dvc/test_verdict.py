@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
+
 from harness.dvc import Verdict
 
 PREFIX, BUCKET = "runs/r1", "mlops"
@@ -45,3 +48,16 @@ def test_a_missing_object_is_reported_as_unpushed(played: Any) -> None:
     told = red(played.verdict())
     assert "dvc push did not happen" in told["object.present"]
     assert "dvc pull ended with exit code 1" in told["clone.reproduces"]
+
+
+def test_a_missing_object_is_red_also_where_nobody_may_ask_for_versions(
+    played: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(**_asked: str) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListObjectVersions")
+
+    played.pipeline.s3.client.delete_object(Bucket=BUCKET, Key=new_key(played))
+    with monkeypatch.context() as patched:
+        patched.setattr(played.pipeline.s3.client, "list_object_versions", denied)
+        told = red(played.verdict())
+    assert "dvc push did not happen" in told["object.present"]
