@@ -41,8 +41,8 @@ from harness.settings import Settings
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.provision import provision
 from harness.targets.additions import Additions, Mount
+from harness.targets.attached.images import without_local
 from harness.targets.eks.ecr import repository_of
-from harness.targets.eks.images import without_local
 from harness.targets.eks.token import make_token
 from harness.targets.kind import KindTarget
 from harness.targets.ownership import refuse_foreign

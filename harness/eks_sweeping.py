@@ -13,9 +13,10 @@ from harness.errors import CleanupFailed, ExitCode, HarnessError
 from harness.kubeapi import KubeApi
 from harness.liveness import scratch
 from harness.settings import Settings
+from harness.targets.attached.folder import KUBECONFIG
 from harness.targets.eks.attach import write_kubeconfig
 from harness.targets.eks.aws import open_session
-from harness.targets.eks.environment import KUBECONFIG, described
+from harness.targets.eks.environment import described
 from harness.targets.eks.guards import guarded_cluster
 from harness.targets.eks.leftovers import Leftover, Search
 from harness.targets.eks.prefix import RUNS

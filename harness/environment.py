@@ -46,7 +46,7 @@ from harness.supply.cache import Cache
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.provision import provision
 from harness.targets import TARGETS, Target, TargetType, Wanted
-from harness.targets.eks.environment import is_eks
+from harness.targets.attached.folder import is_attached
 from harness.timeline import Timeline, UsualTimes
 from harness.wait import Waiter
 
@@ -394,7 +394,7 @@ class Environment:
     def _clusters_left(self) -> bool:
         """Whether a kept cluster still needs the engine."""
         folder = self.settings.state_dir / "clusters"
-        return folder.is_dir() and any(path.is_dir() and not is_eks(path) for path in folder.iterdir())
+        return folder.is_dir() and any(path.is_dir() and not is_attached(path) for path in folder.iterdir())
 
     def _ready(self) -> Ready:
         if self.ready is None:

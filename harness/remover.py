@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from harness.errors import CleanupFailed, HarnessError
 from harness.journal import Entry
@@ -15,11 +16,15 @@ from harness.lookalike.process import GatewayProcess
 from harness.model import Engine
 from harness.process import Runner
 from harness.supply.engine import EngineSupply
-from harness.targets.eks.environment import is_eks, remove_environment
+from harness.targets.attached.folder import target_of
+from harness.targets.eks import environment as eks
 from harness.targets.namelock import name_held
 from harness.targets.ownership import Standing, runs_of
 from harness.targets.removal import remove_cluster, remove_container, remove_image_name
 from harness.wait import Waiter
+
+# What removes an environment in a cluster that was attached to, by its target: no container engine has those.
+_ATTACHED: Final[Mapping[str, Callable[..., None]]] = {eks.TARGET: eks.remove_environment}
 
 
 @dataclass(slots=True)
@@ -59,8 +64,8 @@ class Remover:
 
     def _cluster(self, folder: Path, host: str | None, *, run: str) -> Standing:
         """Remove a cluster whose name is held."""
-        if is_eks(folder):
-            remove_environment(folder, waiter=self.waiter)
+        if (remove := _ATTACHED.get(target_of(folder))) is not None:
+            remove(folder, waiter=self.waiter)
             return Standing()
         engine, runs = self._engine(host), _runs(folder, run)
         if Folder.of_cluster(folder).path.is_dir():
@@ -99,7 +104,7 @@ class Remover:
             if engine is not None:
                 remove_image_name(entry.name, engine=engine, runner=self.runner)
             return Standing()
-        if entry.kind not in {"cluster", "eks", "gateway"}:
+        if entry.kind not in {"cluster", "gateway", *_ATTACHED}:
             raise CleanupFailed(f"this version does not know how to remove a {entry.kind}")
         folder = _folder_of(entry)
         with name_held(folder):
@@ -107,8 +112,8 @@ class Remover:
                 return None
             if entry.kind == "cluster":
                 return self._cluster(folder, host, run=run)
-            if entry.kind == "eks":
-                remove_environment(folder, waiter=self.waiter)
+            if (remove := _ATTACHED.get(entry.kind)) is not None:
+                remove(folder, waiter=self.waiter)
             else:
                 self.gateway(folder, host, runs=_runs(folder, run))
         return Standing()

@@ -18,8 +18,8 @@ from harness.remover import Remover, folder_named, is_kept
 from harness.supply.engine import EngineSupply
 from harness.supply.inuse import IN_USE_FOLDER, live_runs
 from harness.supply.locks import LOCKS_FOLDER, remove_idle
+from harness.targets.attached.folder import is_attached
 from harness.targets.dangling import dangling
-from harness.targets.eks.environment import is_eks
 from harness.targets.namelock import remove_idle_locks
 
 # Of the command line of a program that is ended, for the reader.
@@ -197,5 +197,5 @@ def host_of(folder: Path) -> str | None:
 
 def _needed(engines: EngineSupply, clusters: Path) -> bool:
     """Whether a kept cluster is in our own engine."""
-    kept = [folder for folder in clusters.glob("*") if is_kept(folder) and not is_eks(folder)]
+    kept = [folder for folder in clusters.glob("*") if is_kept(folder) and not is_attached(folder)]
     return any(host_of(folder) in {None, engines.own_host} for folder in kept)

@@ -10,7 +10,7 @@ from harness.eks_admin.things import Found, Marks, State, Taken
 from harness.errors import CleanupFailed
 from harness.kubeapi import KubeApi, KubeApiError, KubeUnavailable
 from harness.names import LABEL_OWNER, OWNER, SERVICES_NAMESPACE
-from harness.targets.eks.claim import NAME as CLAIM
+from harness.targets.attached.claim import NAME as CLAIM
 from harness.wait import Waiter
 
 # What the webhook of IRSA goes by ("IAM roles for service accounts" in the EKS user guide).

@@ -25,11 +25,11 @@ from harness.errors import EnvironmentFailed, UsageError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
+from harness.targets.attached.claim import NAMESPACES
+from harness.targets.attached.images import LOCAL
 from harness.targets.eks.attach import EksCluster
 from harness.targets.eks.aws import client, explained
-from harness.targets.eks.claim import NAMESPACES
 from harness.targets.eks.ecr import ECR, repository_of
-from harness.targets.eks.images import LOCAL
 from harness.versions import versions
 from harness.wait import Waiter
 

@@ -19,7 +19,7 @@ import boto3
 from harness.kubeapi import KubeApi
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
 from harness.settings import resolve
-from harness.targets.eks.claim import KINDS
+from harness.targets.attached.claim import KINDS
 from tests.kills.driver import Driven, Ended, NotReached
 from tests.kills.driver import verb as run_verb
 from tests.kills.points import Point, Row

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.names import SERVICES_NAMESPACE
-from harness.targets.eks.reaper import owner
+from harness.targets.attached.reaper import owner
 from harness.wait import Waiter
 from tests.kills.points import Point, at
 

@@ -248,7 +248,8 @@ def test_a_cluster_that_was_kept_while_the_sweep_was_at_something_else_stays_wit
 ) -> None:
     folder = state.cluster("shared")
     gone: list[Path] = []
-    monkeypatch.setattr(remover, "remove_environment", lambda folder, **_: gone.append(folder))
+    noted = dict.fromkeys(remover._ATTACHED, lambda folder, **_: gone.append(folder))
+    monkeypatch.setattr(remover, "_ATTACHED", noted)
     state.docker.stores["shared"] = "of-a-run"
     state.docker = Slow(networks=state.docker.networks, stores=state.docker.stores, kept=folder)
     state.journal("killed").record(kind, "shared", host=OWN, folder=str(folder))

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
-import yaml
 
 from harness.assets import package_path
 from harness.errors import EnvironmentFailed
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
+from harness.targets.attached.folder import write_config
 from harness.targets.eks.aws import AwsRefused, client, explained
 
 _ACTIVE: Final = "ACTIVE"
@@ -184,8 +184,5 @@ def write_kubeconfig(cluster: EksCluster, path: Path, *, profile: str | None) ->
         "contexts": [{"name": cluster.arn, "context": {"cluster": cluster.arn, "user": cluster.arn}}],
         "current-context": cluster.arn,
     }
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        yaml.safe_dump(config, file, sort_keys=False)
-    path.chmod(0o600)
+    write_config(config, path)
     return cluster.arn

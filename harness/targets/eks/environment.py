@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from harness.errors import CleanupFailed, EnvironmentFailed, HarnessError
 from harness.kubeapi import KubeApi
+from harness.targets.attached.claim import Claim
+from harness.targets.attached.folder import DESCRIPTION, kube_of, target_of, write_description
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.bucket import remove_claim
-from harness.targets.eks.claim import Claim
 from harness.targets.eks.prefix import empty
 from harness.wait import Waiter
 
-KUBECONFIG: Final = "kubeconfig"
-_FILE: Final = "cluster.json"
 TARGET: Final = "eks"
 
 
@@ -46,13 +44,11 @@ class EksEnvironment:
 
     def write(self, folder: Path) -> None:
         """Into the cluster's folder, whole or not at all."""
-        draft = folder / f".{_FILE}.new"
-        draft.write_text(json.dumps({"target": TARGET, **asdict(self)}, indent=1), encoding="utf-8")
-        draft.replace(folder / _FILE)
+        write_description(folder, TARGET, asdict(self))
 
     def kube(self, folder: Path) -> KubeApi:
         """The cluster, by the folder's own kubeconfig."""
-        return KubeApi(folder / KUBECONFIG, self.context)
+        return kube_of(folder, self.context)
 
 
 def described(folder: Path) -> EksEnvironment | None:
@@ -61,8 +57,8 @@ def described(folder: Path) -> EksEnvironment | None:
     Raises:
         EnvironmentFailed: It is damaged.
     """
-    path = folder / _FILE
-    if not path.exists() or not is_eks(folder):
+    path = folder / DESCRIPTION
+    if target_of(folder) != TARGET:
         return None
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -74,15 +70,6 @@ def described(folder: Path) -> EksEnvironment | None:
             evidence={"why": f"{type(error).__name__}: {error}"},
             next_step="empty the namespaces airflow and harness of that cluster by hand, then remove the folder",
         ) from error
-
-
-def is_eks(folder: Path) -> bool:
-    """Whether the folder of a cluster is that of an environment in EKS: then no container engine has it."""
-    try:
-        found: Any = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, Mapping) and found.get("target") == TARGET
 
 
 def remove_environment(folder: Path, *, waiter: Waiter) -> None:

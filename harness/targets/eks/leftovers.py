@@ -17,9 +17,9 @@ import boto3
 
 from harness.kubeapi import KubeApi
 from harness.names import LABEL_EXPIRES, LABEL_OWNER, LABEL_RUN, OWNER, SERVICES_NAMESPACE
+from harness.targets.attached.claim import NAME, NAMESPACES, WEBHOOK, Claim
+from harness.targets.attached.expiry import is_past
 from harness.targets.eks.bucket import claimed, remove_claim
-from harness.targets.eks.claim import NAME, NAMESPACES, WEBHOOK, Claim
-from harness.targets.eks.expiry import is_past
 from harness.targets.eks.prefix import empty
 from harness.wait import Waiter
 

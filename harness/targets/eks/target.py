@@ -1,17 +1,13 @@
 """The EKS target: an environment in a cluster that is there, attached to after guards, and taken out of it again.
 
-Nothing is made in AWS. In the cluster the harness's two namespaces are taken (`claim.py`), in the bucket a prefix per
-run. Services are reached by forwards (`harness.targets.forward`); S3 by the reader's own session; the pods get their
-keys from EKS Pod Identity.
+Nothing is made in AWS. In the cluster the harness's two namespaces are taken (`harness.targets.attached`), in the
+bucket a prefix per run. S3 is reached by the reader's own session; the pods get their keys from EKS Pod Identity.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,37 +16,26 @@ from typing import Final
 import boto3
 
 from harness.eks_settings import EksSettings
-from harness.errors import GuardError, HarnessError, UsageError
-from harness.journal import Entry
+from harness.errors import GuardError, UsageError
 from harness.kubeapi import KubeApi
-from harness.model import BlockedEgress, Bucket, Cluster, Toolchain
-from harness.names import AIRFLOW_NAMESPACE, RELEASE, SERVICES_NAMESPACE
+from harness.model import Bucket, Cluster, Toolchain
 from harness.settings import Settings
-from harness.targets.eks import images
+from harness.targets.attached import images
+from harness.targets.attached.expiry import expiry
+from harness.targets.attached.folder import KUBECONFIG
+from harness.targets.attached.target import AttachedTarget, name_for
 from harness.targets.eks.attach import EksCluster, check_pod_identity, role_of_pods, write_kubeconfig
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.bucket import BucketClaim, check_bucket
-from harness.targets.eks.claim import Claim
 from harness.targets.eks.ecr import ECR, EcrImages
-from harness.targets.eks.environment import KUBECONFIG, EksEnvironment, described, remove_environment
-from harness.targets.eks.expiry import expiry
+from harness.targets.eks.environment import TARGET, EksEnvironment, described, remove_environment
 from harness.targets.eks.guards import guarded_cluster, hold_price
 from harness.targets.eks.prefix import prefix_of
 from harness.targets.eks.prices import Plan, estimate
-from harness.targets.eks.reaper import Reaper
-from harness.targets.forward import Forward, ServicePort
-from harness.targets.namelock import NameLock
 from harness.targets.wanted import Wanted
 
-# What is reached from outside, by its name in `Cluster.ports`.
-_PORTS: Final = {
-    "airflow": ServicePort(AIRFLOW_NAMESPACE, f"{RELEASE}-api-server", "Airflow's API"),
-    "git": ServicePort(SERVICES_NAMESPACE, "git", "the Git server"),
-}
 # GB of the claim that the tasks share (harness/services/manifests/pipeline.yaml.j2).
 _CLAIM_GB: Final = 1
-_NAME_LENGTH: Final = 40
-_JOURNAL_KIND: Final = "eks"
 
 
 def check_settings(settings: Settings) -> None:
@@ -68,15 +53,8 @@ def check_settings(settings: Settings) -> None:
 
 
 def own_name(settings: Settings) -> str | None:
-    """What the harness calls the one environment that it has in a cluster: a name for a folder, and for --cluster."""
-    cluster = settings.eks.cluster
-    if cluster is None:
-        return None
-    name = f"eks-{re.sub(r'[^a-z0-9]+', '-', cluster.lower()).strip('-')}"
-    if name == f"eks-{cluster}" and len(name) <= _NAME_LENGTH:
-        return name
-    mark = hashlib.sha256(cluster.encode()).hexdigest()[:6]
-    return f"{name[: _NAME_LENGTH - 7].rstrip('-')}-{mark}"
+    """What the harness calls its environment in the cluster; None where none is named."""
+    return None if settings.eks.cluster is None else name_for(TARGET, settings.eks.cluster)
 
 
 def guard(settings: EksSettings) -> tuple[boto3.Session, EksCluster, str]:
@@ -113,7 +91,7 @@ def refuse(wanted: Wanted) -> None:
     wanted.status(f"{cluster.arn}: beside the cluster itself, {price}")
 
 
-class EksTarget:
+class EksTarget(AttachedTarget):
     """One environment in an EKS cluster.
 
     Args:
@@ -122,38 +100,8 @@ class EksTarget:
     """
 
     def __init__(self, wanted: Wanted, toolchain: Toolchain) -> None:
-        self.name = wanted.name
-        self._wanted = wanted
+        super().__init__(wanted, images.without_local(toolchain))
         self._settings = wanted.settings.eks
-        self._folder = wanted.settings.state_dir / "clusters" / wanted.name
-        self._toolchain = images.without_local(toolchain)
-        self._entry: Entry | None = None
-        self._held: NameLock | None = None
-        self._open = ExitStack()
-        self.note = ""
-
-    @property
-    def folder(self) -> Path:
-        """Where kubeconfig, description and secrets of the environment are kept."""
-        return self._folder
-
-    @property
-    def toolchain(self) -> Toolchain:
-        """What the environment is filled with; after `up` with the digests that its pods show."""
-        return self._toolchain
-
-    @property
-    def kept(self) -> bool:
-        """Whether the environment is one that an earlier run has kept, and is whole."""
-        return (self._folder / "kept").exists()
-
-    def keep(self) -> None:
-        """Mark the environment as kept on purpose."""
-        (self._folder / "kept").touch()
-
-    def blocked(self) -> tuple[BlockedEgress, ...] | None:
-        """None: nobody watches what pods reach outside of the cluster."""
-        return None
 
     def up(self) -> Cluster:
         """Attach, and take the namespaces; or go on with the environment that was kept.
@@ -163,9 +111,9 @@ class EksTarget:
             UsageError: Likewise as for `guard`.
             EnvironmentFailed: It cannot be had; nothing of ours is left behind.
         """
-        self._held = NameLock(self._folder)
+        self._lock()
         session, found, price = guard(self._settings)
-        names = self._place_images(session)
+        self._names = self._place_images(session)
         known = described(self._folder)
         if known is not None and known.context != found.arn:
             raise GuardError(
@@ -175,45 +123,27 @@ class EksTarget:
         bucket = self._bucket(found)
         reused = known is not None and self._go_on(known, found, bucket)
         if not reused:
-            self._begin(known, found, bucket, session)
+            self._begin_in(found, bucket, session, leftover=known is not None)
         elif bucket.run is not None:
             self._claim_prefix(session, bucket.name, bucket.run)
-        kube = self._open.enter_context(KubeApi(self._folder / KUBECONFIG, found.arn))
+        kube, ports = self._forwards(found.arn, "airflow", "git")
         version = kube.version()
         self.note = f"{'reused' if reused else version} in {found.arn}; {price}"
         return Cluster(
             name=self.name,
             kubeconfig=self._folder / KUBECONFIG,
             context=found.arn,
-            ports={name: self._forward(port, kube) for name, port in _PORTS.items()},
+            ports=ports,
             reused=reused,
             kubernetes_version=version,
             forwarded=True,
             bucket=bucket,
-            mapped_images=names,
+            mapped_images=self._names,
             storage_class=self._settings.storage_class,
         )
 
-    def down(self) -> None:
-        """Remove what the runs of this environment made, in the cluster and in the bucket; safe to call twice.
-
-        Raises:
-            CleanupFailed: Something is still there; names it.
-        """
-        self._open.close()
-        if self._held is None:
-            return  # this run never had it: it is somebody else's
+    def _remove(self) -> None:
         remove_environment(self._folder, waiter=self._wanted.waiter)
-        if self._entry is not None:
-            self._wanted.journal.removed(self._entry)
-            self._entry = None
-
-    def release(self) -> None:
-        """End the forwards, and let others use the name."""
-        self._open.close()
-        if self._held is not None:
-            self._held.release()
-            self._held = None
 
     def _place_images(self, session: boto3.Session) -> Mapping[str, str]:
         """Have the images where the nodes pull them from; what they call each, by its reference."""
@@ -232,56 +162,36 @@ class EksTarget:
         if not self.kept or known.bucket != bucket.name:
             return False
         write_kubeconfig(found, self._folder / KUBECONFIG, profile=self._settings.profile)
-        with KubeApi(self._folder / KUBECONFIG, found.arn) as kube:
-            claim = Claim(kube, known.run)
-            if not claim.is_held() or not claim.renew(hours=self._settings.max_lifetime):
-                return False
-            self._reaper(kube).apply()
+        if not self._renewed(found.arn, known.run, hours=self._settings.max_lifetime):
+            return False
         prefix = prefix_of(bucket.root, self._wanted.run_id)
         replace(known, prefixes=(*known.prefixes, prefix)).write(self._folder)
         return True
 
-    def _begin(self, known: EksEnvironment | None, found: EksCluster, bucket: Bucket, session: boto3.Session) -> None:
+    def _begin_in(self, found: EksCluster, bucket: Bucket, session: boto3.Session, *, leftover: bool) -> None:
         wanted = self._wanted
         self._entry = wanted.journal.record(
-            _JOURNAL_KIND, found.arn, folder=str(self._folder), cluster=found.name, region=found.region
+            TARGET, found.arn, folder=str(self._folder), cluster=found.name, region=found.region
         )
-        try:
-            if known is not None:
-                wanted.status("removing what is left of the environment that was here")
-                (self._folder / "kept").unlink(missing_ok=True)
-                remove_environment(self._folder, waiter=wanted.waiter)
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+        def describe(_kube: KubeApi) -> None:
+            EksEnvironment(
+                run=wanted.run_id,
+                context=found.arn,
+                region=found.region,
+                profile=self._settings.profile,
+                bucket=bucket.name,
+                prefixes=(prefix_of(bucket.root, wanted.run_id),),
+                made_from=str(Path.cwd()),
+            ).write(self._folder)
+
+        def make() -> None:
             write_kubeconfig(found, self._folder / KUBECONFIG, profile=self._settings.profile)
-            with KubeApi(self._folder / KUBECONFIG, found.arn) as kube:
-                claim = Claim(kube, wanted.run_id)
-                claim.refuse_others()
-                # From here on it may hold something: whoever removes it goes by this.
-                EksEnvironment(
-                    run=wanted.run_id,
-                    context=found.arn,
-                    region=found.region,
-                    profile=self._settings.profile,
-                    bucket=bucket.name,
-                    prefixes=(prefix_of(bucket.root, wanted.run_id),),
-                    made_from=str(Path.cwd()),
-                ).write(self._folder)
-                claim.take(hours=self._settings.max_lifetime)
-                self._reaper(kube).apply()
+            self._take(found.arn, hours=self._settings.max_lifetime, describe=describe)
             if bucket.run is not None:
                 self._claim_prefix(session, bucket.name, bucket.run)
-        except HarnessError as error:
-            wanted.status("removing what was begun")
-            try:
-                self.down()
-            except HarnessError as second:
-                error.evidence["cleaning up failed too"] = second.message
-            raise
 
-    def _reaper(self, kube: KubeApi) -> Reaper:
-        # The harness's own worker, whatever the DAG's pods run: it has Python, and nodes come by it anyway.
-        reference = self._toolchain.images.get("probe", self._toolchain.images["worker"])
-        return Reaper(kube, images.mapped(self._toolchain, self._settings.registry).get(reference, reference))
+        self._begin(leftover=leftover, make=make)
 
     def _claim_prefix(self, session: boto3.Session, bucket: str, prefix: str) -> None:
         """Say in the bucket whose the keys below a prefix are, for whoever finds them and knows nothing of the run."""
@@ -300,8 +210,3 @@ class EksTarget:
             run=prefix_of(_root(self._settings), self._wanted.run_id),
             profile=self._settings.profile,
         )
-
-    def _forward(self, port: ServicePort, kube: KubeApi) -> int:
-        forward = Forward(port.name, lambda: port.open(kube), status=self._wanted.status)
-        self._open.callback(forward.close)
-        return forward.port

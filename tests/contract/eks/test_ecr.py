@@ -308,4 +308,6 @@ def test_a_run_has_its_images_in_ecr_and_its_pods_are_told_so(
     assert list(cluster.mapped_images) == ["airflow-dvc-worker:2.0.0"]
     assert cluster.mapped_images["airflow-dvc-worker:2.0.0"].startswith(f"{served[0].host}/{REPOSITORY}:2.0.0-")
     assert target.toolchain.image_digests["worker"] == (docker.made.digest, "sha256:1")
+    reaper = objects.found["CronJob", "harness", "harness-reaper"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert reaper["containers"][0]["image"] == cluster.mapped_images["airflow-dvc-worker:2.0.0"]
     target.down()

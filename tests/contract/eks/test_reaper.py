@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from harness.targets.eks.claim import KINDS
-from harness.targets.eks.reaper import groups, kinds
+from harness.targets.attached.claim import KINDS
+from harness.targets.attached.reaper import groups, kinds
 from tests.contract.eks.aftermath import fill
 from tests.contract.eks.conftest import Site
 from tests.contract.eks.objects import RESOURCES, Objects

@@ -16,7 +16,7 @@ from harness.imagenames import split_host
 from harness.lookalike import policies
 from harness.lookalike.fittings import RUNNERS, _render
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, SERVICES_NAMESPACE
-from harness.targets.eks.images import LOCAL
+from harness.targets.attached.images import LOCAL
 from harness.versions import versions
 
 ROOT = Path(__file__).parents[3]

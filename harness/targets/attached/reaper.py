@@ -14,9 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from harness.errors import EnvironmentFailed
 from harness.kubeapi import KubeApi
 from harness.names import LABEL_EXPIRES, LABEL_OWNER, LABEL_RUN, OWNER, SERVICES_NAMESPACE
-from harness.targets.eks import reap
-from harness.targets.eks.claim import KINDS, NAME, NAMESPACES
-from harness.targets.eks.expiry import as_label
+from harness.targets.attached import reap
+from harness.targets.attached.claim import KINDS, NAME, NAMESPACES
+from harness.targets.attached.expiry import as_label
 
 _MANIFEST: Final = Path(__file__).with_name("reaper.yaml.j2")
 # Where the API server has the kinds of `claim.KINDS` that are not in its core: "API groups" in its reference.

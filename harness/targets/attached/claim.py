@@ -1,4 +1,4 @@
-"""Whose the harness's two namespaces of an EKS cluster are: one run's at a time, and what that run made, goes with it.
+"""Whose the harness's two namespaces of a cluster are: one run's at a time, and what that run made, goes with it.
 
 A namespace is there already, made ready for the harness (it has the label `harness.owner`), or the run makes it, with
 its own id as a label. A ConfigMap that can be created only once says which run has them, and what was there before. At
@@ -6,7 +6,7 @@ the end a namespace that the run made is deleted, and one that was there is empt
 has not the harness's labels is neither used nor removed.
 
 The claim says, too, from when all of it counts as left behind. From then on anybody may remove it: the reaper in the
-cluster (`reaper.py`), or a sweep from another machine (`leftovers.py`).
+cluster (`reaper.py`), or on EKS a sweep from another machine (`harness.targets.eks.leftovers`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final
 from harness.errors import CleanupFailed, EnvironmentFailed, GuardError, WaitTimeout
 from harness.kubeapi import KubeApi, KubeApiError, KubeUnavailable
 from harness.names import AIRFLOW_NAMESPACE, LABEL_EXPIRES, LABEL_OWNER, LABEL_RUN, OWNER, SERVICES_NAMESPACE
-from harness.targets.eks.expiry import as_label, expiry, is_past
+from harness.targets.attached.expiry import as_label, expiry, is_past
 from harness.wait import Waiter
 
 NAME: Final = "harness-claim"
@@ -178,7 +178,7 @@ class Claim:
             )
         except WaitTimeout as error:
             raise CleanupFailed(
-                "what the run made in the EKS cluster is not gone",
+                "what the run made in the cluster is not gone",
                 evidence={"still there": error.last_state},
                 next_step="harness sweep, once what holds it is gone",
             ) from error
@@ -226,7 +226,8 @@ class Claim:
         return GuardError(
             f"run {run} has the harness's namespaces of this cluster{past}",
             evidence={"it counts as left behind from": expires or "no time"},
-            next_step="harness sweep --target eks shows what is left of it, and with --yes removes it"
+            next_step="its reaper removes it within minutes; on EKS harness sweep --target eks shows what is left of "
+            "it, and with --yes removes it"
             if past
             else "wait for it to end; `harness down` or `harness sweep` on the machine that it ran on removes it",
         )

@@ -1,13 +1,13 @@
-"""How the nodes of an EKS cluster come by the images: they hold them already, or pull them from a registry.
+"""How the nodes of a cluster that is attached to come by the images: they hold them, or pull them from a registry.
 
-The images are the supply's, as on kind. Into ECR the harness puts them itself (`ecr.py`). Whoever names another
+The images are the supply's, as on kind. Into ECR the harness puts them itself (`eks/ecr.py`). Whoever names another
 registry has pushed them from this engine, which then knows what each is called there, and by which digest.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,18 +17,25 @@ from harness.imagenames import below
 from harness.model import Toolchain
 from harness.process import Runner
 
-# Which run on a cluster of the harness's own only: its object store, and what makes its volumes.
-LOCAL: Final = frozenset({"localstack", "strict-s3", "path-helper"})
+# What makes the volumes of a cluster of the harness's own; any other has its own storage classes.
+VOLUMES: Final = frozenset({"path-helper"})
+# What is not on AWS: that, and the object store.
+LOCAL: Final = VOLUMES | {"localstack", "strict-s3"}
 _SECONDS: Final = 60.0
 
 
 def without_local(toolchain: Toolchain) -> Toolchain:
-    """The toolchain without what runs on a cluster of the harness's own only, so that nobody reads that it ran here."""
-    gone = {reference for name, reference in toolchain.images.items() if name in LOCAL}
+    """The toolchain without what is not on AWS."""
+    return without(toolchain, LOCAL)
+
+
+def without(toolchain: Toolchain, absent: Collection[str]) -> Toolchain:
+    """The toolchain without images that do not run on a target, so that nobody reads that they ran there."""
+    gone = {reference for name, reference in toolchain.images.items() if name in absent}
     return replace(
         toolchain,
-        images={name: reference for name, reference in toolchain.images.items() if name not in LOCAL},
-        image_digests={name: ids for name, ids in toolchain.image_digests.items() if name not in LOCAL},
+        images={name: reference for name, reference in toolchain.images.items() if name not in absent},
+        image_digests={name: ids for name, ids in toolchain.image_digests.items() if name not in absent},
         stand_ins=tuple(
             one for one in toolchain.stand_ins if not any(one.replaces.endswith(reference) for reference in gone)
         ),
