@@ -10,6 +10,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from harness.imagenames import REGISTRY
 from harness.names import OWNER
 
 _ACCOUNT: Final = re.compile(r"\d{12}")
@@ -20,7 +21,6 @@ _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9!_.*'()-]+(?:/[A-Za-z0-9!_.*'()-]+)*")
 # botocore's model of ECR: RepositoryName. What is below the prefix has to have room, too.
 _REPOSITORY: Final = re.compile(r"(?=.{1,128}$)[a-z0-9]+(?:[._-][a-z0-9]+)*(?:/[a-z0-9]+(?:[._-][a-z0-9]+)*)*")
-_REGISTRY: Final = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
 
 
 class EksSettings(BaseModel):
@@ -45,7 +45,7 @@ class EksSettings(BaseModel):
         consent: Whether this run may write to the account, and cost.
         max_cost: Most that a run may cost by the estimate, in USD.
         max_lifetime: Hours that a run may last. It ends then; what it has made all the same counts as left behind a
-            while later (`harness.targets.eks.expiry.GRACE`), and so does an environment that is kept.
+            while later (`harness.targets.attached.expiry.GRACE`), and so does an environment that is kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,7 +90,7 @@ class EksSettings(BaseModel):
     @field_validator("registry")
     @classmethod
     def _check_registry(cls, prefix: str | None) -> str | None:
-        if prefix is not None and not _REGISTRY.fullmatch(prefix):
+        if prefix is not None and not REGISTRY.fullmatch(prefix):
             raise ValueError("use a registry's host with a path, such as registry.example/team, without a tag")
         return prefix
 

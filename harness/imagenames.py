@@ -5,9 +5,12 @@ Grammar: https://github.com/distribution/reference/blob/v0.6.0/normalize.go (spl
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 DOCKER_HUB: Final = "docker.io"
+# A registry's host, with its port and a path or without.
+REGISTRY: Final = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
 _OFFICIAL: Final = "library"
 
 

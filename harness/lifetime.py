@@ -22,10 +22,12 @@ class Lifetime:
 
     Args:
         hours: That it may last; None for as long as it takes.
+        target: Whose setting says so.
     """
 
-    def __init__(self, hours: float | None) -> None:
+    def __init__(self, hours: float | None, *, target: str = "eks") -> None:
         self._hours = hours
+        self._setting = f"{target}.max_lifetime"
         self._over = threading.Event()
         self._timer: threading.Timer | None = None
 
@@ -55,7 +57,7 @@ class Lifetime:
     def error(self) -> LifetimeOver:
         """What the run ended with."""
         return LifetimeOver(
-            f"the run has lasted the {self._hours:g} h that it may (eks.max_lifetime), and was ended",
+            f"the run has lasted the {self._hours:g} h that it may ({self._setting}), and was ended",
             next_step="see above which phase took so long; give --max-lifetime HOURS if it needs more",
         )
 

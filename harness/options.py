@@ -59,11 +59,16 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("eks_bucket", str, "bucket in that region that the run writes to", "BUCKET"),
     Option("eks_consent", bool, "this run may write to the AWS account that the settings allow, and cost"),
     Option("max_cost", float, "with --target eks: most that a run may cost by the estimate, in USD", "USD"),
-    Option("max_lifetime", float, "with --target eks: hours that a run may last, and a kept environment stay", "HOURS"),
+    Option("max_lifetime", float, "off kind: hours that a run may last, and a kept environment stay", "HOURS"),
+    Option("context", str, "with --target existing: exact name of the kubeconfig's context", "NAME"),
+    Option("existing_consent", bool, "this run may write to that cluster, if the settings allow its API server"),
 )
 # What stands before the names of those that set a part of `eks`; and those that do without it.
 _EKS: Final = "eks_"
 _EKS_PARTS: Final = frozenset({"max_cost", "max_lifetime"})
+
+# What sets a part of `existing`, by its name there.
+_EXISTING: Final = {"context": "context", "existing_consent": "consent", "max_lifetime": "max_lifetime"}
 
 # Of these, what the making of an EKS look-alike's cluster takes.
 LOOKALIKE_OPTIONS: Final = frozenset({"supply", "cluster", "worker_image", "patience", "registry_mirror"})
@@ -94,12 +99,16 @@ def settings_from(given: Mapping[str, Any]) -> Settings:
     """
     flags = dict(given)
     values = flags.pop("values", None)
+    existing = {part: flags.get(name) for name, part in _EXISTING.items()}
     eks = {part: flags.pop(name) for name in list(flags) if (part := part_of_eks(name)) is not None}
+    for name in _EXISTING:
+        flags.pop(name, None)
     return resolve(
         cluster_name=flags.pop("cluster", None),
         values=tuple(values) if values else None,
         policy=part_flags(branch=flags.pop("branch", None)),
         eks=part_flags(**eks),
+        existing=part_flags(**existing),
         registry_mirror=mirrors(flags.pop("registry_mirror", None)),
         **flags,
     )

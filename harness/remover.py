@@ -18,13 +18,17 @@ from harness.process import Runner
 from harness.supply.engine import EngineSupply
 from harness.targets.attached.folder import target_of
 from harness.targets.eks import environment as eks
+from harness.targets.existing import environment as existing
 from harness.targets.namelock import name_held
 from harness.targets.ownership import Standing, runs_of
 from harness.targets.removal import remove_cluster, remove_container, remove_image_name
 from harness.wait import Waiter
 
 # What removes an environment in a cluster that was attached to, by its target: no container engine has those.
-_ATTACHED: Final[Mapping[str, Callable[..., None]]] = {eks.TARGET: eks.remove_environment}
+_ATTACHED: Final[Mapping[str, Callable[..., None]]] = {
+    eks.TARGET: eks.remove_environment,
+    existing.TARGET: existing.remove_environment,
+}
 
 
 @dataclass(slots=True)

@@ -54,7 +54,7 @@ class Session:
         self._live: LivePhases | None = None
         self.timeline = Timeline()
         self.environment = Environment(settings, timeline=self.timeline, status=self._status)
-        self._lifetime = Lifetime(self.environment.max_lifetime)
+        self._lifetime = Lifetime(self.environment.max_lifetime, target=settings.target)
         self._recorder = Recorder(self.environment, verb=verb, rerun_of=rerun_of)
         self.environment.inputs_checked = self._inputs_checked
         self._paused = 0.0

@@ -27,6 +27,7 @@ from pydantic_settings import (
 from harness.allowlist import Allowed
 from harness.eks_settings import EksSettings
 from harness.errors import UsageError
+from harness.existing_settings import ExistingSettings
 from harness.model import PulledName
 
 APP = "airflow-dvc-harness"
@@ -38,7 +39,16 @@ _BRANCH = re.compile(r"(?!HEAD$|refs/)(?!.*(?:\.\.|//|/\.|\.lock(?:/|$)))[A-Za-z
 _ANY_ROWS = "any"
 # What is this machine's or its reader's own: not part of what a run is, and not recorded with it.
 MACHINE_SETTINGS = frozenset(
-    {"evidence_dir", "cache_dir", "state_dir", "cache_limit_gb", "registry_mirror", "pause_on_failure", "eks"}
+    {
+        "evidence_dir",
+        "cache_dir",
+        "state_dir",
+        "cache_limit_gb",
+        "registry_mirror",
+        "pause_on_failure",
+        "eks",
+        "existing",
+    }
 )
 # By tag, as it is put into the node under that name (https://github.com/distribution/reference, regexp.go).
 _IMAGE = re.compile(
@@ -58,6 +68,7 @@ class TargetKind(StrEnum):
 
     KIND = "kind"
     EKS = "eks"
+    EXISTING = "existing"
 
 
 class SupplyKind(StrEnum):
@@ -186,6 +197,9 @@ class Settings(BaseSettings):
     )
     policy: Policy = Field(default_factory=Policy, description="what a run may do to its repository")
     eks: EksSettings = Field(default_factory=EksSettings, description="which EKS cluster, and what allows a run on it")
+    existing: ExistingSettings = Field(
+        default_factory=ExistingSettings, description="which context of a kubeconfig, and what allows a run there"
+    )
     evidence_dir: Path = Field(default=Path(".harness"), description="where verdicts, timelines and bundles go")
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(APP), description="what is built once")
     state_dir: Path = Field(default_factory=lambda: platformdirs.user_state_path(APP), description="journals, clusters")

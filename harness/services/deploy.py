@@ -120,7 +120,7 @@ class ServicesDeployer:
                 *self._render(
                     "git",
                     image=self._image("git-server"),
-                    node_port=None if self._cluster.forwarded else NODE_PORTS["git"],
+                    node_port=self._node_port("git"),
                 ),
                 *self._render("postgres", image=self._image("postgres")),
                 *self._object_store(),
@@ -144,8 +144,12 @@ class ServicesDeployer:
         if self._cluster.bucket is not None:
             return []
         if self._backend is S3Backend.LOCALSTACK:
-            return self._render("s3-localstack", image=self._image("localstack"))
-        return self._render("s3-strict", image=self._image("strict-s3"))
+            return self._render("s3-localstack", image=self._image("localstack"), node_port=self._node_port("s3"))
+        return self._render("s3-strict", image=self._image("strict-s3"), node_port=self._node_port("s3"))
+
+    def _node_port(self, service: str) -> int | None:
+        """Where the node gives a service out; None where a forward leads to it, and nothing is opened on nodes."""
+        return None if self._cluster.forwarded else NODE_PORTS[service]
 
     def wait(self, name: str) -> None:
         """Wait until one service's pod is ready: "adapter", "git", "postgres" or "s3".

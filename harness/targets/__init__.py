@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from harness.model import BlockedEgress, Cluster, Toolchain
 from harness.settings import Settings, TargetKind
 from harness.targets.eks import target as eks
+from harness.targets.existing import target as existing
 from harness.targets.kind import KindTarget
 from harness.targets.ownership import refuse_foreign
 from harness.targets.wanted import Wanted
@@ -135,5 +136,15 @@ TARGETS: Final[Mapping[TargetKind, TargetType]] = {
         object_store=lambda settings: f"S3, bucket {settings.eks.bucket}",
         refuse=eks.refuse,
         make=eks.EksTarget,
+    ),
+    TargetKind.EXISTING: TargetType(
+        noun="existing cluster",
+        check_settings=existing.check_settings,
+        own_name=existing.own_name,
+        flags=existing.flags,
+        max_lifetime=lambda settings: settings.existing.max_lifetime,
+        object_store=lambda settings: str(settings.s3),
+        refuse=existing.refuse,
+        make=existing.ExistingTarget,
     ),
 }

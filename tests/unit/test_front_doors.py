@@ -41,8 +41,9 @@ FLAGS = {
     "--eks-bucket": "team-dvc",
     "--max-cost": "0.5",
     "--max-lifetime": "1.5",
+    "--context": "kind-team",
 }
-SWITCHES = ("--pause-on-failure", "--eks-consent")
+SWITCHES = ("--pause-on-failure", "--eks-consent", "--existing-consent")
 WORDS = (*(word for pair in FLAGS.items() for word in pair), *SWITCHES)
 
 
@@ -64,6 +65,8 @@ def check(settings: Settings) -> None:
     assert (eks.cluster, eks.region, eks.profile, eks.bucket) == ("mlops", "eu-central-1", "nightly", "team-dvc")
     assert eks.consent
     assert (eks.max_cost, eks.max_lifetime) == (0.5, 1.5)
+    existing = settings.existing
+    assert (existing.context, existing.consent, existing.max_lifetime) == ("kind-team", True, 1.5)
 
 
 @pytest.mark.parametrize(("verb", "driven_by"), [("run", "run_once"), ("up", "bring_up")])

@@ -48,6 +48,7 @@ def test_what_the_main_thread_waits_for_is_ended_when_the_time_is_over() -> None
     assert lifetime.over
     assert "the run has lasted the" in lifetime.error().message
     assert "--max-lifetime" in lifetime.error().next_step
+    assert "(existing.max_lifetime)" in Lifetime(1, target="existing").error().message
 
 
 @pytest.mark.parametrize("hours", [None, LONG])

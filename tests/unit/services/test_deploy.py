@@ -46,7 +46,9 @@ class Kube:
         return found
 
 
-def deployed(folder: Path, **cluster: Any) -> tuple[ServicesDeployer, Kube]:
+def deployed(
+    folder: Path, *, backend: S3Backend = S3Backend.LOCALSTACK, **cluster: Any
+) -> tuple[ServicesDeployer, Kube]:
     kube: Any = Kube()
     facts: dict[str, Any] = {
         "name": "c", "kubeconfig": folder / "k", "context": "kind-c", "ports": {"git": 1, "s3": 2, "airflow": 3},
@@ -54,7 +56,7 @@ def deployed(folder: Path, **cluster: Any) -> tuple[ServicesDeployer, Kube]:
     }  # fmt: skip
     made = ServicesDeployer(
         cluster=Cluster(**facts), folder=folder, kube=kube, secrets=SECRETS, images=IMAGES,
-        backend=S3Backend.LOCALSTACK, waiter=Waiter(),
+        backend=backend, waiter=Waiter(),
     )  # fmt: skip
     made.apply({"GIT_BRANCH": "main"})
     return made, kube
@@ -106,6 +108,15 @@ def test_on_eks_pods_are_told_of_an_endpoint_only_where_the_reader_has_one(
     service = made.services().s3
     assert (service.inside, service.outside, service.access_key, service.secret_key) == (endpoint, endpoint, None, None)
     assert (service.bucket, service.root, service.profile) == ("team-dvc", "e2e/", "nightly")
+
+
+@pytest.mark.parametrize("backend", list(S3Backend))
+def test_where_forwards_lead_in_the_store_opens_no_port_of_the_nodes_either(backend: S3Backend, tmp_path: Path) -> None:
+    _, kube = deployed(tmp_path, backend=backend, forwarded=True)
+    assert kube.one("Service", "s3")["spec"]["type"] == "ClusterIP"
+    assert "nodePort" not in json.dumps(kube.applied)
+    _, kube = deployed(tmp_path, backend=backend)
+    assert kube.one("Service", "s3")["spec"]["ports"][0]["nodePort"] == NODE_PORTS["s3"]
 
 
 def test_images_have_the_names_that_the_nodes_know(tmp_path: Path) -> None:

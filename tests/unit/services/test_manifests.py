@@ -26,7 +26,6 @@ VALUES = {
     "postgres": "postgres.example:5432",
     "seconds": 90,
     "agent": True,
-    "node_port": NODE_PORTS["git"],
     "root": "",
     "storage_class": "",
 }
@@ -34,7 +33,9 @@ VALUES = {
 
 def documents(path: Path) -> list[dict[str, Any]]:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701 - YAML, not HTML
-    text = environment.from_string(path.read_text(encoding="utf-8")).render(**VALUES)
+    # A file is called by its service, and by what stands behind it: "s3-localstack".
+    node_port = NODE_PORTS.get(path.name.partition(".")[0].partition("-")[0])
+    text = environment.from_string(path.read_text(encoding="utf-8")).render(**VALUES, node_port=node_port)
     return [document for document in yaml.safe_load_all(text) if document]
 
 
