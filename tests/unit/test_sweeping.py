@@ -242,7 +242,7 @@ class Slow(Docker):
         return super().answer(call)
 
 
-@pytest.mark.parametrize("kind", ["cluster", "gateway", "eks"])
+@pytest.mark.parametrize("kind", ["cluster", "gateway", "eks", "existing"])
 def test_a_cluster_that_was_kept_while_the_sweep_was_at_something_else_stays_with_all_that_belongs_to_it(
     state: State, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
