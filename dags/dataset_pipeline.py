@@ -62,7 +62,8 @@ def pod_task(task: str, *env_from: k8s.V1EnvFromSource) -> KubernetesPodOperator
             run_as_non_root=True,
             run_as_user=USER,
             run_as_group=USER,
-            # A fresh EBS volume belongs to root: this hands it to the group, once.
+            # A fresh EBS volume belongs to root: this hands it to the group, once. On EFS it is passed over: an access
+            # point has a user of its own, who owns all there is.
             fs_group=USER,
             fs_group_change_policy="OnRootMismatch",
             seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),

@@ -6,9 +6,10 @@ Nothing is allowed by default: an account, a cluster and the consent are named b
 from __future__ import annotations
 
 import re
-from typing import Final
+from enum import StrEnum
+from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness.imagenames import REGISTRY
 from harness.names import OWNER
@@ -21,6 +22,19 @@ _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9!_.*'()-]+(?:/[A-Za-z0-9!_.*'()-]+)*")
 # botocore's model of ECR: RepositoryName. What is below the prefix has to have room, too.
 _REPOSITORY: Final = re.compile(r"(?=.{1,128}$)[a-z0-9]+(?:[._-][a-z0-9]+)*(?:/[a-z0-9]+(?:[._-][a-z0-9]+)*)*")
+# botocore's model of EFS: FileSystemId, without the ARN that it also takes.
+_FILE_SYSTEM: Final = re.compile(r"fs-[0-9a-f]{8,40}")
+
+
+class SharedStorage(StrEnum):
+    """What holds the claim that the tasks share."""
+
+    RWO = "rwo"
+    EFS = "efs"
+
+
+# The class where none is named, by what holds the claim: fixtures/eks/storage-class.yaml, storage-class-efs.yaml.
+_CLASSES: Final = {SharedStorage.RWO: "gp3", SharedStorage.EFS: "efs"}
 
 
 class EksSettings(BaseModel):
@@ -41,7 +55,11 @@ class EksSettings(BaseModel):
             hold the images under their own names.
         ecr_prefix: What the names of ECR's repositories begin with; empty for nothing.
         ecr_create: Whether repositories that are missing in ECR are created.
-        storage_class: Of the claim that the tasks share; empty takes the cluster's default, of which EKS has none.
+        shared_storage: "rwo" has the claim that the tasks share on a volume of one node (EBS), "efs" on a file system
+            that all nodes reach.
+        storage_class: Of that claim; None takes gp3, with "efs" the class efs. With "rwo" empty takes the cluster's
+            default, of which EKS has none.
+        efs_file_system: Which file system a class of EFS must be on; None for whichever the class names.
         consent: Whether this run may write to the account, and cost.
         max_cost: Most that a run may cost by the estimate, in USD.
         max_lifetime: Hours that a run may last. It ends then; what it has made all the same counts as left behind a
@@ -61,10 +79,37 @@ class EksSettings(BaseModel):
     registry: str | None = None
     ecr_prefix: str = OWNER
     ecr_create: bool = False
-    storage_class: str = "gp3"
+    shared_storage: SharedStorage = SharedStorage.RWO
+    storage_class: str | None = None
+    efs_file_system: str | None = None
     consent: bool = False
     max_cost: float = Field(default=2.0, gt=0)
     max_lifetime: float = Field(default=4.0, gt=0, le=24)
+
+    @property
+    def claim_class(self) -> str:
+        """Class of the claim that the tasks share; empty for the cluster's default."""
+        return _CLASSES[self.shared_storage] if self.storage_class is None else self.storage_class
+
+    @property
+    def claim_access(self) -> str:
+        """Its access mode, as Kubernetes calls it."""
+        return "ReadWriteMany" if self.shared_storage is SharedStorage.EFS else "ReadWriteOnce"
+
+    @model_validator(mode="after")
+    def _check_shared_storage(self) -> Self:
+        if self.shared_storage is SharedStorage.EFS and not self.claim_class:
+            raise ValueError("shared_storage = efs needs the name of a storage class: storage_class is empty")
+        if self.shared_storage is not SharedStorage.EFS and self.efs_file_system is not None:
+            raise ValueError("efs_file_system is of no use without shared_storage = efs")
+        return self
+
+    @field_validator("efs_file_system")
+    @classmethod
+    def _check_file_system(cls, name: str | None) -> str | None:
+        if name is not None and not _FILE_SYSTEM.fullmatch(name):
+            raise ValueError("use the id of an EFS file system, such as fs-0123456789abcdef0")
+        return name
 
     @field_validator("cluster")
     @classmethod

@@ -135,6 +135,7 @@ class Cluster:
         bucket: Where S3 is; None where the services bring an object store.
         mapped_images: What nodes call an image, by its reference; one that is not here they hold under its own name.
         storage_class: Of the claim that tasks share; empty for the cluster's default.
+        claim_access: Access mode of that claim.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Cluster:
     bucket: Bucket | None = None
     mapped_images: Mapping[str, str] = field(default_factory=dict)
     storage_class: str = ""
+    claim_access: str = "ReadWriteOnce"
 
 
 @dataclass(frozen=True, slots=True)

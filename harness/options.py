@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from harness.eks_settings import SharedStorage
 from harness.settings import Keep, S3Backend, Settings, SupplyKind, TargetKind, mirrors, part_flags, resolve
 
 
@@ -58,6 +59,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("eks_profile", str, "profile of the AWS configuration (default: what boto3 finds)", "PROFILE"),
     Option("eks_bucket", str, "bucket in that region that the run writes to", "BUCKET"),
     Option("eks_consent", bool, "this run may write to the AWS account that the settings allow, and cost"),
+    Option(
+        "shared_storage", SharedStorage, "with --target eks: a volume of one node (EBS), or a file system of all (EFS)"
+    ),
     Option("max_cost", float, "with --target eks: most that a run may cost by the estimate, in USD", "USD"),
     Option("max_lifetime", float, "off kind: hours that a run may last, and a kept environment stay", "HOURS"),
     Option("context", str, "with --target existing: exact name of the kubeconfig's context", "NAME"),
@@ -65,7 +69,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
 )
 # What stands before the names of those that set a part of `eks`; and those that do without it.
 _EKS: Final = "eks_"
-_EKS_PARTS: Final = frozenset({"max_cost", "max_lifetime"})
+_EKS_PARTS: Final = frozenset({"max_cost", "max_lifetime", "shared_storage"})
 
 # What sets a part of `existing`, by its name there.
 _EXISTING: Final = {"context": "context", "existing_consent": "consent", "max_lifetime": "max_lifetime"}

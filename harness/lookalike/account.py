@@ -36,6 +36,7 @@ TAGS: Final[Mapping[str, str]] = {"harness.allowed": "true"}
 PREFIX: Final = "airflow-dvc-harness"
 ADDONS: Final[Mapping[str, str]] = {
     "aws-ebs-csi-driver": "v1.50.1-eksbuild.1",
+    "aws-efs-csi-driver": "v2.1.13-eksbuild.1",
     "eks-pod-identity-agent": "v1.3.10-eksbuild.1",
 }
 _DOCUMENTS: Final = Path(__file__).parent / "documents"

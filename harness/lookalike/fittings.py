@@ -12,6 +12,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.kubeapi import KubeApi, KubeUnavailable
+from harness.lookalike import shared_storage
 from harness.lookalike.hosting import Folder, Serving
 from harness.lookalike.node import link_address, pod_identity_agent
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, SERVICES_NAMESPACE
@@ -127,6 +128,7 @@ class Fittings:
         # kind's own comes as the cluster does; EKS has no class of that name, and none that is the default.
         self.kube.apply(_render("storage.yaml"))
         self.kube.delete("StorageClass", "standard")
+        shared_storage.apply(self.kube)
 
     def wait(self) -> None:
         """Wait until the agent answers on the node, and the injector changes what it is to change.

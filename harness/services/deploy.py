@@ -136,6 +136,7 @@ class ServicesDeployer:
                     pipeline=dict(pipeline),
                     ca_certificate=self._secrets.ca_certificate,
                     storage_class=self._cluster.storage_class,
+                    access=self._cluster.claim_access,
                 ),
             ]
         )

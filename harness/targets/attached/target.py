@@ -157,15 +157,17 @@ class AttachedTarget(ABC):
             claim.take(hours=hours)
             self._reaper(kube).apply()
 
-    def _renewed(self, context: str, run: str, *, hours: float) -> bool:
-        """Keep what a run has taken for another time; False if it is not whole.
+    def _renewed(
+        self, context: str, run: str, *, hours: float, whole: Callable[[KubeApi], bool] = lambda _kube: True
+    ) -> bool:
+        """Keep what a run has taken for another time; False if it is not whole, also by what the caller asks of it.
 
         Raises:
             GuardError: Another run has it.
         """
         with kube_of(self._folder, context) as kube:
             claim = Claim(kube, run)
-            if not claim.is_held() or not claim.renew(hours=hours):
+            if not claim.is_held() or not whole(kube) or not claim.renew(hours=hours):
                 return False
             self._reaper(kube).apply()
         return True

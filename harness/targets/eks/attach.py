@@ -97,24 +97,36 @@ def check_pod_identity(session: boto3.Session, cluster: str) -> None:
         EnvironmentFailed: It is missing, or not ACTIVE.
         AwsRefused: It may not be asked.
     """
+    if not has_addon(session, cluster, _POD_IDENTITY):
+        raise EnvironmentFailed(
+            f"{cluster} has no add-on {_POD_IDENTITY}: its pods get no keys",
+            next_step=f"aws eks create-addon --cluster-name {cluster} --addon-name {_POD_IDENTITY}",
+        )
+
+
+def has_addon(session: boto3.Session, cluster: str, name: str) -> bool:
+    """Whether a cluster has an add-on of EKS; one that it has is ACTIVE.
+
+    Raises:
+        EnvironmentFailed: It has it, and it is not ACTIVE.
+        AwsRefused: It may not be asked.
+    """
     eks = client(session, "eks")
-    step = f"aws eks create-addon --cluster-name {cluster} --addon-name {_POD_IDENTITY}"
     try:
-        with explained(f"look for the add-on {_POD_IDENTITY} of {cluster}"):
-            status = eks.describe_addon(clusterName=cluster, addonName=_POD_IDENTITY)["addon"]["status"]
+        with explained(f"look for the add-on {name} of {cluster}"):
+            status = eks.describe_addon(clusterName=cluster, addonName=name)["addon"]["status"]
     except AwsRefused as refused:
         if refused.code != "ResourceNotFoundException":
             raise
-        raise EnvironmentFailed(
-            f"{cluster} has no add-on {_POD_IDENTITY}: its pods get no keys", next_step=step
-        ) from None
+        return False
     finally:
         eks.close()
     if status != _ACTIVE:
         raise EnvironmentFailed(
-            f"the add-on {_POD_IDENTITY} of {cluster} is {status}, not {_ACTIVE}",
-            next_step=f"see why: aws eks describe-addon --cluster-name {cluster} --addon-name {_POD_IDENTITY}",
+            f"the add-on {name} of {cluster} is {status}, not {_ACTIVE}",
+            next_step=f"see why: aws eks describe-addon --cluster-name {cluster} --addon-name {name}",
         )
+    return True
 
 
 def role_of_pods(session: boto3.Session, cluster: str) -> str:

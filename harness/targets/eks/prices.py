@@ -30,6 +30,7 @@ class Plan:
         node_gb: Root volume of each, GB.
         nat_gateways: How many.
         claim_gb: Volumes of the run, GB.
+        claim_on_efs: Whether they are on EFS, not on EBS.
     """
 
     hours: float
@@ -40,6 +41,7 @@ class Plan:
     node_gb: int = 40
     nat_gateways: int = 0
     claim_gb: int = 10
+    claim_on_efs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,10 @@ def estimate(plan: Plan, *, today: date) -> Estimate:
         lines[f"{plan.nodes} x {plan.node_type}"] = plan.hours * plan.nodes * hourly["node"][plan.node_type]
     if plan.nat_gateways:
         lines["NAT"] = plan.hours * plan.nat_gateways * hourly["nat_gateway"]
-    gigabytes = plan.claim_gb + (plan.nodes * plan.node_gb if plan.creates_cluster else 0)
-    lines["volumes"] = plan.hours * gigabytes * prices["monthly"]["gp3_gb"] / _HOURS_A_MONTH
+    monthly = prices["monthly"]
+    on_ebs = (0 if plan.claim_on_efs else plan.claim_gb) + (plan.nodes * plan.node_gb if plan.creates_cluster else 0)
+    lines["volumes"] = plan.hours * on_ebs * monthly["gp3_gb"] / _HOURS_A_MONTH
+    if plan.claim_on_efs:
+        lines["EFS"] = plan.hours * plan.claim_gb * monthly["efs_gb"] / _HOURS_A_MONTH
     stale = (today - prices["date"]).days > _FRESH_DAYS
     return Estimate(lines, plan.hours, prices["date"], prices["region"], stale)

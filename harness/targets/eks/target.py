@@ -15,10 +15,11 @@ from typing import Final
 
 import boto3
 
-from harness.eks_settings import EksSettings
+from harness.eks_settings import EksSettings, SharedStorage
 from harness.errors import GuardError, UsageError
 from harness.kubeapi import KubeApi
 from harness.model import Bucket, Cluster, Toolchain
+from harness.names import AIRFLOW_NAMESPACE, SHARED_CLAIM
 from harness.settings import Settings
 from harness.targets.attached import images
 from harness.targets.attached.expiry import expiry
@@ -28,6 +29,7 @@ from harness.targets.eks.attach import EksCluster, check_pod_identity, role_of_p
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.bucket import BucketClaim, check_bucket
 from harness.targets.eks.ecr import ECR, EcrImages
+from harness.targets.eks.efs import check_efs
 from harness.targets.eks.environment import TARGET, EksEnvironment, described, remove_environment
 from harness.targets.eks.guards import guarded_cluster, hold_price
 from harness.targets.eks.prefix import prefix_of
@@ -66,16 +68,19 @@ def guard(settings: EksSettings) -> tuple[boto3.Session, EksCluster, str]:
     Raises:
         UsageError: The settings name no cluster, account or region.
         GuardError: Something is not what is allowed, or it would cost too much.
-        EnvironmentFailed: The cluster lacks what its pods get their keys from, the bucket is not there, or AWS refused
-            to say.
+        EnvironmentFailed: The cluster lacks what its pods get their keys or their shared folder from, the bucket is not
+            there, or AWS refused to say.
     """
     session = open_session(profile=settings.profile, region=settings.region)
     cluster = guarded_cluster(session, settings)
-    plan = Plan(hours=settings.max_lifetime, version=cluster.version, claim_gb=_CLAIM_GB)
+    on_efs = settings.shared_storage is SharedStorage.EFS
+    plan = Plan(hours=settings.max_lifetime, version=cluster.version, claim_gb=_CLAIM_GB, claim_on_efs=on_efs)
     price = estimate(plan, today=datetime.now(UTC).date())
     hold_price(price, settings)
     check_pod_identity(session, cluster.name)
     role_of_pods(session, cluster.name)
+    if on_efs:
+        check_efs(session, cluster, settings)
     if settings.bucket is not None:
         check_bucket(session, settings.bucket, _root(settings))
     return session, cluster, str(price)
@@ -139,7 +144,8 @@ class EksTarget(AttachedTarget):
             forwarded=True,
             bucket=bucket,
             mapped_images=self._names,
-            storage_class=self._settings.storage_class,
+            storage_class=self._settings.claim_class,
+            claim_access=self._settings.claim_access,
         )
 
     def _remove(self) -> None:
@@ -162,11 +168,23 @@ class EksTarget(AttachedTarget):
         if not self.kept or known.bucket != bucket.name:
             return False
         write_kubeconfig(found, self._folder / KUBECONFIG, profile=self._settings.profile)
-        if not self._renewed(found.arn, known.run, hours=self._settings.max_lifetime):
+        hours = self._settings.max_lifetime
+        if not self._renewed(found.arn, known.run, hours=hours, whole=self._same_storage):
             return False
         prefix = prefix_of(bucket.root, self._wanted.run_id)
         replace(known, prefixes=(*known.prefixes, prefix)).write(self._folder)
         return True
+
+    def _same_storage(self, kube: KubeApi) -> bool:
+        """Whether the claim that is there is the one that is wanted: none can be made into another."""
+        spec = (kube.get("PersistentVolumeClaim", SHARED_CLAIM, AIRFLOW_NAMESPACE) or {}).get("spec")
+        if spec is None:
+            return True
+        wanted = self._settings.claim_class
+        return spec.get("accessModes") == [self._settings.claim_access] and wanted in {
+            "",
+            spec.get("storageClassName"),
+        }
 
     def _begin_in(self, found: EksCluster, bucket: Bucket, session: boto3.Session, *, leftover: bool) -> None:
         wanted = self._wanted

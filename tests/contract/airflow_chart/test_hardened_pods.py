@@ -44,6 +44,7 @@ VALUES = {
     "node_port": 30443,
     "root": "",
     "storage_class": "",
+    "access": "ReadWriteOnce",
 }
 
 

@@ -22,6 +22,7 @@ RESOURCES: Resources = {
     "/apis/batch/v1": [("jobs", "Job", True), ("cronjobs", "CronJob", True)],
     "/apis/rbac.authorization.k8s.io/v1": [("roles", "Role", True), ("rolebindings", "RoleBinding", True)],
     "/apis/networking.k8s.io/v1": [("networkpolicies", "NetworkPolicy", True), ("ingresses", "Ingress", True)],
+    "/apis/storage.k8s.io/v1": [("storageclasses", "StorageClass", False), ("csidrivers", "CSIDriver", False)],
     "/apis/policy/v1": [("poddisruptionbudgets", "PodDisruptionBudget", True)],
     "/apis/discovery.k8s.io/v1": [("endpointslices", "EndpointSlice", True)],
     "/apis/admissionregistration.k8s.io/v1": [

@@ -147,7 +147,8 @@ def test_the_account_holds_what_a_team_prepares(entered: Surroundings) -> None:
     assert policy["Statement"][0]["Resource"] == [f"arn:aws:s3:::{PLAN.bucket}", f"arn:aws:s3:::{PLAN.bucket}/*"]
     (association,) = eks.list_pod_identity_associations(clusterName="mlops")["associations"]
     assert (association["namespace"], association["serviceAccount"]) == ("airflow", "airflow-dvc-sa")
-    assert eks.list_addons(clusterName="mlops")["addons"] == ["aws-ebs-csi-driver", "eks-pod-identity-agent"]
+    addons = ["aws-ebs-csi-driver", "aws-efs-csi-driver", "eks-pod-identity-agent"]
+    assert eks.list_addons(clusterName="mlops")["addons"] == addons
     users = [f"arn:aws:iam::{PLAN.number}:user/{name}" for name in ("administrator", "runner")]
     assert eks.list_access_entries(clusterName="mlops")["accessEntries"] == users
     for client in (iam, eks):

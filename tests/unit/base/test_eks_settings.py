@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.errors import UsageError
+from harness.options import settings_from
 from harness.settings import resolve
 
 ARN = "arn:aws:eks:eu-central-1:111122223333:cluster/mlops"
@@ -44,6 +45,9 @@ def test_they_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MAX_COST", "0", "eks.max_cost"),
         ("MAX_LIFETIME", "25", "eks.max_lifetime"),
         ("CONSENTT", "true", "eks.consentt"),
+        ("SHARED_STORAGE", "nfs", "eks.shared_storage"),
+        ("EFS_FILE_SYSTEM", "fs-1", "such as fs-0123456789abcdef0"),
+        ("EFS_FILE_SYSTEM", "fs-0123456789abcdef0", "of no use without shared_storage = efs"),
     ],
 )
 def test_what_cannot_be_used_is_a_usage_error(
@@ -52,3 +56,32 @@ def test_what_cannot_be_used_is_a_usage_error(
     monkeypatch.setenv(f"HARNESS_EKS__{name}", value)
     with pytest.raises(UsageError, match=re.escape(said)):
         resolve()
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, ("gp3", "ReadWriteOnce")),
+        ({"STORAGE_CLASS": ""}, ("", "ReadWriteOnce")),
+        ({"SHARED_STORAGE": "efs"}, ("efs", "ReadWriteMany")),
+        ({"SHARED_STORAGE": "efs", "STORAGE_CLASS": "team"}, ("team", "ReadWriteMany")),
+    ],
+)
+def test_where_the_shared_claim_is_says_its_class_and_mode(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], found: tuple[str, str]
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(f"HARNESS_EKS__{name}", value)
+    eks = resolve().eks
+    assert (eks.claim_class, eks.claim_access) == found
+
+
+def test_a_claim_on_efs_needs_a_class_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_EKS__SHARED_STORAGE", "efs")
+    monkeypatch.setenv("HARNESS_EKS__STORAGE_CLASS", "")
+    with pytest.raises(UsageError, match="needs the name of a storage class"):
+        resolve()
+
+
+def test_the_flag_is_one_of_eks() -> None:
+    assert settings_from({"shared_storage": "efs"}).eks.claim_access == "ReadWriteMany"

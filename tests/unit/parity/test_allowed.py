@@ -57,6 +57,14 @@ def test_a_repository_of_the_teams_own_needs_no_authority_of_ours() -> None:
     assert {"Git URL", "Git CA"} & {one.what for one in found.unseen} == set()
 
 
+def test_a_claim_of_efs_is_for_many_and_of_a_class_of_its_own() -> None:
+    eks = changed(on_eks(), "claim", "accessModes", to=["ReadWriteMany"])
+    found = weighed(on_kind(), changed(eks, "claim", "storageClassName", to="efs"))
+    assert found.unintended == ()
+    (those,) = [those for one, those in found.allowed if one.what == "storage class"]
+    assert [one.place for one in those] == ["claim / accessModes / 0", "claim / storageClassName"]
+
+
 # What is wrong on EKS, each the one thing that is, and where it must be found.
 WRONG: dict[str, tuple[tuple[str, ...], Any]] = {
     "another DAG": (("dags", "dags/dataset_pipeline.py"), "3b18e512, 5124 bytes, mode 100644"),
@@ -116,7 +124,8 @@ WRONG: dict[str, tuple[tuple[str, ...], Any]] = {
     "a prefix that is not the run's": ((*REMOTE, "url", "prefix"), "store"),
     "no bucket": ((*REMOTE, "url", "bucket"), ""),
     "another timeout": ((*REMOTE, "read_timeout"), "5"),
-    "a claim for many": (("claim", "accessModes"), ["ReadWriteMany"]),
+    "a claim that may only be read": (("claim", "accessModes"), ["ReadOnlyMany"]),
+    "a claim of two modes": (("claim", "accessModes"), ["ReadWriteMany", "ReadWriteOnce"]),
     "no storage class": (("claim", "storageClassName"), ""),
     "a repository without TLS": ((*ENVIRONMENT, "GIT_REPO"), "http://git.example/mlops.git"),
     "a password in the repository's URL": ((*ENVIRONMENT, "GIT_REPO"), "https://u:p@git.example/mlops.git"),
@@ -133,6 +142,11 @@ def test_whatever_else_differs_is_found_where_it_is(case: str) -> None:
     assert all(one.path[: len(path)] == path or one.path == path[: len(one.path)] for one in found.unintended), (
         found.unintended
     )
+
+
+def test_a_claim_for_many_on_kind_is_not_what_efs_explains() -> None:
+    kind = changed(on_kind(), "claim", "accessModes", to=["ReadWriteMany"])
+    assert [one.path for one in weighed(kind, on_eks()).unintended] == [("claim", "accessModes", "0")]
 
 
 @pytest.mark.parametrize(

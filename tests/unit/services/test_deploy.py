@@ -99,6 +99,12 @@ def test_on_eks_there_is_no_store_no_port_of_the_nodes_and_a_class_for_the_claim
     assert kube.waited == ["git"]
 
 
+@pytest.mark.parametrize("access", ["ReadWriteOnce", "ReadWriteMany"])
+def test_the_claim_has_the_mode_of_what_holds_it(tmp_path: Path, access: str) -> None:
+    _, kube = on_eks(tmp_path, claim_access=access)
+    assert kube.one("PersistentVolumeClaim", "airflow-shared-pvc")["spec"]["accessModes"] == [access]
+
+
 @pytest.mark.parametrize(("endpoint", "env"), [(ENDPOINT, {"AWS_ENDPOINT_URL_S3": ENDPOINT}), (None, None)])
 def test_on_eks_pods_are_told_of_an_endpoint_only_where_the_reader_has_one(
     tmp_path: Path, endpoint: str | None, env: dict[str, str] | None

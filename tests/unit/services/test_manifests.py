@@ -28,6 +28,7 @@ VALUES = {
     "agent": True,
     "root": "",
     "storage_class": "",
+    "access": "ReadWriteOnce",
 }
 
 

@@ -17,6 +17,11 @@ def test_a_cluster_that_is_there_costs_its_volumes_alone() -> None:
     assert found.lines == {"volumes": pytest.approx(73 * 0.08 / 730)}
 
 
+def test_a_claim_on_efs_costs_what_efs_costs() -> None:
+    found = estimate(Plan(hours=730, version="1.34", claim_gb=2, claim_on_efs=True), today=TODAY)
+    assert found.lines == {"volumes": 0, "EFS": pytest.approx(0.60)}
+
+
 def test_a_cluster_of_our_own_costs_control_plane_nodes_volumes_and_nat() -> None:
     plan = Plan(hours=2, version="1.35", creates_cluster=True, nodes=2, node_gb=40, claim_gb=10, nat_gateways=1)
     found = estimate(plan, today=TODAY)
