@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError
+from harness.lookalike.hosting import Folder as Beside
 from harness.redaction import Redactor
 from harness.remover import is_kept
 from harness.services.secrets import ClusterSecrets
@@ -23,7 +24,8 @@ class KnownCluster:
         kept: Whether it came up whole and was left on purpose; else a run is using it, or was killed.
         run: The run that made it; empty if the folder does not say.
         made_from: The folder that run was started in; likewise.
-        ui: Address of Airflow; likewise. Nothing says that it answers.
+        ui: Address of Airflow; likewise, and where there is none: runs on an EKS look-alike are reached by forwards of
+            their own. Nothing says that it answers.
         context: The one of its kubeconfig; kind names that of its clusters.
     """
 
@@ -110,6 +112,6 @@ def _described(folder: Path) -> KnownCluster:
         kept=is_kept(folder),
         run=str(said.get("run") or ""),
         made_from=str(said.get("made_from") or ""),
-        ui=f"http://127.0.0.1:{port}" if port else "",
+        ui=f"http://127.0.0.1:{port}" if port and not Beside.of_cluster(folder).path.is_dir() else "",
         context=str(said.get("context") or f"kind-{folder.name}"),
     )

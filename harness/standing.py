@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -15,10 +16,12 @@ from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
 
 # Seconds for an answer: a cluster whose engine is gone gives none.
 _SECONDS = 5
+# Phases of a pod that does nothing any more ("Pod Lifecycle" in Kubernetes).
+_ENDED: Final = frozenset({"Succeeded", "Failed"})
 
 
 def show(found: Sequence[KnownCluster], console: Console) -> None:
-    """Each cluster: who made it, how to get in, its pods."""
+    """Each cluster: who made it, how to get in, the pods that are at work, and how many are over."""
     if not found:
         console.print("no cluster of the harness is there; `harness up` makes one")
     for cluster in found:
@@ -34,7 +37,11 @@ def show(found: Sequence[KnownCluster], console: Console) -> None:
                 console.print(f"  {'login':<11}{' / '.join(login)}", highlight=False, markup=False, soft_wrap=True)
             with _kube(cluster) as kube:
                 for namespace in (SERVICES_NAMESPACE, AIRFLOW_NAMESPACE):
-                    console.print(_table(namespace, _pods(kube, namespace)))
+                    pods = _pods(kube, namespace)
+                    console.print(_table(namespace, [pod for pod in pods if pod["phase"] not in _ENDED]))
+                    if ended := _ended(pods):
+                        counted = ", ".join(f"{count} {phase}" for phase, count in ended.items())
+                        console.print(f"and of runs that are over: {counted}", highlight=False, markup=False)
         except HarnessError as error:
             console.print(f"  does not answer: {error.message}", highlight=False, markup=False, soft_wrap=True)
 
@@ -53,9 +60,10 @@ def document(cluster: KnownCluster) -> dict[str, Any]:
     try:
         with _kube(cluster) as kube:
             pods = [pod for namespace in (SERVICES_NAMESPACE, AIRFLOW_NAMESPACE) for pod in _pods(kube, namespace)]
+            current = [pod for pod in pods if pod["phase"] not in _ENDED]
     except HarnessError as error:
         return {**told, "answers": False, "error": error.message}
-    return {**told, "answers": True, "pods": pods}
+    return {**told, "answers": True, "pods": current, "ended_pods": _ended(pods)}
 
 
 def _pods(kube: KubeApi, namespace: str) -> list[dict[str, Any]]:
@@ -73,6 +81,11 @@ def _pods(kube: KubeApi, namespace: str) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _ended(pods: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many there are of what is over: pods of tasks stay as long as their cluster, a few of each run."""
+    return dict(sorted(Counter(str(pod["phase"]) for pod in pods if pod["phase"] in _ENDED).items()))
 
 
 def _table(namespace: str, pods: list[dict[str, Any]]) -> Table:

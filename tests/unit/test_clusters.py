@@ -168,6 +168,40 @@ def test_status_for_programs_has_everything_but_the_login(
         assert found["error"] == "nobody is there"
 
 
+class WithEnded(FakeKube):
+    """A cluster on which runs have been."""
+
+    def list(self, kind: str, namespace: str) -> list[dict[str, Any]]:
+        ended = ["Succeeded"] * 12 + ["Failed"] * 3 if namespace == "airflow" else []
+        old = [{"metadata": {"name": f"dvc-{n}"}, "status": {"phase": phase}} for n, phase in enumerate(ended)]
+        return [*super().list(kind, namespace), *old]
+
+
+def test_pods_that_are_over_are_counted_and_not_listed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(settings.state_dir, "mine")
+    monkeypatch.setattr(f"{__name__}.FakeKube", WithEnded)
+    said = shown(settings, monkeypatch, terminal=False)
+    assert [line for line in said.splitlines() if "dvc-" in line] == []
+    assert "airflow-1" in said
+    assert "and of runs that are over: 3 Failed, 12 Succeeded" in " ".join(said.split())
+    assert said.count("runs that are over") == 1, "where there are none nothing is said of them"
+
+
+def test_for_programs_they_are_counted_too(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(settings.state_dir, "mine")
+    monkeypatch.setattr(standing, "KubeApi", WithEnded)
+    text = io.StringIO()
+    verbs.status(settings, Console(file=text, width=WIDTH), as_json=True)
+    (found,) = json.loads(text.getvalue())
+    assert [pod["name"] for pod in found["pods"]] == ["harness-1", "airflow-1"]
+    assert found["ended_pods"] == {"Failed": 3, "Succeeded": 12}
+
+
+def test_a_look_alike_has_no_address_of_airflow(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    (made(settings.state_dir, "eks-lookalike", ports={"airflow": 40123}) / "lookalike").mkdir()
+    assert "Airflow" not in shown(settings, monkeypatch, terminal=False)
+
+
 class FakeCache:
     """Notes what is asked of it."""
 
