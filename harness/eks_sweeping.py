@@ -1,14 +1,19 @@
-"""`harness sweep --target eks`: what runs of any machine have left in an EKS cluster and its bucket past their time."""
+"""`harness sweep --target eks`: what is past its time in an EKS cluster, its bucket and its account.
+
+What runs have left says so in cluster and bucket (`targets.eks.leftovers`); what `harness eks create` has made with a
+lifetime, in its tags (`eks_admin.leftovers`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
+from harness.eks_admin.leftovers import Prepared
 from harness.errors import CleanupFailed, ExitCode, HarnessError
 from harness.kubeapi import KubeApi
 from harness.liveness import scratch
@@ -40,8 +45,7 @@ def sweep(settings: Settings, console: Console, *, yes: bool) -> ExitCode:
         EnvironmentFailed: The cluster or AWS does not answer, or refused something.
         CleanupFailed: Something that was to go is still there; names it.
     """
-    with _search(settings, console) as search:
-        found = search.found()
+    with _found(settings, console) as found:
         for one in found:
             if one.remove is None:
                 _say(console, f"left {one.what}: {one.why}")
@@ -89,17 +93,20 @@ def _remove(going: Sequence[Leftover], console: Console) -> None:
 
 
 @contextmanager
-def _search(settings: Settings, console: Console) -> Iterator[Search]:
+def _found(settings: Settings, console: Console) -> Iterator[list[Leftover]]:
     check_settings(settings)
     eks = settings.eks.model_copy(update={"consent": True})
     session = open_session(profile=eks.profile, region=eks.region)
     cluster = guarded_cluster(session, eks)
     waiter = Waiter(patience=settings.patience, on_change=lambda what, state: _say(console, f"{what}: {state}"))
-    with scratch(settings.state_dir, "sweep") as folder:
+    with scratch(settings.state_dir, "sweep") as folder, ExitStack() as until_end:
         write_kubeconfig(cluster, folder / KUBECONFIG, profile=eks.profile)
         with KubeApi(folder / KUBECONFIG, cluster.arn) as kube:
             root = f"{eks.prefix}/" if eks.prefix else ""
-            yield Search(kube, session, eks.bucket or "", root, known_here(settings.state_dir), waiter)
+            search = Search(kube, session, eks.bucket or "", root, known_here(settings.state_dir), waiter)
+            prepared = Prepared(settings, cluster, session, kube, waiter, search.held())
+            # What runs have left first: it is in what was prepared.
+            yield [*search.found(), *prepared.found(until_end)]
 
 
 def _say(console: Console, text: str) -> None:

@@ -38,12 +38,14 @@ class Found:
         differences: How it differs from what it should be, as lines; whoever made it.
         note: What else is to be said of it, such as why it is somebody else's.
         adoptable: Whether naming it with `--adopt` would help.
+        expires: Of one of ours, when it counts as left behind, as its tag or label says it.
     """
 
     state: State
     differences: tuple[str, ...] = ()
     note: str = ""
     adoptable: bool = True
+    expires: str = NEVER
 
     def __str__(self) -> str:
         told = "drifted" if self.differences and self.state is State.OURS else str(self.state)
@@ -83,7 +85,7 @@ class Marks:
             return Found(State.ADOPTED, differences, "meant for the harness by whoever made it")
         if tags.get(LABEL_OWNER) == OWNER and ENVIRONMENT in tags:
             if tags[ENVIRONMENT] == self.environment:
-                return Found(State.OURS, differences)
+                return Found(State.OURS, differences, expires=tags.get(LABEL_EXPIRES, NEVER))
             return Found(State.FOREIGN, differences, f"made for {tags[ENVIRONMENT]}", adoptable=False)
         if adopted := tags.get(ADOPTED_BY):
             if adopted == self.environment:

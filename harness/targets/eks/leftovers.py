@@ -19,11 +19,13 @@ from harness.kubeapi import KubeApi
 from harness.names import LABEL_EXPIRES, LABEL_OWNER, LABEL_RUN, OWNER, SERVICES_NAMESPACE
 from harness.targets.attached.claim import NAME, NAMESPACES, WEBHOOK, Claim
 from harness.targets.attached.expiry import is_past
+from harness.targets.eks.aws import AwsRefused
 from harness.targets.eks.bucket import claimed, remove_claim
 from harness.targets.eks.prefix import empty
 from harness.wait import Waiter
 
 _LOST: Final = frozenset({"Released", "Failed"})
+_NO_BUCKET: Final = "NoSuchBucket"
 _WEBHOOKS: Final = "MutatingWebhookConfiguration"
 
 
@@ -70,6 +72,17 @@ class Search:
         """
         holder = self._holder()
         return [*self._namespaces(holder), *self._webhook(holder), *self._volumes(), *self._keys(holder)]
+
+    def held(self) -> str:
+        """Why nothing may be taken from under the cluster's runs: one has it, or this machine knows one; else empty.
+
+        Raises:
+            EnvironmentFailed: The cluster does not say.
+        """
+        run, expires = _said(holder := self._holder())
+        if not holder or (run not in self.known and is_past(expires)):
+            return ""
+        return f"run {run or 'unknown'} has the cluster"
 
     def _holder(self) -> Mapping[str, Any]:
         """The claim; nothing where there is none."""
@@ -125,7 +138,15 @@ class Search:
 
     def _keys(self, holder: Mapping[str, Any]) -> Iterator[Leftover]:
         run, expires = _said(holder)
-        for prefix, claim in claimed(self.session, self.bucket, self.root).items():
+        try:
+            found = claimed(self.session, self.bucket, self.root)
+        except AwsRefused as refused:
+            if refused.code != _NO_BUCKET:
+                raise
+            # One that was prepared and is swept; or nobody's.
+            yield Leftover(f"s3://{self.bucket}/", "there is no such bucket")
+            return
+        for prefix, claim in found.items():
             what = f"s3://{self.bucket}/{prefix}"
             if claim is None:
                 yield Leftover(what, "nothing says whose it is, or since when it is left behind")

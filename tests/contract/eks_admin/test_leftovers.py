@@ -1,0 +1,159 @@
+"""`harness sweep --target eks` and what was prepared with a lifetime: what goes, what stays, and what is said of it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness import eks_sweeping
+from harness.eks_admin.plan import Identity
+from harness.errors import EnvironmentFailed, ExitCode
+from harness.kubeapi import KubeApi
+from harness.lookalike.cloud import Cloud
+from harness.lookalike.eks import Cluster
+from harness.lookalike.principals import Credentials
+from tests.contract.eks_admin.conftest import Admitting, Home, policies
+from tests.contract.kubeapi.conftest import ApiServer
+from tests.contract.lookalike.conftest import CLUSTER, TRUST, Client
+
+PAST, LATER = "2026-01-01T00:00:00+00:00", "2999-01-01T00:00:00+00:00"
+ROLE = "Airflow-DVCS3Role"
+MADE = (
+    "Pod Identity association of airflow/airflow-dvc-sa", "service account airflow/airflow-dvc-sa",
+    "namespace airflow", "namespace harness", f"role {ROLE}",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _token(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(_cluster: object, path: Path, *, profile: str | None) -> str:
+        path.write_text(server.kubeconfig.read_text())
+        return "kind-ours"
+
+    monkeypatch.setattr(eks_sweeping, "write_kubeconfig", write)
+
+
+@pytest.fixture
+def sweep(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Sweeps; the lines that it said, and it ended well."""
+    opened = KubeApi
+    monkeypatch.setattr(eks_sweeping, "KubeApi", lambda path, _context: opened(path, "kind-ours"))
+
+    def run(*, yes: bool = False) -> list[str]:
+        out = io.StringIO()
+        console = Console(file=out, width=400)
+        assert eks_sweeping.sweep(home.settings(consent=False), console, yes=yes) is ExitCode.GREEN
+        return out.getvalue().splitlines()
+
+    return run
+
+
+def roles(client: Client) -> set[str]:
+    return {one["RoleName"] for one in client("iam").list_roles()["Roles"] if one["RoleName"].startswith(ROLE)}
+
+
+def test_what_was_prepared_with_a_lifetime_is_shown_when_that_is_over_and_with_yes_removed(
+    preparer: Home, sweep: Callable[..., list[str]], objects: Admitting, client: Client
+) -> None:
+    preparer.create(expires=PAST)
+    client("s3").put_object(Bucket=preparer.bucket, Key="runs/run-0/a", Body=b"x")
+    things = (*MADE, f"bucket {preparer.bucket}")
+    shown = [line for line in sweep() if line.startswith("would remove")]
+    # A label has no zone.
+    assert [
+        line.split(" (harness eks create made it for mlops, past its time since 2026-01-01T00")[0] for line in shown
+    ] == [f"would remove {one}" for one in things]
+    assert roles(client) == {ROLE}
+    assert set(objects.names()) == {"Namespace/airflow", "Namespace/harness"}
+
+    assert sweep(yes=True)[-1] == f"swept {len(things)}"
+    assert roles(client) == set()
+    assert objects.names() == set()
+    assert preparer.journal().open() == []
+    assert [line for line in sweep() if "remove" in line] == []
+
+
+@pytest.mark.parametrize("expires", ["never", LATER])
+def test_what_is_prepared_for_good_or_for_longer_stays(
+    preparer: Home, sweep: Callable[..., list[str]], client: Client, expires: str
+) -> None:
+    preparer.create(expires=expires)
+    told = sweep(yes=True)
+    assert "nothing to sweep" in told
+    assert [line.partition(":")[0] for line in told if expires in line] == (
+        [f"left {one}" for one in (MADE[0], MADE[4], f"bucket {preparer.bucket}")] if expires == LATER else []
+    )
+    assert roles(client) == {ROLE}
+
+
+def test_environments_of_their_own_are_found_by_the_names_of_their_roles(
+    preparer: Home,
+    sweep: Callable[..., list[str]],
+    objects: Admitting,
+    client: Client,
+    admin: Credentials,
+    enter: Callable[[Credentials], None],
+) -> None:
+    enter(admin)
+    preparer.create(suffix="pr-7", expires=PAST)
+    objects.found.clear()
+    client("iam").create_role(RoleName=f"{ROLE}-theirs", AssumeRolePolicyDocument=json.dumps(TRUST))
+    assert sweep(yes=True)[-1] == "swept 3"
+    assert roles(client) == {f"{ROLE}-theirs"}
+
+
+def test_the_provider_of_irsa_goes_too(
+    home: Home, sweep: Callable[..., list[str]], client: Client, cloud: Cloud, enter: Callable[[Credentials], None]
+) -> None:
+    enter(cloud.user("preparer", policies("prepare", "prepare-irsa", bucket=home.bucket)))
+    # No pod is told of a role here, for nothing stands for EKS's webhook; what was made stays.
+    with pytest.raises(EnvironmentFailed, match="told where their keys are"):
+        home.create(
+            identity=Identity.IRSA, expires=PAST, settings=home.settings().model_copy(update={"patience": 0.001})
+        )
+    sweep(yes=True)
+    assert client("iam").list_open_id_connect_providers()["OpenIDConnectProviderList"] == []
+    assert roles(client) == set()
+
+
+def test_nothing_goes_from_under_a_run(
+    preparer: Home, sweep: Callable[..., list[str]], objects: Admitting, client: Client
+) -> None:
+    preparer.create(expires=PAST)
+    data = {"run": "run-0", "expires": LATER, "before": "{}"}
+    objects.put("ConfigMap", "harness-claim", "harness", labels={"harness.owner": "airflow-dvc-harness"}, data=data)
+    told = sweep(yes=True)
+    assert "nothing to sweep" in told
+    assert next(line for line in told if line.startswith(f"left role {ROLE}: ")).endswith("; run run-0 has the cluster")
+    assert roles(client) == {ROLE}
+
+
+def test_what_these_credentials_may_not_see_is_said_once(
+    preparer: Home, sweep: Callable[..., list[str]], cloud: Cloud, enter: Callable[[Credentials], None]
+) -> None:
+    preparer.create(expires=LATER)
+    enter(cloud.user("runner", policies("runner", bucket=preparer.bucket)))
+    (line,) = [one for one in sweep() if "cannot be seen" in one]
+    assert line.startswith("left what harness eks create may have prepared: these cannot be seen: ")
+    assert f"role {ROLE}" in line
+
+
+def test_a_cluster_that_was_made_is_named_with_what_removes_it(
+    preparer: Home, sweep: Callable[..., list[str]], cloud: Cloud
+) -> None:
+    cluster: Cluster = cloud.eks.cluster(CLUSTER)
+    cluster.retag(
+        {
+            **cluster.tags,
+            "harness.owner": "airflow-dvc-harness",
+            "harness.environment": CLUSTER,
+            "harness.expires": PAST,
+        }
+    )
+    (line,) = [one for one in sweep(yes=True) if one.startswith("left cluster")]
+    assert line.endswith(f"past its time since {PAST}: harness eks delete --eks-cluster {CLUSTER} removes it")
