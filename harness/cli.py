@@ -15,7 +15,8 @@ from rich.console import Console
 
 from harness import eks_record, eks_sweeping, eks_verbs, parity_verb, rerun, series, session, verbs
 from harness.eks_admin import verbs as eks_admin
-from harness.eks_admin.plan import Asked, Identity
+from harness.eks_admin.plan import Asked
+from harness.eks_settings import Identity
 from harness.errors import ExitCode, HarnessError, Interrupted
 from harness.options import EKS_OPTIONS, LOOKALIKE_OPTIONS, OPTIONS, SWEEP_OPTIONS, Option, settings_from
 from harness.report.console import ReportConsole

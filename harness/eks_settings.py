@@ -33,6 +33,13 @@ class SharedStorage(StrEnum):
     EFS = "efs"
 
 
+class Identity(StrEnum):
+    """How pods get the role."""
+
+    POD_IDENTITY = "pod-identity"
+    IRSA = "irsa"
+
+
 # The class where none is named, by what holds the claim: fixtures/eks/storage-class.yaml, storage-class-efs.yaml.
 _CLASSES: Final = {SharedStorage.RWO: "gp3", SharedStorage.EFS: "efs"}
 
@@ -55,6 +62,8 @@ class EksSettings(BaseModel):
             hold the images under their own names.
         ecr_prefix: What the names of ECR's repositories begin with; empty for nothing.
         ecr_create: Whether repositories that are missing in ECR are created.
+        identity: How the DAG's pods get their role: by an association of Pod Identity, or by the annotation of their
+            service account (IRSA).
         shared_storage: "rwo" has the claim that the tasks share on a volume of one node (EBS), "efs" on a file system
             that all nodes reach.
         storage_class: Of that claim; None takes gp3, with "efs" the class efs. With "rwo" empty takes the cluster's
@@ -79,6 +88,7 @@ class EksSettings(BaseModel):
     registry: str | None = None
     ecr_prefix: str = OWNER
     ecr_create: bool = False
+    identity: Identity = Identity.POD_IDENTITY
     shared_storage: SharedStorage = SharedStorage.RWO
     storage_class: str | None = None
     efs_file_system: str | None = None

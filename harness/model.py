@@ -136,6 +136,8 @@ class Cluster:
         mapped_images: What nodes call an image, by its reference; one that is not here they hold under its own name.
         storage_class: Of the claim that tasks share; empty for the cluster's default.
         claim_access: Access mode of that claim.
+        irsa: Whether pods get their keys by IRSA: there is no agent of Pod Identity that they could ask.
+        pod_environment: Variables that pods need besides, on this cluster alone.
     """
 
     name: str
@@ -149,6 +151,8 @@ class Cluster:
     mapped_images: Mapping[str, str] = field(default_factory=dict)
     storage_class: str = ""
     claim_access: str = "ReadWriteOnce"
+    irsa: bool = False
+    pod_environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

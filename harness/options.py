@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harness.eks_settings import SharedStorage
+from harness.eks_settings import Identity, SharedStorage
 from harness.settings import Keep, S3Backend, Settings, SupplyKind, TargetKind, mirrors, part_flags, resolve
 
 
@@ -58,6 +58,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("eks_region", str, "its region (default: the profile's)", "REGION"),
     Option("eks_profile", str, "profile of the AWS configuration (default: what boto3 finds)", "PROFILE"),
     Option("eks_bucket", str, "bucket in that region that the run writes to", "BUCKET"),
+    Option("eks_identity", Identity, "how the DAG's pods get their role on EKS"),
     Option("eks_consent", bool, "this run may write to the AWS account that the settings allow, and cost"),
     Option(
         "shared_storage", SharedStorage, "with --target eks: a volume of one node (EBS), or a file system of all (EFS)"

@@ -11,10 +11,9 @@ from harness.errors import CleanupFailed
 from harness.kubeapi import KubeApi, KubeApiError, KubeUnavailable
 from harness.names import LABEL_OWNER, OWNER, SERVICES_NAMESPACE
 from harness.targets.attached.claim import NAME as CLAIM
+from harness.targets.eks.identity import ROLE_ANNOTATION
 from harness.wait import Waiter
 
-# What the webhook of IRSA goes by ("IAM roles for service accounts" in the EKS user guide).
-ROLE_ANNOTATION: Final = "eks.amazonaws.com/role-arn"
 # Not that of runs: what they apply to the same objects takes nothing of this away.
 _MANAGER: Final = "harness-eks"
 _CONFLICT: Final = 409

@@ -15,8 +15,9 @@ from typing import Final
 
 import boto3
 
-from harness.eks_admin.plan import ROLE, Asked, Identity, Names, journal_of, names, things
+from harness.eks_admin.plan import ROLE, Asked, Names, journal_of, names, things
 from harness.eks_admin.things import ENVIRONMENT, NEVER, Found, State, Thing
+from harness.eks_settings import Identity
 from harness.errors import EnvironmentFailed, UsageError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi

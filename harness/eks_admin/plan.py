@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,12 +14,12 @@ import boto3
 from harness.eks_admin.association import Association
 from harness.eks_admin.bucket import Bucket
 from harness.eks_admin.identity_provider import IdentityProvider
-from harness.eks_admin.in_cluster import ROLE_ANNOTATION, Namespace, ServiceAccount
+from harness.eks_admin.in_cluster import Namespace, ServiceAccount
 from harness.eks_admin.repository import Repository
 from harness.eks_admin.role import Role
 from harness.eks_admin.things import NEVER, Marks, Thing
 from harness.eks_policies import document
-from harness.eks_settings import EksSettings
+from harness.eks_settings import EksSettings, Identity
 from harness.errors import EnvironmentFailed, UsageError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
@@ -30,6 +29,7 @@ from harness.targets.attached.images import LOCAL
 from harness.targets.eks.attach import EksCluster
 from harness.targets.eks.aws import client, explained
 from harness.targets.eks.ecr import ECR, repository_of
+from harness.targets.eks.identity import ROLE_ANNOTATION
 from harness.versions import versions
 from harness.wait import Waiter
 
@@ -38,13 +38,6 @@ ROLE: Final = "Airflow-DVCS3Role"
 ROLE_POLICY: Final = "Airflow-DVCS3Policy"
 _SUFFIX: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,14}[a-z0-9])?")
 _BUCKET_LENGTH: Final = 63
-
-
-class Identity(StrEnum):
-    """How pods get the role."""
-
-    POD_IDENTITY = "pod-identity"
-    IRSA = "irsa"
 
 
 @dataclass(frozen=True, slots=True)

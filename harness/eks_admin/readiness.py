@@ -18,7 +18,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.eks_admin import identity_probe
-from harness.eks_admin.plan import Identity
+from harness.eks_settings import Identity
 from harness.errors import EnvironmentFailed, WaitTimeout
 from harness.kubeapi import KubeApi, KubeUnavailable
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT

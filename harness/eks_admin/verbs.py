@@ -14,9 +14,10 @@ import boto3
 from rich.console import Console
 
 from harness.eks_admin import making, preparing
-from harness.eks_admin.plan import Asked, Identity, Names, journal_of, names, things
+from harness.eks_admin.plan import Asked, Names, journal_of, names, things
 from harness.eks_admin.readiness import Readiness
 from harness.eks_admin.things import NEVER, State, Thing
+from harness.eks_settings import Identity
 from harness.errors import CleanupFailed, ExitCode, UsageError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi

@@ -174,7 +174,7 @@ class ServicesDeployer:
         """
         name = f"harness-probe-{random.token_hex(4)}"
         # Only a cluster whose objects are outside of it has an agent that pods get their keys from.
-        recorded = self._cluster.bucket is not None and awstap.somebody_listens()
+        recorded = self._cluster.bucket is not None and not self._cluster.irsa and awstap.somebody_listens()
         program = package_path("services", "probe", "probe.py").read_text(encoding="utf-8")
         manifests = self._render(
             "probe",
@@ -232,8 +232,10 @@ class ServicesDeployer:
         if self._cluster.mapped_images:
             config["images"] = dict(self._cluster.mapped_images)
         if (bucket := self._cluster.bucket) is not None:
-            # Pod Identity gives pods region and keys; only what stands for S3 somewhere else has to be told.
-            return config | ({"env": {"AWS_ENDPOINT_URL_S3": bucket.endpoint}} if bucket.endpoint else {})
+            # EKS gives pods region and keys; only what stands for AWS somewhere else has to be told.
+            env = {"AWS_ENDPOINT_URL_S3": bucket.endpoint} if bucket.endpoint else {}
+            env |= self._cluster.pod_environment
+            return config | ({"env": env} if env else {})
         return config | {
             "env": {"AWS_ENDPOINT_URL_S3": S3_URL, "AWS_REGION": s3.REGION, "AWS_DEFAULT_REGION": s3.REGION},
             # Dummy keys of a store that lives and dies with the cluster, for the account that has an identity on AWS

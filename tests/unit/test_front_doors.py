@@ -39,6 +39,7 @@ FLAGS = {
     "--eks-region": "eu-central-1",
     "--eks-profile": "nightly",
     "--eks-bucket": "team-dvc",
+    "--eks-identity": "irsa",
     "--shared-storage": "efs",
     "--max-cost": "0.5",
     "--max-lifetime": "1.5",
@@ -65,7 +66,7 @@ def check(settings: Settings) -> None:
     eks = settings.eks
     assert (eks.cluster, eks.region, eks.profile, eks.bucket) == ("mlops", "eu-central-1", "nightly", "team-dvc")
     assert eks.consent
-    assert (eks.max_cost, eks.max_lifetime, eks.shared_storage) == (0.5, 1.5, "efs")
+    assert (eks.max_cost, eks.max_lifetime, eks.shared_storage, eks.identity) == (0.5, 1.5, "efs", "irsa")
     existing = settings.existing
     assert (existing.context, existing.consent, existing.max_lifetime) == ("kind-team", True, 1.5)
 

@@ -6,15 +6,18 @@ import base64
 import binascii
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import boto3
 
 from harness.assets import package_path
 from harness.errors import EnvironmentFailed
+from harness.kubeapi import KubeApi
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
 from harness.targets.attached.folder import write_config
 from harness.targets.eks.aws import AwsRefused, client, explained
@@ -136,6 +139,22 @@ def role_of_pods(session: boto3.Session, cluster: str) -> str:
         EnvironmentFailed: None is.
         AwsRefused: It may not be asked.
     """
+    if role := associated_role(session, cluster):
+        return role
+    account = f"{AIRFLOW_NAMESPACE}/{DVC_SERVICE_ACCOUNT}"
+    raise EnvironmentFailed(
+        f"no role is associated with the service account {account} in {cluster}: the DAG's pods would get no keys",
+        next_step=f"aws eks create-pod-identity-association --cluster-name {cluster} --namespace {AIRFLOW_NAMESPACE} "
+        f"--service-account {DVC_SERVICE_ACCOUNT} --role-arn ROLE; or --eks-identity irsa, if that is how it is",
+    )
+
+
+def associated_role(session: boto3.Session, cluster: str) -> str:
+    """The same; empty where none is.
+
+    Raises:
+        AwsRefused: It may not be asked.
+    """
     eks = client(session, "eks")
     account = f"{AIRFLOW_NAMESPACE}/{DVC_SERVICE_ACCOUNT}"
     of = {"clusterName": cluster, "namespace": AIRFLOW_NAMESPACE, "serviceAccount": DVC_SERVICE_ACCOUNT}
@@ -149,11 +168,7 @@ def role_of_pods(session: boto3.Session, cluster: str) -> str:
                 return str(found["association"]["roleArn"])
     finally:
         eks.close()
-    raise EnvironmentFailed(
-        f"no role is associated with the service account {account} in {cluster}: the DAG's pods would get no keys",
-        next_step=f"aws eks create-pod-identity-association --cluster-name {cluster} --namespace {AIRFLOW_NAMESPACE} "
-        f"--service-account {DVC_SERVICE_ACCOUNT} --role-arn ROLE",
-    )
+    return ""
 
 
 def write_kubeconfig(cluster: EksCluster, path: Path, *, profile: str | None) -> str:
@@ -198,3 +213,18 @@ def write_kubeconfig(cluster: EksCluster, path: Path, *, profile: str | None) ->
     }
     write_config(config, path)
     return cluster.arn
+
+
+@contextmanager
+def looking_into(cluster: EksCluster, *, profile: str | None) -> Iterator[KubeApi]:
+    """A cluster's API for a while, before anything of it is kept on this machine.
+
+    Args:
+        cluster: Which.
+        profile: Profile that signs; None for what boto3 finds.
+    """
+    with TemporaryDirectory(prefix="harness-eks-") as folder:
+        kubeconfig = Path(folder) / "kubeconfig"
+        write_kubeconfig(cluster, kubeconfig, profile=profile)
+        with KubeApi(kubeconfig, cluster.arn) as kube:
+            yield kube

@@ -15,7 +15,7 @@ from typing import Final
 
 import boto3
 
-from harness.eks_settings import EksSettings, SharedStorage
+from harness.eks_settings import EksSettings, Identity, SharedStorage
 from harness.errors import GuardError, UsageError
 from harness.kubeapi import KubeApi
 from harness.model import Bucket, Cluster, Toolchain
@@ -25,13 +25,14 @@ from harness.targets.attached import images
 from harness.targets.attached.expiry import expiry
 from harness.targets.attached.folder import KUBECONFIG
 from harness.targets.attached.target import AttachedTarget, name_for
-from harness.targets.eks.attach import EksCluster, check_pod_identity, role_of_pods, write_kubeconfig
+from harness.targets.eks.attach import EksCluster, write_kubeconfig
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.bucket import BucketClaim, check_bucket
 from harness.targets.eks.ecr import ECR, EcrImages
 from harness.targets.eks.efs import check_efs
 from harness.targets.eks.environment import TARGET, EksEnvironment, described, remove_environment
 from harness.targets.eks.guards import guarded_cluster, hold_price
+from harness.targets.eks.identity import check_identity
 from harness.targets.eks.prefix import prefix_of
 from harness.targets.eks.prices import Plan, estimate
 from harness.targets.wanted import Wanted
@@ -77,8 +78,7 @@ def guard(settings: EksSettings) -> tuple[boto3.Session, EksCluster, str]:
     plan = Plan(hours=settings.max_lifetime, version=cluster.version, claim_gb=_CLAIM_GB, claim_on_efs=on_efs)
     price = estimate(plan, today=datetime.now(UTC).date())
     hold_price(price, settings)
-    check_pod_identity(session, cluster.name)
-    role_of_pods(session, cluster.name)
+    check_identity(session, cluster, settings)
     if on_efs:
         check_efs(session, cluster, settings)
     if settings.bucket is not None:
@@ -146,6 +146,8 @@ class EksTarget(AttachedTarget):
             mapped_images=self._names,
             storage_class=self._settings.claim_class,
             claim_access=self._settings.claim_access,
+            irsa=self._irsa,
+            pod_environment=self._pod_environment(),
         )
 
     def _remove(self) -> None:
@@ -228,3 +230,12 @@ class EksTarget(AttachedTarget):
             run=prefix_of(_root(self._settings), self._wanted.run_id),
             profile=self._settings.profile,
         )
+
+    @property
+    def _irsa(self) -> bool:
+        return self._settings.identity is Identity.IRSA
+
+    def _pod_environment(self) -> dict[str, str]:
+        """By IRSA pods call STS themselves: where the reader's own clients are led, they must be led too."""
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_STS") or os.environ.get("AWS_ENDPOINT_URL")
+        return {"AWS_ENDPOINT_URL_STS": endpoint} if self._irsa and endpoint else {}

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from harness import eks_sweeping
-from harness.eks_admin.plan import Identity
+from harness.eks_settings import Identity
 from harness.errors import EnvironmentFailed, ExitCode
 from harness.kubeapi import KubeApi
 from harness.lookalike.cloud import Cloud

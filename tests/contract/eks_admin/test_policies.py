@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.eks_admin.plan import Identity
+from harness.eks_settings import Identity
 from harness.errors import EnvironmentFailed
 from harness.lookalike.calls import Call
 from harness.lookalike.cloud import Cloud

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from harness.eks_admin.plan import Identity
+from harness.eks_settings import Identity
 from harness.errors import CleanupFailed, EnvironmentFailed, ExitCode, GuardError, UsageError
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.principals import Credentials

@@ -96,10 +96,10 @@ def _executor(verb: str, *, mark: str) -> Pod:
     return pod
 
 
-def _admitted(pod: Pod, adapter: Configuration, *, region: str | None) -> Pod:
+def _admitted(pod: Pod, adapter: Configuration, *, region: str | None, mode: injector.Mode) -> Pod:
     """As an API server admits it: EKS's webhook and ours, and the API server's own defaults."""
     if region is not None and pod["spec"]["serviceAccountName"] == "airflow-dvc-sa":
-        pod = applied(pod, injector.patch_for(pod, region))
+        pod = applied(pod, injector.patch_for(pod, region, mode))
     pod = applied(pod, patch_for(pod, adapter).operations)
     assert ANNOTATION in pod["metadata"]["annotations"]
     for volume in pod["spec"]["volumes"]:
@@ -121,7 +121,14 @@ def _manifests(service: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _parts(mark: str, *, adapter: Configuration, region: str | None, **more: Any) -> Parts:
+def _parts(
+    mark: str,
+    *,
+    adapter: Configuration,
+    region: str | None,
+    mode: injector.Mode = injector.POD_IDENTITY,
+    **more: Any,
+) -> Parts:
     pods = {
         **{f"executor {verb}_data": _executor(verb, mark=mark) for verb in ("pull", "push")},
         **{f"task {verb}_data": _task(verb, mark=mark) for verb in ("pull", "push")},
@@ -129,7 +136,7 @@ def _parts(mark: str, *, adapter: Configuration, region: str | None, **more: Any
     return Parts(
         run=f"20261121-{mark}",
         versions={"airflow": "3.3.2", "chart": "airflow 0.1.0 (embedded)", "kubernetes": "1.34"},
-        pods={name: _admitted(pod, adapter, region=region) for name, pod in pods.items()},
+        pods={name: _admitted(pod, adapter, region=region, mode=mode) for name, pod in pods.items()},
         config_maps={"dataset-pipeline": {"GIT_REPO": "https://git.harness.svc.cluster.local/mlops.git"}},
         secret_keys={"git-credentials": ("GITSYNC_PASSWORD", "GITSYNC_USERNAME")},
         dags={"dags/dataset_pipeline.py": "3b18e512, 5123 bytes, mode 100644"},
@@ -156,12 +163,19 @@ def kind_parts(mark: str = "a1b2c3d4") -> Parts:
     )
 
 
-def eks_parts(mark: str = "b5b6b7b8", *, adapter: Configuration = ON_EKS, root: str = "") -> Parts:
+def eks_parts(
+    mark: str = "b5b6b7b8",
+    *,
+    adapter: Configuration = ON_EKS,
+    root: str = "",
+    mode: injector.Mode = injector.POD_IDENTITY,
+) -> Parts:
     """A run on EKS, or on the look-alike."""
     return _parts(
         mark,
         adapter=adapter,
         region="eu-central-1",
+        mode=mode,
         target="eks",
         manifests=_manifests({"type": "ClusterIP", "ports": [{"name": "api-server", "port": 8080}]}),
         claim={"accessModes": ["ReadWriteOnce"], "storageClassName": "gp3", "volumeName": f"pvc-{mark}"},

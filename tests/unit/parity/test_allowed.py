@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from harness.errors import EnvironmentFailed
+from harness.lookalike import injector
 from harness.parity.allowed import Parity, allow_list, parse, weigh
 from harness.parity.compare import Difference, differences
 
@@ -44,6 +46,23 @@ def test_a_run_on_kind_and_one_on_eks_differ_in_what_may_differ_alone(options: A
     assert found.unintended == ()
     assert [one.what for one in found.unseen] == unseen
     assert [one.what for one, _ in found.allowed] == [name for name in NAMES if name not in unseen]
+
+
+def test_by_irsa_pods_have_what_its_webhook_adds_and_their_own_way_to_sts() -> None:
+    by_irsa = injector.irsa("arn:aws:iam::111122223333:role/Airflow-DVCS3Role")
+    led = replace(ON_LOOK_ALIKE, env={**ON_LOOK_ALIKE.env, "AWS_ENDPOINT_URL_STS": "http://192.0.2.1:4000"})
+    found = weighed(on_kind(), on_eks(mode=by_irsa, adapter=led))
+    assert found.unintended == ()
+    assert {"Pod Identity", "S3 endpoint"} <= {one.what for one, _ in found.allowed}
+
+
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [("AWS_ROLE_ARN", "arn:aws:iam::1:user/somebody"), ("AWS_WEB_IDENTITY_TOKEN_FILE", "/tmp/token")],  # noqa: S108
+)
+def test_anything_else_under_the_names_of_irsa_is_found(name: str, to: str) -> None:
+    eks = changed(on_eks(), *ENVIRONMENT, name, to=to)
+    assert [one.path for one in weighed(on_kind(), eks).unintended] == [(*ENVIRONMENT, name)]
 
 
 def test_a_repository_of_the_teams_own_needs_no_authority_of_ours() -> None:

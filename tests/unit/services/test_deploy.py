@@ -99,6 +99,13 @@ def test_on_eks_there_is_no_store_no_port_of_the_nodes_and_a_class_for_the_claim
     assert kube.waited == ["git"]
 
 
+def test_by_irsa_pods_are_told_where_sts_is_and_by_pod_identity_they_are_not(tmp_path: Path) -> None:
+    _, kube = on_eks(tmp_path, irsa=True, pod_environment={"AWS_ENDPOINT_URL_STS": "http://sts"})
+    assert kube.adapter()["env"] == {"AWS_ENDPOINT_URL_S3": ENDPOINT, "AWS_ENDPOINT_URL_STS": "http://sts"}
+    _, kube = on_eks(tmp_path)
+    assert set(kube.adapter()["env"]) == {"AWS_ENDPOINT_URL_S3"}
+
+
 @pytest.mark.parametrize("access", ["ReadWriteOnce", "ReadWriteMany"])
 def test_the_claim_has_the_mode_of_what_holds_it(tmp_path: Path, access: str) -> None:
     _, kube = on_eks(tmp_path, claim_access=access)
