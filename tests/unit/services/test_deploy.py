@@ -168,11 +168,14 @@ class Listener:
         self.said.append(said)
 
 
-@pytest.mark.parametrize(("eks", "listens", "asks"), [(True, True, True), (True, False, False), (False, True, False)])
+@pytest.mark.parametrize(
+    ("eks", "listens", "asks"),
+    [({}, True, True), ({}, False, False), ({"irsa": True}, True, False), (None, True, False)],
+)
 def test_the_agent_is_asked_by_the_pod_that_proves_the_services_where_somebody_listens(
-    *, eks: bool, listens: bool, asks: bool, tmp_path: Path
+    *, eks: dict[str, Any] | None, listens: bool, asks: bool, tmp_path: Path
 ) -> None:
-    made, _ = on_eks(tmp_path) if eks else deployed(tmp_path)
+    made, _ = deployed(tmp_path) if eks is None else on_eks(tmp_path, **eks)
     kube = Probed()
     made._kube = kube  # type: ignore[assignment]
     listener = Listener()
