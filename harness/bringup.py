@@ -59,8 +59,8 @@ class ServicesBringUp:
             self.deployer.apply(pipeline_config(self.seeder.settings))
 
     def git(self, services: Services, seed: Seed) -> None:
-        """The Git server, with the seed's repository in it."""
-        with self.timeline.phase("Git server, seeded"):
+        """The Git server, with the seed's repository in it; on one outside of the cluster the run's branch."""
+        with self.timeline.phase("Git server, seeded" if services.git.ours else "Git branch, seeded"):
             # First the rollout: what answers before it may be the pod of an earlier run, about to go.
             self.deployer.wait("git")
             self.seeder.push(seed, services)
@@ -143,7 +143,7 @@ def pipeline_config(settings: Settings) -> Mapping[str, str]:
     """The ConfigMap that the guide's team makes for its pipeline."""
     author = settings.policy.authors[0] if settings.policy.authors else "airflow@example.invalid"
     return {
-        "GIT_REPO": GIT_URL,
+        "GIT_REPO": settings.git.remote or GIT_URL,
         "GIT_BRANCH": settings.policy.branch,
         "DVC_DATA_FILE": settings.tracked_file,
         "GIT_AUTHOR_NAME": "Airflow",

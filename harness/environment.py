@@ -27,6 +27,7 @@ from harness.diagnostics.room import check_room, check_room_for_caches
 from harness.diagnostics.values import learn_secrets
 from harness.dvc import Verdict
 from harness.errors import EnvironmentFailed, UsageError
+from harness.foreign_git import ForeignGit
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.liveness import alive, bury
@@ -94,6 +95,8 @@ class Environment:
             on_change=lambda what, state: status(f"{what}: {state}"),
             given_up=self._gave_up.is_set,
         )
+        # As they were given, for the record: a run on a Git remote has a branch of its own for the policy's.
+        self.given = settings
         self._open = ExitStack()
         try:
             self._begin(settings, status)
@@ -110,6 +113,16 @@ class Environment:
         self.scratch = self._folder / "scratch"
         self.scratch.mkdir()
         self.journal = Journal(self._folder / "journal.jsonl")
+        self.foreign_git = ForeignGit.of_run(
+            settings,
+            run_id=self.run_id,
+            journal=self.journal,
+            runner=self.runner,
+            scratch=self.scratch,
+            redactor=self.redactor,
+        )
+        if self.foreign_git is not None:
+            self.settings = self.foreign_git.settings(settings)
         self.usual = UsualTimes(settings.state_dir / "usual-times.json", aside=self._folder)
         self.status = status
         # Told what the run starts from, before anything is built or started.
@@ -181,7 +194,11 @@ class Environment:
         """Helm values in order: shared, what differs on the target, what the settings say, the user's."""
         settings = self.settings
         return values_files(
-            self.scratch, target=settings.target, branch=settings.policy.branch, further=settings.values
+            self.scratch,
+            target=settings.target,
+            branch=settings.policy.branch,
+            further=settings.values,
+            repository=settings.git.remote or "",
         )
 
     def up(self) -> Ready:
@@ -212,6 +229,9 @@ class Environment:
             removing.step(target.keep)
         elif target is not None:
             removing.step(lambda: self._remove(target))
+        if self.foreign_git is not None:
+            # After the pods that ask for it.
+            removing.step(self.foreign_git.remove)
         if target is not None:
             removing.step(target.release)
         removing.step(lambda: self._engines.release(keep=keep or self._clusters_left()))
@@ -290,6 +310,10 @@ class Environment:
         check_room(host, cache_dir=settings.cache_dir, kept=folder)
         choice = self._chart_choice()
         choice.before_anything_runs()
+        if self.foreign_git is not None:
+            with self.timeline.phase("Git remote") as note:
+                self.settings = settings = self.foreign_git.reachable(settings)
+                note(f"branch {settings.policy.branch}")
         with self.timeline.phase("container engine") as note:
             engine = self._engines.acquire()
             note(f"Docker {engine.version}, " + ("the harness's own" if engine.ours else "the machine's own"))
@@ -336,6 +360,7 @@ class Environment:
             images=service_images(toolchain),
             backend=self.settings.s3,
             waiter=self.waiter,
+            git_service=self.foreign_git.service if self.foreign_git is not None else None,
         )
         seeder = self._seeder()
         filling = ServicesBringUp(deployer, seeder, self.timeline, kube, self.waiter)
@@ -381,7 +406,7 @@ class Environment:
             supply=self.settings.supply,
             files=self.values_files,
             branch=self.settings.policy.branch,
-            repository=GIT_URL,
+            repository=self.settings.git.remote or GIT_URL,
             dags_path=DAGS,
             runner=self.runner,
             home=self.settings.cache_dir / "helm",
@@ -389,7 +414,7 @@ class Environment:
 
     def _seeder(self, dags: Path | None = None) -> Seeder:
         inputs = self.inputs if dags is None else replace(self.inputs, dags=dags)
-        return Seeder(self.settings, inputs, self.run_id, self.scratch, self.runner, self.waiter)
+        return Seeder(self.settings, inputs, self.run_id, self.scratch, self.runner, self.waiter, self.foreign_git)
 
     def _clusters_left(self) -> bool:
         """Whether a kept cluster still needs the engine."""

@@ -33,7 +33,7 @@ class Entry:
         id: Unique in its journal, in order of creation.
         kind: What it is, and so who can remove it: `cluster`, `eks` (an environment in an EKS cluster), `container`,
             `gateway` (a look-alike's process and its store), `image-name` (by which an engine knows an image while it
-            pushes it).
+            pushes it), `git-branch` (on a Git server of the reader's own).
         name: Its exact name in that kind; removal goes by this, never by prefix.
         detail: What its remover needs besides.
     """

@@ -162,18 +162,24 @@ class GitService:
     Attributes:
         inside: Repository URL as pods use it; fixed for the life of a cluster.
         outside: The same repository as the harness reaches it.
-        ca_file: Certificate authority that signed the server's certificate.
+        ca_file: Certificate authorities that the server's certificate is held to; None for the system's own.
         username: User with read and write access.
         password: Its password.
-        admin_password: Password of the user `harness-admin`, who alone may re-seed the repository.
+        admin_password: Password of the user `harness-admin`, who alone may re-seed the repository; None on a server
+            that is not the harness's: nobody re-seeds there, and nobody says when a push came.
     """
 
     inside: str
     outside: str
-    ca_file: Path
+    ca_file: Path | None
     username: str
     password: SecretStr
-    admin_password: SecretStr
+    admin_password: SecretStr | None
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is the harness's own, in the cluster."""
+        return self.admin_password is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness.eks_settings import Identity, SharedStorage
+from harness.errors import UsageError
 from harness.settings import Keep, S3Backend, Settings, SupplyKind, TargetKind, mirrors, part_flags, resolve
 
 
@@ -50,6 +51,7 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("tracked_file", str, "the file under DVC, path in the repository", "PATH"),
     Option("worker_image", str, "image that the DAG's pods run, by tag", "IMAGE"),
     Option("branch", str, "branch that the DAG's commit lands on", "NAME"),
+    Option("git_remote", str, "repository on a Git server of yours, for a throw-away branch", "URL"),
     Option("pause_on_failure", bool, "on red or failure wait for Enter before anything is taken down"),
     Option("run_timeout", float, "seconds that a DAG run may last; one that does not end in them is red", "SECONDS"),
     Option("patience", float, "multiplies every deadline; above 1 on slow machines", "FACTOR"),
@@ -108,12 +110,19 @@ def settings_from(given: Mapping[str, Any]) -> Settings:
     eks = {part: flags.pop(name) for name in list(flags) if (part := part_of_eks(name)) is not None}
     for name in _EXISTING:
         flags.pop(name, None)
+    remote = flags.pop("git_remote", None)
+    if remote is not None and given.get("branch") is not None:
+        raise UsageError(
+            "--branch does not go with --git-remote: a run makes a branch of its own there, harness/<run id>",
+            next_step="leave --branch out",
+        )
     return resolve(
         cluster_name=flags.pop("cluster", None),
         values=tuple(values) if values else None,
         policy=part_flags(branch=flags.pop("branch", None)),
         eks=part_flags(**eks),
         existing=part_flags(**existing),
+        git=part_flags(remote=remote),
         registry_mirror=mirrors(flags.pop("registry_mirror", None)),
         **flags,
     )

@@ -64,6 +64,8 @@ class Prover:
         self._ready: Ready = environment.ready or environment.up()
         self._seeded: Seeded | None = None
         self._last_run = ""
+        # What others have pushed to the branch since the seed, on behalf of a test: it must stay there.
+        self._published: list[str] = []
         # Those of the folder that was seeded, where that is not the environment's own.
         self._files: DagFiles | None = None
         # Whether anything of an earlier run may be in the claim or in Airflow's Variables.
@@ -213,7 +215,9 @@ class Prover:
             EnvironmentFailed: The Git server refused it.
         """
         self._environment.discard_seed()
-        return self._branch().push(files)
+        pushed = self._branch().push(files)
+        self._published.append(pushed)
+        return pushed
 
     def tip(self) -> str:
         """The commit that the branch is at now.
@@ -240,6 +244,7 @@ class Prover:
     def _start_from(self, files: DagFiles | None, *, reseed: bool) -> Seeded:
         if reseed or self._seeded is None:
             self._files = files
+            self._published.clear()
             return self._environment.reseed(dags=files.folder if files is not None else None)
         return self._seeded
 
@@ -337,6 +342,7 @@ class Prover:
             image_ids=frozenset(self._ready.toolchain.image_digests["worker"]),
             # S3 and the Git server are pods of one machine; a bucket outside of the cluster goes by a clock of its own.
             one_clock=self._ready.cluster.bucket is None,
+            push_log=self._ready.services.git.ours,
             # Known once the DAG is parsed (`_with_tasks`).
             tasks=(),
             pod_tasks=(),
@@ -359,6 +365,7 @@ class Prover:
             ),
             workspace=workspace,
             pushes=self._pushes,
+            published=lambda: self._published,
         )
 
     def _pushes(self) -> tuple[Push, ...]:

@@ -115,7 +115,7 @@ class Recorder:
 
     def _document(self, report: Report | None, code: str) -> dict[str, Any]:
         environment = self._environment
-        self._surroundings = self._surroundings or surroundings(environment.settings)
+        self._surroundings = self._surroundings or surroundings(environment.given)
         document = {
             "schema_version": repro.SCHEMA_VERSION,
             "run": {

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from harness.errors import CleanupFailed, HarnessError
+from harness.foreign_git import KIND as BRANCH
+from harness.foreign_git import branch_left
+from harness.git_settings import GitSettings
 from harness.journal import Entry
 from harness.lookalike import store
 from harness.lookalike.hosting import Folder
@@ -39,11 +43,13 @@ class Remover:
         engines: Finds the engine that a thing was made in; each is held until the block of `removing` ends.
         runner: Runs docker.
         waiter: How patient to be with what goes slowly.
+        git: Who asks a Git server outside of the cluster, where the run has kept nothing of that.
     """
 
     engines: EngineSupply
     runner: Runner
     waiter: Waiter = field(default_factory=Waiter)
+    git: GitSettings = field(default_factory=GitSettings)
     _found: dict[str | None, Engine | None] = field(default_factory=dict)
     _missing: dict[str | None, HarnessError] = field(default_factory=dict)
 
@@ -108,6 +114,8 @@ class Remover:
             if engine is not None:
                 remove_image_name(entry.name, engine=engine, runner=self.runner)
             return Standing()
+        if entry.kind == BRANCH:
+            return self._branch(entry)
         if entry.kind not in {"cluster", "gateway", *_ATTACHED}:
             raise CleanupFailed(f"this version does not know how to remove a {entry.kind}")
         folder = _folder_of(entry)
@@ -121,6 +129,14 @@ class Remover:
             else:
                 self.gateway(folder, host, runs=_runs(folder, run))
         return Standing()
+
+    def _branch(self, entry: Entry) -> Standing:
+        """Remove the throw-away branch that a journal names, unless it is somebody else's."""
+        with tempfile.TemporaryDirectory(prefix="harness-") as scratch:
+            gone = branch_left(entry, self.git, runner=self.runner, scratch=Path(scratch)).remove()
+        return (
+            Standing() if gone else Standing(foreign={entry.name: f"branch {entry.name} on {entry.detail['remote']}"})
+        )
 
     def _engine(self, host: str | None) -> Engine | None:
         if host in self._missing:

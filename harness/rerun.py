@@ -21,7 +21,7 @@ from harness.settings import MACHINE_SETTINGS, Settings, settings_alone
 from harness.surroundings import surroundings
 
 # What an option sets, where that is not a setting of the same name.
-_SETTING_OF: Final[Mapping[str, str]] = {"cluster": "cluster_name", "branch": "policy"}
+_SETTING_OF: Final[Mapping[str, str]] = {"cluster": "cluster_name", "branch": "policy", "git_remote": "git"}
 
 
 def rerun(bundle: Path, given: Mapping[str, Any], console: Console) -> ExitCode:

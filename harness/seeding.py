@@ -6,6 +6,7 @@ import secrets as random
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.foreign_git import ForeignGit
 from harness.model import Seeded, Services
 from harness.pipeline.inputs import Inputs
 from harness.pipeline.seed import Seed, SeedPlan, build_seed
@@ -27,6 +28,7 @@ class Seeder:
         scratch: Folder for what is made on the way.
         runner: Runs git.
         waiter: Waits for the Git server.
+        foreign: The Git server of the reader's own; None where the harness brings one.
     """
 
     settings: Settings
@@ -35,6 +37,7 @@ class Seeder:
     scratch: Path
     runner: Runner
     waiter: Waiter
+    foreign: ForeignGit | None = None
 
     def build(self, services: Services) -> Seed:
         """A fresh seed on disk, with a prefix of its own."""
@@ -51,18 +54,21 @@ class Seeder:
         )
         return build_seed(plan, scratch=scratch, runner=self.runner)
 
-    def push(self, seed: Seed, services: Services) -> None:
-        """Make the repository what the seed is.
+    def push(self, seed: Seed, services: Services) -> Seeded:
+        """Make the repository what the seed is; on a server of the reader's own the run's branch. As it is there.
 
         Raises:
             EnvironmentFailed: The Git server does not answer or refused it.
         """
+        if self.foreign is not None:
+            return self.foreign.put(seed.bundle, seed.seeded)
         client = git.GitClient(services.git)
         try:
             client.wait_ready(self.waiter)
             client.reseed(seed.bundle)
         finally:
             client.close()
+        return seed.seeded
 
     def put(self, seed: Seed, services: Services) -> None:
         """Put the seed's data where its pointer says."""
@@ -79,6 +85,6 @@ class Seeder:
         """
         seed = self.build(services)
         with timeline.phase("seeding"):
-            self.push(seed, services)
+            seeded = self.push(seed, services)
             self.put(seed, services)
-        return seed.seeded
+        return seeded

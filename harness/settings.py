@@ -28,6 +28,7 @@ from harness.allowlist import Allowed
 from harness.eks_settings import EksSettings
 from harness.errors import UsageError
 from harness.existing_settings import ExistingSettings
+from harness.git_settings import GitSettings
 from harness.model import PulledName
 
 APP = "airflow-dvc-harness"
@@ -48,6 +49,7 @@ MACHINE_SETTINGS = frozenset(
         "pause_on_failure",
         "eks",
         "existing",
+        "git",
     }
 )
 # By tag, as it is put into the node under that name (https://github.com/distribution/reference, regexp.go).
@@ -200,6 +202,7 @@ class Settings(BaseSettings):
     existing: ExistingSettings = Field(
         default_factory=ExistingSettings, description="which context of a kubeconfig, and what allows a run there"
     )
+    git: GitSettings = Field(default_factory=GitSettings, description="a Git server outside of the cluster, who asks")
     evidence_dir: Path = Field(default=Path(".harness"), description="where verdicts, timelines and bundles go")
     cache_dir: Path = Field(default_factory=lambda: platformdirs.user_cache_path(APP), description="what is built once")
     state_dir: Path = Field(default_factory=lambda: platformdirs.user_state_path(APP), description="journals, clusters")
@@ -383,6 +386,10 @@ def _check_table(pyproject: Path) -> None:
         found = found.get(name, {})
         if not isinstance(found, dict):
             raise _unusable({"pyproject.toml": f"{name} is {found!r}, and should be a table: [tool.harness]"})
+    git = found.get("git")
+    if isinstance(git, dict) and "token" in git:
+        # The file is in everybody's clone.
+        raise _unusable({"git.token": "must not stand in pyproject.toml: use HARNESS_GIT__TOKEN, or git.token_file"})
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> list[str]:

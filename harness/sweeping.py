@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import CleanupFailed, GuardError, HarnessError
+from harness.git_settings import GitSettings
 from harness.journal import Entry, Journal
 from harness.liveness import bury, over
 from harness.lookalike.store import container_of
@@ -27,23 +28,32 @@ _COMMAND_WIDTH = 100
 
 
 @contextmanager
-def removing(engines: EngineSupply, runner: Runner, *, clusters: Path) -> Iterator[Remover]:
+def removing(
+    engines: EngineSupply, runner: Runner, *, clusters: Path, git: GitSettings | None = None
+) -> Iterator[Remover]:
     """A remover; afterwards our own engine is stopped unless a run or a kept cluster needs it.
 
     Args:
         engines: The engines of this state folder.
         runner: Runs docker.
         clusters: The folder of all clusters.
+        git: Who asks a Git server outside of the cluster.
     """
     try:
-        yield Remover(engines, runner)
+        yield Remover(engines, runner, git=git or GitSettings())
     finally:
         engines.release(keep=True)
         engines.stop_unused(keep=_needed(engines, clusters))
 
 
 def sweep(
-    state_dir: Path, engines: EngineSupply, runner: Runner, *, cache_dir: Path, say: Callable[[str], None]
+    state_dir: Path,
+    engines: EngineSupply,
+    runner: Runner,
+    *,
+    cache_dir: Path,
+    say: Callable[[str], None],
+    git: GitSettings | None = None,
 ) -> int:
     """Remove what runs that are over have left behind; kept clusters stay.
 
@@ -64,7 +74,7 @@ def sweep(
         sweeper = _Sweeper(say)
         for folder in folders:
             sweeper.programs(folder)
-        with removing(engines, runner, clusters=state_dir / "clusters") as remover:
+        with removing(engines, runner, clusters=state_dir / "clusters", git=git) as remover:
             for folder in folders:
                 sweeper.things(folder, remover)
             sweeper.look_round(engines, runner, known=_clusters(state_dir))

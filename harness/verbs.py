@@ -280,7 +280,12 @@ def sweep(settings: Settings, console: Console) -> ExitCode:
     runner = SubprocessRunner()
     engines = _engines(settings, runner, console)
     swept = sweeping.sweep(
-        settings.state_dir, engines, runner, cache_dir=settings.cache_dir, say=lambda text: _say(console, text)
+        settings.state_dir,
+        engines,
+        runner,
+        cache_dir=settings.cache_dir,
+        say=lambda text: _say(console, text),
+        git=settings.git,
     )
     console.print(f"swept {swept}" if swept else "nothing to sweep", highlight=False)
     return ExitCode.GREEN

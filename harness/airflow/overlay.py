@@ -15,14 +15,16 @@ from harness.errors import ValuesError
 TEMPLATE: Final = "branch.yaml.j2"
 
 
-def write_overlay(template_folder: Path, path: Path, *, branch: str) -> Path:
+def write_overlay(template_folder: Path, path: Path, *, branch: str, repository: str = "") -> Path:
     """Write the values file that follows from the settings, and return its path."""
     templates = Environment(loader=FileSystemLoader(template_folder), undefined=StrictUndefined)  # noqa: S701 - YAML, not HTML; strings go through `tojson`
-    path.write_text(templates.get_template(TEMPLATE).render(branch=branch), encoding="utf-8")
+    path.write_text(templates.get_template(TEMPLATE).render(branch=branch, repository=repository), encoding="utf-8")
     return path
 
 
-def values_files(folder: Path, *, target: str, branch: str, further: Sequence[Path]) -> tuple[Path, ...]:
+def values_files(
+    folder: Path, *, target: str, branch: str, further: Sequence[Path], repository: str = ""
+) -> tuple[Path, ...]:
     """Helm values in order: shared, what differs on the target, what the settings say, the user's.
 
     Args:
@@ -30,9 +32,10 @@ def values_files(folder: Path, *, target: str, branch: str, further: Sequence[Pa
         target: Name of the target; its own values are in the file of that name.
         branch: The branch under test.
         further: The user's.
+        repository: Address of the repository, where it is not the harness's own.
     """
     helm = asset("helm")
-    overlay = write_overlay(helm, folder / "branch.yaml", branch=branch)
+    overlay = write_overlay(helm, folder / "branch.yaml", branch=branch, repository=repository)
     return (helm / "values.yaml", helm / f"{target}.yaml", overlay, *further)
 
 

@@ -20,10 +20,11 @@ from harness.dvc.record import (
     write_verdict,
 )
 from harness.dvc.remote import Address, Remote, RemoteError, object_key, parse_config, parse_manifest
-from harness.dvc.repository import Commit, GitAccess, Repository
+from harness.dvc.repository import Commit, Repository
 from harness.dvc.reproduce import Dvc
 from harness.dvc.rules import Check, Outcome
 from harness.dvc.verdict import Verdict, decided, judge
+from harness.gitaccess import GitAccess
 
 __all__ = [
     "SCHEMA_VERSION",

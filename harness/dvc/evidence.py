@@ -39,7 +39,8 @@ class Expectation:
         final_states: Task states that count as success.
         root: Prefix of the keys that are looked at in the bucket; empty for all of it.
         traffic_watched: Whether anybody watches what pods try to reach outside the cluster.
-        one_clock: Whether the Git server notes its pushes, and by the clock that the object store goes by.
+        push_log: Whether the Git server notes its pushes for the harness: only its own does.
+        one_clock: Whether it notes them by the clock that the object store goes by.
     """
 
     policy: Policy
@@ -55,7 +56,13 @@ class Expectation:
     final_states: frozenset[str] = frozenset({"success"})
     root: str = ""
     traffic_watched: bool = True
+    push_log: bool = True
     one_clock: bool = True
+
+    @property
+    def ordered(self) -> bool:
+        """Whether it can be known which came first, a push or an object."""
+        return self.push_log and self.one_clock
 
     @property
     def pointer_path(self) -> str:
@@ -185,6 +192,7 @@ class Evidence:
         pushes: To the repository, since the seed came into it.
         stored: When each object was stored that a pointer of the run's names and that was not there before.
         exposures: Secrets in the run's commits, on any ref.
+        lost: A commit that somebody else has pushed to the branch since the seed, and that it no longer holds.
     """
 
     before: Snapshot
@@ -218,3 +226,4 @@ class Evidence:
     stored: Mapping[Address, datetime] = field(default_factory=dict)
     exposures: tuple[Exposure, ...] = ()
     passing: tuple[RivalPointer, ...] = ()
+    lost: str = ""

@@ -22,9 +22,10 @@ from harness.dvc.hashing import Digest, digest
 from harness.dvc.lock import LOCK, STAGES
 from harness.dvc.pointer import is_pointer_path
 from harness.dvc.remote import Address, NamedObject, Naming
-from harness.dvc.repository import Commit, GitAccess, Repository
+from harness.dvc.repository import Commit, Repository
 from harness.dvc.reproduce import Dvc, reproduce
 from harness.dvc.table import TableComparison, TableError, compare_tables
+from harness.gitaccess import GitAccess
 from harness.model import UNBROKEN, DagRunOutcome, PodEvidence, Push, Watch
 from harness.process import Runner
 
@@ -44,7 +45,8 @@ class Gatherer:
         dvc: For the clean clone.
         workspace: An existing folder for clones; each is removed again.
         search_buckets: Further buckets in which a missing object is looked for.
-        pushes: What the Git server has noted of pushes to the repository; asked where `Expectation.one_clock`.
+        pushes: What the Git server has noted of pushes to the repository; asked where `Expectation.ordered`.
+        published: Commits that others than the run have pushed to the branch since the seed; they must stay in it.
     """
 
     expectation: Expectation
@@ -55,6 +57,7 @@ class Gatherer:
     workspace: Path
     search_buckets: tuple[str, ...] = ()
     pushes: Callable[[], Sequence[Push]] = tuple
+    published: Callable[[], Sequence[str]] = tuple
 
     def snapshot(self) -> Snapshot:
         """The state before a run.
@@ -93,7 +96,9 @@ class Gatherer:
             refs = repository.refs()
             tip = refs.get(f"refs/heads/{wanted.policy.branch}")
             base = before.tip or wanted.seeded.sha
-            grew = tip is not None and repository.is_ancestor(base, tip)
+            pushed = self.published() if tip is not None else ()
+            lost = next((one for one in pushed if tip is not None and not repository.is_ancestor(one, tip)), "")
+            grew = tip is not None and not lost and repository.is_ancestor(base, tip)
             commits = repository.commits([tip], without=[base]) if tip is not None and grew else ()
             astray = self._astray(repository, before, refs, tip)
             own = own_commits(commits, wanted)
@@ -159,10 +164,11 @@ class Gatherer:
             earlier=earlier,
             earlier_stages=earlier_stages,
             watch=watch,
-            pushes=tuple(self.pushes()) if wanted.one_clock else (),
-            stored=self._stored(named.objects, found, before) if wanted.one_clock else {},
+            pushes=tuple(self.pushes()) if wanted.ordered else (),
+            stored=self._stored(named.objects, found, before) if wanted.ordered else {},
             exposures=exposed,
             passing=passing,
+            lost=lost,
         )
 
     @contextmanager

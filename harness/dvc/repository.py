@@ -1,69 +1,20 @@
-"""The Git remote, read afresh: every reading starts from a new clone, never from what an earlier one left.
-
-Credentials reach git through a credential helper that prints two variables of git's own environment: they are in
-no URL, no argument list and no file. No configuration of this machine or its user is read.
-"""
+"""The Git remote, read afresh: every reading starts from a new clone, never from what an earlier one left."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from harness.errors import EnvironmentFailed
+from harness.gitaccess import GitAccess
 from harness.process import Runner
 
-_USERNAME, _PASSWORD = "VERDICT_GIT_USERNAME", "VERDICT_GIT_PASSWORD"
-_HELPER = f'!f() {{ test "$1" = get && printf "username=%s\\npassword=%s\\n" "${_USERNAME}" "${_PASSWORD}"; }}; f'
 _CLONE_SECONDS = 300.0
 # What a program's output has for bytes that are no UTF-8 (`Completed.stdout`), in names of files too.
 _NO_UTF8 = "\ufffd"
 # %x00 keeps the fields apart; -z ends each record with another one.
 _LOG_FIELDS = ("%H", "%P", "%an", "%ae", "%s", "%ce")
-
-
-@dataclass(frozen=True, slots=True)
-class GitAccess:
-    """How a repository is reached.
-
-    Attributes:
-        url: Without credentials.
-        username: For HTTPS; None for none.
-        password: Likewise.
-        ca_file: Certificate authority of the server; None for the system's own.
-    """
-
-    url: str
-    username: str | None = None
-    password: SecretStr | None = None
-    ca_file: Path | None = None
-
-    @property
-    def env(self) -> dict[str, str]:
-        """What git needs in its environment. Holds the password: for `Runner.run(env=...)` only."""
-        env = {
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_ASKPASS": "",
-            "SSH_ASKPASS": "",
-            "LC_ALL": "C",
-            # The empty helper first: it clears whatever was configured before it.
-            "GIT_CONFIG_COUNT": "2",
-            "GIT_CONFIG_KEY_0": "credential.helper",
-            "GIT_CONFIG_VALUE_0": "",
-            "GIT_CONFIG_KEY_1": "advice.detachedHead",
-            "GIT_CONFIG_VALUE_1": "false",
-        }
-        if self.ca_file is not None:
-            env["GIT_SSL_CAINFO"] = str(self.ca_file)
-        if self.username is not None and self.password is not None:
-            env |= {"GIT_CONFIG_COUNT": "3", "GIT_CONFIG_KEY_2": "credential.helper", "GIT_CONFIG_VALUE_2": _HELPER}
-            env |= {_USERNAME: self.username, _PASSWORD: self.password.get_secret_value()}
-        return env
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness.dvc.evidence import Reproduction
 from harness.dvc.hashing import CHUNK_BYTES, Digest, digest
-from harness.dvc.repository import GitAccess, check_out
+from harness.dvc.repository import check_out
+from harness.gitaccess import GitAccess
 from harness.model import S3Keys, S3Service
 from harness.process import Runner
 from harness.redaction import Redactor

@@ -1,6 +1,7 @@
 """Puts the services into a cluster: secrets first, then the adapter, Git, Postgres and S3 side by side.
 
-Where the cluster's object store is outside of it, there is none to put there, and no key of it either.
+Where the object store or the Git server is outside of the cluster, there is none to put there, and no key of the
+former either.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class ServicesDeployer:
         images: Mapping[ImageName, str],
         backend: S3Backend,
         waiter: Waiter,
+        git_service: GitService | None = None,
     ) -> None:
         self._cluster = cluster
         self._folder = folder
@@ -67,6 +69,7 @@ class ServicesDeployer:
         self._images = images
         self._backend = backend
         self._waiter = waiter
+        self._foreign_git = git_service
         self._templates = Environment(  # noqa: S701 - YAML, not HTML; every string goes through `tojson`
             loader=FileSystemLoader(package_path("services", "manifests")), undefined=StrictUndefined
         )
@@ -76,17 +79,15 @@ class ServicesDeployer:
         ca_file = self._folder / "ca.crt"
         ca_file.write_text(self._secrets.ca_certificate, encoding="utf-8")
         ports = self._cluster.ports
-        return Services(
-            git=GitService(
-                inside=GIT_URL,
-                outside=f"https://127.0.0.1:{ports['git']}/{GIT_REPOSITORY}",
-                ca_file=ca_file,
-                username=git.USERNAME,
-                password=SecretStr(self._secrets.git_password),
-                admin_password=SecretStr(self._secrets.git_admin_password),
-            ),
-            s3=self._s3(),
+        own = GitService(
+            inside=GIT_URL,
+            outside=f"https://127.0.0.1:{ports['git']}/{GIT_REPOSITORY}",
+            ca_file=ca_file,
+            username=git.USERNAME,
+            password=SecretStr(self._secrets.git_password),
+            admin_password=SecretStr(self._secrets.git_admin_password),
         )
+        return Services(git=self._foreign_git or own, s3=self._s3())
 
     def _s3(self) -> S3Service:
         if (bucket := self._cluster.bucket) is not None:
@@ -117,11 +118,7 @@ class ServicesDeployer:
         ca_bundle = base64.b64encode(self._secrets.ca_certificate.encode()).decode()
         self._kube.apply(
             [
-                *self._render(
-                    "git",
-                    image=self._image("git-server"),
-                    node_port=self._node_port("git"),
-                ),
+                *self._git_server(),
                 *self._render("postgres", image=self._image("postgres")),
                 *self._object_store(),
                 *self._render(
@@ -134,12 +131,24 @@ class ServicesDeployer:
                 *self._render(
                     "pipeline",
                     pipeline=dict(pipeline),
-                    ca_certificate=self._secrets.ca_certificate,
+                    ca_certificate=self._git_authorities,
                     storage_class=self._cluster.storage_class,
                     access=self._cluster.claim_access,
                 ),
             ]
         )
+
+    def _git_server(self) -> list[Mapping[str, Any]]:
+        if self._foreign_git is not None:
+            return []
+        return self._render("git", image=self._image("git-server"), node_port=self._node_port("git"))
+
+    @property
+    def _git_authorities(self) -> str:
+        """In PEM, for pods; empty where those of their images do."""
+        if self._foreign_git is None:
+            return self._secrets.ca_certificate
+        return self._foreign_git.ca_file.read_text(encoding="ascii") if self._foreign_git.ca_file else ""
 
     def _object_store(self) -> list[Mapping[str, Any]]:
         if self._cluster.bucket is not None:
@@ -155,13 +164,13 @@ class ServicesDeployer:
     def wait(self, name: str) -> None:
         """Wait until one service's pod is ready: "adapter", "git", "postgres" or "s3".
 
-        An object store outside of the cluster has no pod, and is not waited for.
+        What is outside of the cluster has no pod, and is not waited for.
 
         Raises:
             WaitFailed: Its pod is in a state that cannot heal.
             WaitTimeout: It took too long.
         """
-        if name == "s3" and self._cluster.bucket is not None:
+        if (name == "s3" and self._cluster.bucket is not None) or (name == "git" and self._foreign_git is not None):
             return
         self._kube.wait_rollout("Deployment", name, SERVICES_NAMESPACE, self._waiter, timeout=_ROLLOUT_SECONDS)
 
@@ -228,7 +237,10 @@ class ServicesDeployer:
         return self._cluster.mapped_images.get(reference, reference)
 
     def _adapter_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = {"ca_config_map": _GIT_CA, "pull_policy": "IfNotPresent"}
+        config: dict[str, Any] = {
+            "ca_config_map": _GIT_CA if self._git_authorities else "",
+            "pull_policy": "IfNotPresent",
+        }
         if self._cluster.mapped_images:
             config["images"] = dict(self._cluster.mapped_images)
         if (bucket := self._cluster.bucket) is not None:
@@ -251,14 +263,15 @@ class ServicesDeployer:
     def _secret_manifests(self) -> Iterable[Mapping[str, Any]]:
         secrets = self._secrets
         credentials = {"USERNAME": git.USERNAME, "PASSWORD": secrets.git_password}
-        yield _secret(SERVICES_NAMESPACE, "git-tls", {"tls.crt": secrets.git_certificate, "tls.key": secrets.git_key})
+        if (foreign := self._foreign_git) is not None:
+            credentials = {"USERNAME": foreign.username, "PASSWORD": foreign.password.get_secret_value()}
+        else:
+            yield from self._git_server_secrets()
         yield _secret(
             SERVICES_NAMESPACE,
             "adapter-tls",
             {"tls.crt": secrets.adapter_certificate, "tls.key": secrets.adapter_key},
         )
-        users = {f"writer.{git.USERNAME}": secrets.git_password, f"admin.{git.ADMIN}": secrets.git_admin_password}
-        yield _secret(SERVICES_NAMESPACE, "git-users", users)
         yield _secret(SERVICES_NAMESPACE, "postgres", {"password": secrets.postgres_password})
         # The guide's secret, with its four keys: the old and the new names of git-sync.
         yield _secret(
@@ -272,6 +285,12 @@ class ServicesDeployer:
         yield _secret(AIRFLOW_NAMESPACE, "airflow-api-secret-key", {"api-secret-key": secrets.api_secret_key})
         yield _secret(AIRFLOW_NAMESPACE, "airflow-jwt-secret", {"jwt-secret": secrets.jwt_secret})
         yield _secret(AIRFLOW_NAMESPACE, "airflow-admin", {"password": secrets.airflow_password})
+
+    def _git_server_secrets(self) -> Iterable[Mapping[str, Any]]:
+        secrets = self._secrets
+        yield _secret(SERVICES_NAMESPACE, "git-tls", {"tls.crt": secrets.git_certificate, "tls.key": secrets.git_key})
+        users = {f"writer.{git.USERNAME}": secrets.git_password, f"admin.{git.ADMIN}": secrets.git_admin_password}
+        yield _secret(SERVICES_NAMESPACE, "git-users", users)
 
     def _render(self, template: str, /, **values: object) -> list[Mapping[str, Any]]:
         return _documents(self._templates.get_template(f"{template}.yaml.j2").render(**values))

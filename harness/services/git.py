@@ -24,12 +24,19 @@ class GitClient:
     """Talks to the server as `harness-admin`, over TLS with the cluster's own authority."""
 
     def __init__(self, service: GitService) -> None:
+        """Nothing is asked yet.
+
+        Raises:
+            EnvironmentFailed: The server is not the harness's own, which alone has such a user.
+        """
+        if service.admin_password is None:
+            raise EnvironmentFailed(f"nobody is {ADMIN} at {service.outside}")
         self._service = service
         root = service.outside.removesuffix(f"/{GIT_REPOSITORY}")
         self._http = httpx.Client(
             base_url=root,
             auth=(ADMIN, service.admin_password.get_secret_value()),
-            verify=ssl.create_default_context(cafile=str(service.ca_file)),
+            verify=ssl.create_default_context(cafile=service.ca_file and str(service.ca_file)),
             timeout=_REQUEST_SECONDS,
             trust_env=False,
         )

@@ -16,7 +16,8 @@ from harness.airflow_bringup import AirflowBringUp
 from harness.bringup import pipeline_config, service_images
 from harness.errors import EnvironmentFailed, WaitAbandoned, WaitFailed
 from harness.model import Cluster
-from harness.settings import Settings
+from harness.names import GIT_URL
+from harness.settings import Settings, settings_alone
 from harness.timeline import Timeline
 from harness.wait import Waiter
 from tests.fakes import Clock
@@ -165,3 +166,9 @@ def test_the_pipelines_configuration_follows_the_settings() -> None:
     config = pipeline_config(settings)
     assert (config["GIT_BRANCH"], config["DVC_DATA_FILE"]) == ("data", "a/b.csv")
     assert config["GIT_AUTHOR_EMAIL"] == "bot@example.com"
+    assert config["GIT_REPO"] == GIT_URL
+
+
+def test_the_pipeline_works_on_the_git_remote_where_there_is_one() -> None:
+    url = "https://git.example.com/p.git"
+    assert pipeline_config(settings_alone(git={"remote": url}))["GIT_REPO"] == url

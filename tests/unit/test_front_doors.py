@@ -49,8 +49,12 @@ SWITCHES = ("--pause-on-failure", "--eks-consent", "--existing-consent")
 WORDS = (*(word for pair in FLAGS.items() for word in pair), *SWITCHES)
 
 
+# `up` keeps, and takes no --keep; --git-remote does not go with --branch (tests/unit/base/test_git_settings.py).
+APART = {"--keep", "--git-remote"}
+
+
 def test_every_option_of_the_table_is_tried_here() -> None:
-    assert {option.flag for option in OPTIONS} == {*FLAGS, *SWITCHES, "--keep"}, "`up` keeps, and takes no --keep"
+    assert {option.flag for option in OPTIONS} == {*FLAGS, *SWITCHES, *APART}
 
 
 def check(settings: Settings) -> None:

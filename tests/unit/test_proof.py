@@ -114,7 +114,7 @@ class Follower:
 
 def prover(calls: Calls, tmp_path: Path, *, reused: bool) -> Prover:
     toolchain = SimpleNamespace(images={"worker": "built:1"}, image_digests={"worker": ("sha256:1",)})
-    services = SimpleNamespace(s3=SimpleNamespace(bucket="b", root=""))
+    services = SimpleNamespace(s3=SimpleNamespace(bucket="b", root=""), git=SimpleNamespace(ours=True))
     cluster = SimpleNamespace(reused=reused, mapped_images={}, bucket=None)
     ready = SimpleNamespace(api=calls, kube=calls, cluster=cluster, toolchain=toolchain, services=services)
     environment = SimpleNamespace(
@@ -264,3 +264,26 @@ def test_what_came_first_is_asked_where_bucket_and_git_server_go_by_one_clock(
     made = prover(calls, tmp_path, reused=False)
     made._ready.cluster.bucket = bucket  # type: ignore[misc, assignment] # stands in for one
     assert made._expectation(calls.reseed(), changes=True).one_clock is (bucket is None)
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_who_tells_when_a_push_came_is_the_harness_own_git_server_alone(
+    calls: Calls,
+    tmp_path: Path,
+    ours: bool,  # noqa: FBT001 - by pytest
+) -> None:
+    made = prover(calls, tmp_path, reused=False)
+    made._ready.services.git.ours = ours  # type: ignore[misc] # stands in for one
+    expectation = made._expectation(calls.reseed(), changes=True)
+    assert (expectation.push_log, expectation.ordered) == (ours, ours)
+
+
+def test_what_a_test_pushed_as_somebody_else_must_stay_until_the_next_seed(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = prover(calls, tmp_path, reused=False)
+    monkeypatch.setattr(Prover, "_branch", lambda _self: SimpleNamespace(push=lambda _files: "b" * 40))
+    made.push_change({"a": "b"})
+    assert made._published == ["b" * 40]
+    made._start_from(None, reseed=True)
+    assert made._published == []

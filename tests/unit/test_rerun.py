@@ -89,6 +89,7 @@ class Site:
             "cluster_name": "harness-r-1",
             "stand_ins": (),
         }
+        facts["given"] = facts["settings"]
         return cast("Environment", SimpleNamespace(**{**facts, **other}))
 
     def record(

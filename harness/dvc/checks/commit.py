@@ -28,6 +28,13 @@ def _grew(case: Case) -> Finding:
         astray = _astray(case)
         where = f"; the run's commit is only on {astray}" if astray else ""
         return Finding(False, expected, "no such branch", f"the branch {branch} {what}{where}.")
+    if lost := case.evidence.lost:
+        return Finding(
+            False,
+            f"{branch} still holds {lost[:10]}",
+            f"tip {after[:10]}, without it",
+            f"the history of {branch} was rewritten: {lost[:10]}, which somebody else had pushed, is lost.",
+        )
     if not case.evidence.grew:
         return Finding(
             False,

@@ -13,11 +13,13 @@ from typing import Final
 from harness.dvc.attribution import reached
 from harness.dvc.case import Case, was_there
 from harness.dvc.checks.commit import changes
+from harness.dvc.evidence import Expectation
 from harness.dvc.remote import NamedObject
 from harness.dvc.rules import Finding, Rule, counted, cut
 from harness.model import Push
 
 OTHER_CLOCKS: Final = "not known on this target: the bucket and the Git server do not go by one clock"
+NO_PUSH_LOG: Final = "not known with --git-remote: that server does not tell the harness when a push came"
 _SHOWN = 3
 
 
@@ -76,7 +78,13 @@ def _tried_again(case: Case) -> str:
     return f"task {', '.join(again)} was tried again" if again else ""
 
 
+def _unseen(expectation: Expectation) -> str:
+    if not expectation.push_log:
+        return NO_PUSH_LOG
+    return "" if expectation.one_clock else OTHER_CLOCKS
+
+
 ORDER_RULES: Final = (
     Rule("object.before-commit", "the data was stored before the commit that names it was pushed", _before_commit,
-         ("object.bytes",), changes, unseen=lambda expectation: "" if expectation.one_clock else OTHER_CLOCKS),
+         ("object.bytes",), changes, unseen=_unseen),
 )  # fmt: skip

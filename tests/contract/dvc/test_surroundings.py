@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,6 +91,22 @@ def test_a_commit_under_another_authors_name_is_told_by_its_committer(played: An
     pipeline.git("cherry-pick", run)
     pipeline.git("push", "-q", "--force", "origin", "HEAD:main")
     assert set(red(played.verdict())) == {"commit.count", "commit.author", "commit.paths"}
+
+
+def test_a_push_by_somebody_else_that_a_forced_one_wrote_over_is_missed(
+    played: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = played.pipeline
+    run, made = pipeline.git("rev-parse", "HEAD"), pipeline.gatherer
+    pipeline.git("reset", "-q", "--hard", played.expectation.seeded.sha)
+    pipeline.write({"other.txt": b"x"})
+    pipeline.git("push", "-q", "--force", "origin", "HEAD:main")
+    rival = pipeline.commit("a rival's", email=RIVAL)
+    monkeypatch.setattr(
+        type(pipeline), "gatherer", lambda _self, wanted: replace(made(wanted), published=lambda: [rival])
+    )
+    pipeline.git("push", "-q", "--force", "origin", f"{run}:main")
+    assert rival[:10] in red(played.verdict())["history.grew"]
 
 
 def test_the_whole_bucket_is_looked_at(played: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.airflow.chart import contract, embedded_chart
 from harness.airflow.chart_values import check_values
-from harness.airflow.overlay import check_agreement, write_overlay
+from harness.airflow.overlay import check_agreement, values_files, write_overlay
 from harness.assets import asset
 from harness.errors import ValuesError
 from harness.names import GIT_URL
@@ -51,6 +51,15 @@ def test_values_that_lead_elsewhere_are_refused_by_key(tmp_path: Path, text: str
         agree(effective(tmp_path, "data", text), "data")
     assert list(caught.value.evidence) == [key]
     assert "--branch" in caught.value.next_step
+
+
+@pytest.mark.parametrize("target", ["kind", "eks"])
+def test_a_git_remote_is_where_airflow_takes_its_dags_from(tmp_path: Path, target: str) -> None:
+    url, branch = "https://git.example.com/p.git", "harness/20261121-101112-ab12"
+    files = values_files(tmp_path, target=target, branch=branch, further=(), repository=url)
+    values = check_values(files, contract(embedded_chart()))
+    check_agreement(values, branch=branch, repository=url, dags_path="dags")
+    assert values["dags"]["gitSync"]["repo"] == url
 
 
 def test_the_overlay_says_what_it_is_for(tmp_path: Path) -> None:

@@ -29,6 +29,11 @@ HISTORY: dict[str, tuple[Facts, Told]] = {
         (False, f"main still holds {A}", f"tip {B}, without it",
          f"the history of main was rewritten: its tip was {A}, and {B} no longer holds it."),
     ),
+    "a commit of somebody else's lost": (
+        given(grew=False, lost=D * 4, commits=()),
+        (False, f"main still holds {D}", f"tip {B}, without it",
+         f"the history of main was rewritten: {D}, which somebody else had pushed, is lost."),
+    ),
     "deleted": (
         given(tip=None, grew=False, commits=()),
         (False, f"main still holds {A}", "no such branch", "the branch main is gone."),

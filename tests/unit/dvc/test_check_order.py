@@ -159,5 +159,14 @@ def test_where_bucket_and_git_server_have_two_clocks_it_is_not_asked() -> None:
     assert verdict.green
 
 
+@pytest.mark.parametrize("one_clock", [True, False])
+def test_where_the_git_server_is_the_readers_own_it_is_not_asked_and_the_headline_says_so(one_clock: bool) -> None:  # noqa: FBT001 - by pytest
+    verdict = judge(*at(LATER, expect={"push_log": False, "one_clock": one_clock}, pushes=()))
+    (check,) = [check for check in verdict.checks if check.id == CHECK]
+    said = "not known with --git-remote: that server does not tell the harness when a push came"
+    assert (check.outcome, check.found) == (Outcome.NOT_ASKED, said)
+    assert f"{CHECK}: {said}" in verdict.headline
+
+
 def test_of_a_run_that_is_to_change_nothing_it_is_not_asked() -> None:
     assert CHECK not in [check.id for check in judge(*given(changes=False)).checks]

@@ -28,7 +28,7 @@ class FakeEnvironment:
     lasts: float | None = None
 
     def __init__(self, settings: object, *, timeline: Timeline, status: Callable[[str], None]) -> None:
-        self.settings = settings
+        self.settings = self.given = settings
         self.timeline = timeline
         self.run_id = "r-1"
         self.evidence = Path("evidence")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from harness import awstap
-from harness.model import Bucket, Cluster
+from harness.model import Bucket, Cluster, GitService
 from harness.names import NODE_PORTS
 from harness.services.deploy import ServicesDeployer
 from harness.services.secrets import ClusterSecrets
@@ -47,7 +49,11 @@ class Kube:
 
 
 def deployed(
-    folder: Path, *, backend: S3Backend = S3Backend.LOCALSTACK, **cluster: Any
+    folder: Path,
+    *,
+    backend: S3Backend = S3Backend.LOCALSTACK,
+    git_service: GitService | None = None,
+    **cluster: Any,
 ) -> tuple[ServicesDeployer, Kube]:
     kube: Any = Kube()
     facts: dict[str, Any] = {
@@ -56,7 +62,7 @@ def deployed(
     }  # fmt: skip
     made = ServicesDeployer(
         cluster=Cluster(**facts), folder=folder, kube=kube, secrets=SECRETS, images=IMAGES,
-        backend=backend, waiter=Waiter(),
+        backend=backend, waiter=Waiter(), git_service=git_service,
     )  # fmt: skip
     made.apply({"GIT_BRANCH": "main"})
     return made, kube
@@ -130,6 +136,29 @@ def test_where_forwards_lead_in_the_store_opens_no_port_of_the_nodes_either(back
     assert "nodePort" not in json.dumps(kube.applied)
     _, kube = deployed(tmp_path, backend=backend)
     assert kube.one("Service", "s3")["spec"]["ports"][0]["nodePort"] == NODE_PORTS["s3"]
+
+
+@pytest.mark.parametrize("authority", ["-----BEGIN CERTIFICATE-----\n", ""])
+def test_with_a_git_server_outside_there_is_none_inside_and_pods_get_its_user_and_authorities(
+    tmp_path: Path, authority: str
+) -> None:
+    ca_file = tmp_path / "theirs.crt" if authority else None
+    if ca_file is not None:
+        ca_file.write_text(authority)
+    url = "https://git.example.com/p.git"
+    service = GitService(url, url, ca_file, "them", SecretStr("their-token"), admin_password=None)
+    for made, kube in (deployed(tmp_path, git_service=service), on_eks(tmp_path, git_service=service)):
+        there = {one["metadata"]["name"] for one in kube.applied}
+        assert there.isdisjoint({"git", "git-tls", "git-users"})
+        credentials = kube.one("Secret", "git-credentials")["data"]
+        assert {base64.b64decode(value).decode() for value in credentials.values()} == {"them", "their-token"}
+        assert kube.adapter()["ca_config_map"] == ("harness-git-ca" if authority else "")
+        assert ("harness-git-ca" in there) is bool(authority)
+        if authority:
+            assert kube.one("ConfigMap", "harness-git-ca")["data"]["ca.crt"] == authority
+        assert made.services().git is service
+        made.wait("git")
+        assert kube.waited == []
 
 
 def test_images_have_the_names_that_the_nodes_know(tmp_path: Path) -> None:
