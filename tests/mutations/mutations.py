@@ -21,6 +21,7 @@ from .table import mutation, undecided
 
 MERGES = Policy(merge_commits=True)
 FOLDER = Policy(new_rows=None)
+TWO_VERSIONS = Policy(commits=2, new_rows=2)
 CLONE = ("clone.reproduces",)
 UNNAMED = ("object.no-strays",)
 
@@ -276,6 +277,13 @@ def object_never_pushed(play: Play) -> None:
 def object_missing(play: Play) -> None:
     play.complete()
     play.delete(play.new_key)
+
+
+@mutation("object.present", "dvc push did not happen", policy=TWO_VERSIONS)
+def earlier_of_two_commits_never_pushed(play: Play) -> None:
+    """The clean clone is of the last commit, whose data is there: it reproduces."""
+    first = play.commit({play.pointer_path: play.recorded.after.pointer}, on=play.seed)
+    play.complete(version=play.recorded.after.of(ROWS + ROW * 2), on=first)
 
 
 @mutation("object.present", "a delete marker hides it", also=CLONE, versioned=True)

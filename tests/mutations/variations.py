@@ -167,6 +167,11 @@ def two_commits_by_policy(play: Play) -> None:
     play.push(play.commit({"CHANGELOG.md": b"one row more"}, on=play.complete()))
 
 
+@legal(policy=Policy(commits=2, new_rows=2))
+def two_commits_each_with_its_data(play: Play) -> None:
+    play.complete(version=play.recorded.after.of(ROWS + ROW * 2), on=play.complete())
+
+
 @legal(policy=Policy(new_rows=2))
 def two_rows_by_policy(play: Play) -> None:
     play.complete(version=play.recorded.after.of(ROWS + ROW * 2))
