@@ -2,7 +2,8 @@
 
 Both are read as streams, in step, so a large table never stands in memory. Line ends and quoting are form, not
 content: pandas and spreadsheets rewrite them. So is a number's form (`181` and `181.0`), since pandas turns a column
-of whole numbers with a gap into floats; a code with leading zeros (`00181`) is no number.
+of whole numbers with a gap into floats. A code with leading zeros (`00181`) is no number, and one such as `12e4` must
+not become `120000.0`: only numbers that both have an exponent, or both have none, are compared by value.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from decimal import Decimal
 from itertools import zip_longest
 from typing import Any
 
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?P<exponent>[eE][-+]?[0-9]{1,3})?")
 _SHOWN_CELLS = 6
 
 
@@ -105,7 +106,10 @@ def _same(before: list[str], after: list[str]) -> bool:
 def _same_cell(left: str, right: str) -> bool:
     if left == right:
         return True
-    return bool(_NUMBER.fullmatch(left) and _NUMBER.fullmatch(right)) and Decimal(left) == Decimal(right)
+    one, other = _NUMBER.fullmatch(left), _NUMBER.fullmatch(right)
+    if one is None or other is None or (one["exponent"] is None) is not (other["exponent"] is None):
+        return False
+    return Decimal(left) == Decimal(right)
 
 
 def _shown(row: list[str] | None) -> str:

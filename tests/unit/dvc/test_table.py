@@ -41,7 +41,11 @@ def test_a_changed_old_row_is_named(old: list[tuple[str, str]], data: st.DataObj
     ("old", "new", "same"),
     [
         ("181", "181.0", True),
-        ("1e3", "1000", True),
+        ("1.2e5", "12E4", True),
+        ("1e-07", "1.0e-7", True),
+        ("12e4", "120000.0", False),
+        ("12e4", "120000", False),
+        ("120000", "12e4", False),
         ("-0.10", "-0.1", True),
         ("00181", "181", False),
         ("181", "182", False),
@@ -52,7 +56,7 @@ def test_a_changed_old_row_is_named(old: list[tuple[str, str]], data: st.DataObj
         ("x", "1", False),
     ],
 )
-def test_a_number_may_change_its_form_but_not_its_value(old: str, new: str, same: bool) -> None:  # noqa: FBT001
+def test_a_number_may_change_its_form_but_not_its_value_or_kind(old: str, new: str, same: bool) -> None:  # noqa: FBT001
     found = compare_tables([f"a,b\n{old},x\n".encode()], [f"a,b\n{new},x\n".encode()])
     assert (found.difference is None) is same
 
