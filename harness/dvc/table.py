@@ -19,6 +19,9 @@ from typing import Any
 
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?P<exponent>[eE][-+]?[0-9]{1,3})?")
 _SHOWN_CELLS = 6
+# In characters. A quote that is never closed makes one cell of the rest of the table, which must not fill the memory.
+LONGEST_CELL = 16 * 1024 * 1024
+_TOO_LONG = "field larger than field limit"
 
 
 class TableError(ValueError):
@@ -93,9 +96,15 @@ class _Chunks(io.RawIOBase):
 
 def _rows(chunks: Iterable[bytes], which: str) -> Iterator[list[str]]:
     text = io.TextIOWrapper(io.BufferedReader(_Chunks(chunks)), encoding="utf-8-sig", newline="")
+    # The limit is the process's, and asked for at each character: raised only, so that no other thread is in the way.
+    if csv.field_size_limit() < LONGEST_CELL:
+        csv.field_size_limit(LONGEST_CELL)
     try:
         yield from (row for row in csv.reader(text, strict=True) if row)
     except (csv.Error, UnicodeDecodeError) as error:
+        if str(error).startswith(_TOO_LONG):
+            most = csv.field_size_limit()
+            raise TableError(f"the {which} data has a cell of more than {most} characters, which is not read") from None
         raise TableError(f"the {which} data is not a CSV table in UTF-8 ({error})") from None
 
 

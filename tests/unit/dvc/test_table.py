@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.dvc.table import TableComparison, TableError, compare_tables
+from harness.dvc.table import LONGEST_CELL, TableComparison, TableError, compare_tables
 
 CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r\ufeff"), max_size=8)
 TABLES = st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=8)
@@ -118,3 +119,29 @@ def test_a_line_end_inside_a_cell_is_content() -> None:
 def test_a_chunk_larger_than_any_buffer_is_read_whole() -> None:
     table = b"a\n" + b"".join(b"%d\n" % number for number in range(30_000))
     assert compare_tables([table], [table[:5], table[5:]]) == TableComparison(30_000, 30_000, None, None)
+
+
+def test_a_cell_longer_than_the_standard_librarys_limit_is_read() -> None:
+    """As texts and embeddings are: its limit of 128 KiB is the process's, and others may have set it."""
+    long = b"x" * 200_000
+    for limit in (131_072, 1):
+        csv.field_size_limit(limit)
+        assert compare_tables([b"a\n" + long], [b"a\n" + long + b"\n1\n"]) == TableComparison(1, 2, None, None)
+    assert compare_tables([b"a\n" + long], [b"a\n" + long + b"y"]).difference
+
+
+def test_a_higher_limit_of_the_process_stays() -> None:
+    higher = LONGEST_CELL + 1
+    before = csv.field_size_limit(higher)
+    try:
+        compare_tables([b"a\n"], [b"a\n"])
+        assert csv.field_size_limit() == higher
+    finally:
+        csv.field_size_limit(before)
+
+
+def test_a_cell_too_long_for_memory_is_refused_as_that() -> None:
+    endless = (b"x" * 1_048_576 for _ in range(LONGEST_CELL // 1_048_576 + 1))
+    with pytest.raises(TableError) as caught:
+        compare_tables([b"a\n"], itertools.chain([b"a\n"], endless))
+    assert str(caught.value) == f"the new data has a cell of more than {LONGEST_CELL} characters, which is not read"
