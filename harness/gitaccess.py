@@ -42,6 +42,8 @@ class GitAccess:
             "GIT_ASKPASS": "",
             "SSH_ASKPASS": "",
             "LC_ALL": "C",
+            # A mirror has refs/replace, which an ordinary clone has not: all read what was pushed.
+            "GIT_NO_REPLACE_OBJECTS": "1",
             # The empty helper first: it clears whatever was configured before it.
             "GIT_CONFIG_COUNT": "3",
             "GIT_CONFIG_KEY_0": "credential.helper",

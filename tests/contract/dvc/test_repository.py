@@ -118,3 +118,17 @@ def test_the_files_of_a_folder_are_named_by_their_bytes(remote: Path, tmp_path: 
     name = repository.tree(tip, "dags/deep/ü\tb.py")
     assert repository.files(tip, "dags") == {"dags/deep/ü\tb.py": f"{name}, 5 bytes, mode 100644"}
     assert repository.files(tip, "nothing") == {}
+
+
+def test_what_stands_in_for_an_object_is_not_read(remote: Path, tmp_path: Path) -> None:
+    """An ordinary clone does not fetch refs/replace; a mirror does, and git would then read another history."""
+    run = SubprocessRunner().run
+    env = GitAccess("").env
+    run(["git", "replace", "main", "side"], cwd=remote, env=env)
+    names = run(["git", "for-each-ref", "refs/replace"], cwd=remote, env=env).stdout
+    repository = read(remote, tmp_path / "m")
+    tip = repository.branch("main")
+    assert tip is not None
+    assert tip in names
+    (*_before, last) = repository.commits([tip], without=[])
+    assert (last.sha, last.subject) == (tip, "Merge branch 'side'")
