@@ -3,7 +3,7 @@
 Both are read as streams, in step, so a large table never stands in memory. Line ends and quoting are form, not
 content: pandas and spreadsheets rewrite them. So is a number's form (`181` and `181.0`), since pandas turns a column
 of whole numbers with a gap into floats. A code with leading zeros (`00181`) is no number, and one such as `12e4` must
-not become `120000.0`: only numbers that both have an exponent, or both have none, are compared by value.
+not become `120000.0`; a plain number may be written with an exponent, as pandas does with `0.00001`.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _same_cell(left: str, right: str) -> bool:
     if left == right:
         return True
     one, other = _NUMBER.fullmatch(left), _NUMBER.fullmatch(right)
-    if one is None or other is None or (one["exponent"] is None) is not (other["exponent"] is None):
+    if one is None or other is None or (one["exponent"] and not other["exponent"]):
         return False
     return Decimal(left) == Decimal(right)
 
