@@ -7,6 +7,9 @@ from typing import Final
 from harness.diagnostics.catalogue.words import ERROR
 from harness.diagnostics.causes import Cause, Sign, said
 
+_SERVER: Final = r"container (?:api-server|scheduler|dag-processor|triggerer)\b"
+_REFUSED: Final = r"signature has expired|signature verification failed"
+
 AIRFLOW: Final = (
     Cause(
         code="PROVIDER_MISSING",
@@ -86,6 +89,12 @@ AIRFLOW: Final = (
         code="TASK_TOKEN",
         what="Airflow's components do not accept each other's tokens",
         do="restart API server and scheduler after a change of keys; on a slow machine the token may have expired",
-        signs=(said(r"signature has expired|signature verification failed|invalid auth token"),),
+        # A DAG may have tokens of its own: what PyJWT says of any counts in Airflow's parts only. The API server's
+        # answer to a task stands in the task's log.
+        signs=(
+            said(rf"{_REFUSED}|invalid auth token", where=rf", {_SERVER}"),
+            said(rf"\b{_SERVER}[^\n]*(?:{_REFUSED}|invalid auth token)", sources=ERROR),
+            said(r"invalid auth token: \S"),
+        ),
     ),
 )

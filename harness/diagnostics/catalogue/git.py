@@ -7,11 +7,12 @@ from typing import Final
 from harness.diagnostics.catalogue.words import ERROR, TLS
 from harness.diagnostics.causes import Cause, said
 
-# Databases say "password authentication failed for user", and curl itself, which a task may run, "(22) The requested".
+# Databases and mail servers say "authentication failed for user", where Git names an address, and "invalid username or
+# password" without the "remote:" that Git puts before a server's words; curl itself says "(22) The requested".
 _GIT_AUTH: Final = (
-    r"(?<!password )authentication failed for|could not read (?:username|password)|terminal prompts disabled"
-    r"|(?<!curl: \(22\) )the requested url returned error: 40[13]|remote: unauthorized"
-    r"|invalid username or (?:password|token)"
+    r"authentication failed for (?!user\b)|could not read (?:username|password)|terminal prompts disabled"
+    r"|(?<!curl: \(22\) )the requested url returned error: 40[13]"
+    r"|remote: (?:unauthorized|invalid username or (?:password|token))"
 )
 # In an error or a verdict the words stand behind the container's name, not in the place where they were seen.
 _SYNC: Final = r"container git-sync[\w-]*: [^\n]*"

@@ -58,6 +58,13 @@ MACHINE: Final = (
         code="PORT_TAKEN",
         what="a port is taken",
         do="stop what listens there, or run again: other ports are chosen",
-        signs=(said(r"port is already allocated|address already in use"),),
+        # Of the engine, or of a server of the harness's own. A task that listens has ports of its own, in its pod.
+        signs=(
+            Sign(
+                said=r"port is already allocated|address already in use",
+                reasons=frozenset({"CommandFailed", "EngineError", "EnvironmentFailed", "OSError"}),
+                sources=ERROR,
+            ),
+        ),
     ),
 )

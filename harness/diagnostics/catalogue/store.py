@@ -6,6 +6,12 @@ from typing import Final
 
 from harness.diagnostics.causes import Cause, reason, said
 
+# Those that objects are read, written and listed by, and what is asked of their bucket.
+_S3_OPERATION: Final = (
+    r"(?:(?:get|put|head|copy|delete|list|create)(?:object|bucket)\w*"
+    r"|(?:create|complete|abort|list)multipartuploads?|uploadpart(?:copy)?|listparts)"
+)
+
 STORE: Final = (
     Cause(
         code="S3_BUCKET_MISSING",
@@ -51,7 +57,11 @@ STORE: Final = (
         what="S3 answers that it cannot serve now",
         do="see the S3 service's log; with AWS itself, run again later",
         signs=(
-            said(r"an error occurred \((?:slowdown|503|serviceunavailable|internalerror|500)\)|reduce your request"),
+            # DVC shows S3's sentence alone; the codes are those of any service of AWS's.
+            said(
+                r"an error occurred \((?:slowdown|503|serviceunavailable|internalerror|500)\)"
+                rf" when calling the {_S3_OPERATION} operation|reduce your request rate"
+            ),
         ),
     ),
     Cause(

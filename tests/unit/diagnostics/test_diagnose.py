@@ -351,3 +351,64 @@ def test_a_migration_that_may_not_log_in_is_no_matter_of_git() -> None:
     text = 'sqlalchemy.exc.OperationalError: FATAL:  password authentication failed for user "airflow"'
     where = "pod airflow/airflow-run-airflow-migrations-x, container run-airflow-migrations"
     assert best(Evidence(logs={where: text})) == "MIGRATION_FAILED"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "smtplib.SMTPAuthenticationError: (535, b'5.7.8 Authentication failed for user reports@example.com')",
+        "smtplib.SMTPAuthenticationError: (535, b'5.7.8 Error: invalid username or password')",
+        "jwt.exceptions.ExpiredSignatureError: Signature has expired",
+        "jwt.exceptions.InvalidSignatureError: Signature verification failed",
+        "the partner's API answers: 401 invalid auth token",
+        "OSError: [Errno 98] Address already in use",
+        "An error occurred (InternalError) when calling the InvokeModel operation (reached max retries: 4): sorry",
+        "An error occurred (ServiceUnavailable) when calling the PutRecord operation: Slow down.",
+    ],
+)
+def test_a_tasks_own_trouble_is_not_laid_on_what_the_harness_set_up(text: str) -> None:
+    error = WaitFailed(what="run r", reason=f"task push_data failed (the last line of its pod: {text})")
+    error.evidence["log of push_data"] = text
+    for evidence in (
+        Evidence(logs={PUSH: text}),
+        Evidence(logs={"pod airflow/dvc-push-x1, container base": text}),
+        Evidence(error=error),
+    ):
+        assert best(evidence) == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("where", "text", "code"),
+    [
+        (PUSH, "remote: Invalid username or token. Password authentication is not supported", "GIT_AUTH"),
+        (PUSH, "ServerResponseError: Invalid auth token: Signature has expired", "TASK_TOKEN"),
+        (
+            "pod airflow/airflow-scheduler-x, container scheduler (previous)",
+            "jwt.exceptions.InvalidSignatureError: Signature verification failed", "TASK_TOKEN",
+        ),
+        (PUSH, "ERROR: failed to transfer '60b7' - [Errno 16] Please reduce your request rate.", "S3_UNAVAILABLE"),
+        *(
+            (PUSH, f"An error occurred ({why}) when calling the {operation} operation: x", "S3_UNAVAILABLE")
+            for why, operation in (
+                ("InternalError", "ListObjectsV2"), ("503", "HeadObject"), ("SlowDown", "CreateMultipartUpload"),
+                ("ServiceUnavailable", "UploadPart"), ("500", "GetBucketVersioning"),
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_the_same_trouble_of_the_pipelines_own_parts_is_known(where: str, text: str, code: str) -> None:
+    assert best(Evidence(logs={where: text})) == code
+
+
+def test_a_token_that_a_component_refuses_is_known_where_an_error_quotes_it() -> None:
+    words = "pod airflow/s-1, container scheduler: Error: jwt.exceptions.ExpiredSignatureError: Signature has expired"
+    assert best(Evidence(error=WaitFailed(what="Deployment airflow/s", reason=words))) == "TASK_TOKEN"
+
+
+def test_a_port_that_the_engine_or_a_server_of_the_harness_cannot_have_is_known() -> None:
+    said = {"its log": "failed to start daemon: listen tcp 127.0.0.1:2375: bind: address already in use"}
+    found = diagnose(Evidence(error=EngineError("the engine ended", evidence=said)))
+    assert [one.code for one in found] == ["ENGINE_GONE", "PORT_TAKEN"]
+    outer = EnvironmentFailed("the look-alike could not be started")
+    outer.__cause__ = OSError(98, "Address already in use")
+    assert best(Evidence(error=outer)) == "PORT_TAKEN"
