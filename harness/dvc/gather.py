@@ -116,7 +116,9 @@ class Gatherer:
             others = self._others([*commits, *(entry.commit for entry in astray)])
             rivals = tuple(one for one in _pointers_in(repository, others) if one.path != path)
             passing = tuple(
-                one for one in _pointers_in(repository, own) if one.data not in (pointers[one.path], earlier[one.path])
+                one
+                for one in _pointers_in(repository, (one for one in own if one.sha != commit))
+                if one.data not in (pointers[one.path], earlier[one.path])
             )
             same_code = self._same_code(repository, commits)
             everywhere = own_commits([*commits, *(entry.commit for entry in astray)], wanted)
