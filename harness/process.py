@@ -38,6 +38,7 @@ class Completed:
         stdout: Standard output, decoded as UTF-8 with replacement, not redacted.
         stderr: Standard error, likewise.
         seconds: Wall time.
+        raw: Standard output as it was, byte for byte.
     """
 
     argv: tuple[str, ...]
@@ -45,6 +46,7 @@ class Completed:
     stdout: str
     stderr: str
     seconds: float
+    raw: bytes = field(default=b"", repr=False)
 
 
 class Runner(Protocol):
@@ -154,7 +156,7 @@ class SubprocessRunner:
             finish(out, err, seconds=_GRACE_SECONDS)
         seconds = time.monotonic() - started
         self._refuse_cancelled(command, seconds)
-        completed = Completed(command, code, out.text, err.text, seconds)
+        completed = Completed(command, code, out.text, err.text, seconds, out.raw)
         self._note(command, f"exit {code}", seconds)
         for drain in (out, err):
             if drain.problem is not None:

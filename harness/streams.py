@@ -28,13 +28,18 @@ class Drain(threading.Thread):
         self.problem: Exception | None = None
         self._stream = stream
         self._on_line = on_line
-        self._lines: list[str] = []
+        self._lines: list[bytes] = []
         self._over = threading.Event()
 
     @property
     def text(self) -> str:
         """What was said so far, decoded as UTF-8 with replacement."""
-        return "".join(self._lines)
+        return self.raw.decode("utf-8", errors="replace")
+
+    @property
+    def raw(self) -> bytes:
+        """The same, byte for byte."""
+        return b"".join(self._lines)
 
     def finish(self, timeout: float) -> None:
         """Wait that many seconds for the end of the stream; keep nothing that comes later."""
@@ -55,12 +60,11 @@ class Drain(threading.Thread):
                 self._keep(rest)
 
     def _keep(self, raw: bytes) -> None:
-        line = raw.decode("utf-8", errors="replace")
-        self._lines.append(line)
+        self._lines.append(raw)
         if self._on_line is None or self.problem is not None:
             return
         try:
-            self._on_line(line.rstrip("\r\n"))
+            self._on_line(raw.decode("utf-8", errors="replace").rstrip("\r\n"))
         except Exception as error:  # noqa: BLE001 - raised again by `run`; the program must not block on a full pipe
             self.problem = error
 

@@ -21,7 +21,7 @@ def exposures(repository: Repository, commits: Iterable[Commit], redactor: Redac
     """
     found = []
     for commit in commits:
-        if redactor.examined(repository.said(commit.sha))[1]:
+        if redactor.examined(commit.said)[1]:
             found.append(Exposure(commit.sha, "the message, author or committer"))
         for path in commit.paths:
             name, in_name = redactor.examined(path)

@@ -22,7 +22,7 @@ from harness.dvc.hashing import Digest, digest
 from harness.dvc.lock import LOCK, STAGES
 from harness.dvc.pointer import is_pointer_path
 from harness.dvc.remote import Address, NamedObject, Naming
-from harness.dvc.repository import Commit, Repository
+from harness.dvc.repository import Commit, File, Repository
 from harness.dvc.reproduce import Dvc, reproduce
 from harness.dvc.table import TableComparison, TableError, compare_tables
 from harness.gitaccess import GitAccess
@@ -70,6 +70,7 @@ class Gatherer:
             refs = repository.refs()
             tip = refs.get(f"refs/heads/{wanted.policy.branch}")
             base = tip or wanted.seeded.sha
+            repository.read_all([(base, wanted.pointer_path), (base, DVC_CONFIG)])
             pointer, config = repository.read(base, wanted.pointer_path), repository.read(base, DVC_CONFIG)
         found = self.store.inventory(wanted.bucket, wanted.root)
         manifests: dict[Address, bytes] = {}
@@ -106,14 +107,16 @@ class Gatherer:
             commit = final.sha if final is not None else tip
             if commit is None and not wanted.changes:
                 commit = wanted.seeded.sha
+            everywhere = own_commits([*commits, *(entry.commit for entry in astray)], wanted)
             touched = {path, *(pointer for one in own for file in one.paths if (pointer := _pointer_of(file)))}
+            others = self._others([*commits, *(entry.commit for entry in astray)])
+            repository.read_all(_of_interest(others, everywhere, touched, [sha for sha in (base, commit, tip) if sha]))
             pointers = {file: repository.read(commit, file) if commit else None for file in sorted(touched)}
             stages = _stages(repository, commit, pointers)
             earlier = {file: repository.read(base, file) for file in pointers}
             earlier_stages = _stages(repository, base, pointers)
             config = repository.read(commit, DVC_CONFIG) if commit else None
             tip_pointer = repository.read(tip, path) if tip else None
-            others = self._others([*commits, *(entry.commit for entry in astray)])
             rivals = tuple(one for one in _pointers_in(repository, others) if one.path != path)
             passing = tuple(
                 one
@@ -121,7 +124,6 @@ class Gatherer:
                 if one.data not in (pointers[one.path], earlier[one.path])
             )
             same_code = self._same_code(repository, commits)
-            everywhere = own_commits([*commits, *(entry.commit for entry in astray)], wanted)
             exposed = exposures(repository, everywhere, self.dvc.redactor)
 
         found = self.store.inventory(wanted.bucket, wanted.root)
@@ -195,10 +197,11 @@ class Gatherer:
 
     def _same_code(self, repository: Repository, commits: Collection[Commit]) -> frozenset[str]:
         seeded = self.expectation.seeded
-        under_test = repository.tree(seeded.sha, seeded.dags_path)
+        trees = repository.trees([seeded.sha, *(one.sha for one in commits)], seeded.dags_path)
+        under_test = trees.get(seeded.sha)
         if under_test is None:
             return frozenset()
-        return frozenset(one.sha for one in commits if repository.tree(one.sha, seeded.dags_path) == under_test)
+        return frozenset(one.sha for one in commits if trees.get(one.sha) == under_test)
 
     def _name(
         self,
@@ -284,6 +287,19 @@ def _pointer_of(path: str) -> str:
     if posixpath.basename(path) == STAGES:
         return posixpath.join(posixpath.dirname(path), LOCK)
     return path if is_pointer_path(path) else ""
+
+
+def _of_interest(
+    others: Iterable[Commit], own: Iterable[Commit], touched: Collection[str], shas: Iterable[str]
+) -> Iterator[File]:
+    """All files that the evidence is read from, so that they are read at once."""
+    pointers = [*touched, *(posixpath.join(posixpath.dirname(path), STAGES) for path in touched), DVC_CONFIG]
+    for sha in shas:
+        yield from ((sha, path) for path in pointers)
+    for commit in own:
+        yield from ((commit.sha, path) for path in (*commit.paths, DVC_CONFIG))
+    for commit in others:
+        yield from ((commit.sha, path) for path in (*filter(is_pointer_path, commit.paths), DVC_CONFIG))
 
 
 def _pointers_in(repository: Repository, commits: Iterable[Commit]) -> Iterator[RivalPointer]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import EnvironmentFailed
@@ -13,8 +13,13 @@ from harness.process import Runner
 _CLONE_SECONDS = 300.0
 # What a program's output has for bytes that are no UTF-8 (`Completed.stdout`), in names of files too.
 _NO_UTF8 = "\ufffd"
+# "<object name> <kind> <bytes>", what git cat-file says of an object; of none, "<what was asked> missing".
+_HEADER = 3
 # %x00 keeps the fields apart; -z ends each record with another one.
-_LOG_FIELDS = ("%H", "%P", "%an", "%ae", "%s", "%ce")
+_LOG_FIELDS = ("%H", "%P", "%an", "%ae", "%s", "%ce", "%cn", "%B")
+
+File = tuple[str, str]
+"""A file at a commit: the commit's full name, and the file's path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class Commit:
         subject: First line of its message.
         paths: What it touches; of a merge only what differs from every parent.
         committer: The committer's e-mail address.
+        said: All that it says of itself: author, committer and the whole message.
     """
 
     sha: str
@@ -38,6 +44,7 @@ class Commit:
     subject: str
     paths: tuple[str, ...]
     committer: str = ""
+    said: str = ""
 
     @property
     def is_merge(self) -> bool:
@@ -58,6 +65,8 @@ class Repository:
     path: Path
     runner: Runner
     env: Mapping[str, str]
+    # A commit's files never change, so each is read once.
+    _files: dict[File, bytes | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def clone(cls, runner: Runner, access: GitAccess, into: Path) -> Repository:
@@ -84,13 +93,15 @@ class Repository:
         """Tip of a branch, or None if there is none."""
         return self.refs().get(f"refs/heads/{name}")
 
-    def has(self, sha: str) -> bool:
-        """Whether this commit is in the clone, so reachable from a ref of the remote."""
-        return self._query("cat-file", "-e", f"{sha}^{{commit}}") is not None
+    def held(self, shas: Iterable[str]) -> frozenset[str]:
+        """Those commits that are in the clone, so reachable from a ref of the remote."""
+        wanted = sorted(set(shas))
+        kinds = self._kinds([f"{sha}^{{commit}}" for sha in wanted])
+        return frozenset(sha for sha, (_, kind) in zip(wanted, kinds, strict=True) if kind)
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether `new` holds all of `old`'s history. False if the remote no longer has `old`."""
-        return self.has(old) and self._query("merge-base", "--is-ancestor", old, new) is not None
+        return self._query("merge-base", "--is-ancestor", old, new) is not None
 
     def commits(self, tips: Collection[str], *, without: Collection[str]) -> tuple[Commit, ...]:
         """Commits reachable from `tips` but not from `without`, parents before children.
@@ -99,24 +110,30 @@ class Repository:
         """
         if not tips:
             return ()
-        known = [f"^{sha}" for sha in sorted(set(without)) if self.has(sha)]
+        known = [f"^{sha}" for sha in sorted(self.held(without))]
         layout = f"--format={'%x00'.join(_LOG_FIELDS)}"
         out = self._git("log", "-z", "--topo-order", "--reverse", layout, *sorted(set(tips)), *known, "--")
         fields = out.removesuffix("\0").split("\0") if out else []
         records = zip(*[iter(fields)] * len(_LOG_FIELDS), strict=True)
         return tuple(
-            Commit(sha, tuple(parents.split()), author, email, subject, self._touched(sha), committer)
-            for sha, parents, author, email, subject, committer in records
+            Commit(
+                sha,
+                tuple(parents.split()),
+                author,
+                email,
+                subject,
+                self._touched(sha),
+                committer,
+                f"{author} <{email}>\n{committer_name} <{committer}>\n{message}",
+            )
+            for sha, parents, author, email, subject, committer, committer_name, message in records
         )
 
-    def said(self, sha: str) -> str:
-        """What a commit says of itself: its whole message, author and committer."""
-        return self._git("log", "-1", "--format=%an <%ae>%n%cn <%ce>%n%B", sha, "--")
-
-    def tree(self, sha: str, path: str) -> str | None:
-        """Object name of a folder or file at a commit: equal names mean equal content. None if it is not there."""
-        found = self._query("rev-parse", "--verify", "--quiet", f"{sha}:{path}")
-        return found.strip() if found else None
+    def trees(self, shas: Iterable[str], path: str) -> dict[str, str]:
+        """Object name of a folder or file at each commit that has it: equal names mean equal content."""
+        wanted = sorted(set(shas))
+        found = self._kinds([f"{sha}:{path}" for sha in wanted])
+        return {sha: name for sha, (name, kind) in zip(wanted, found, strict=True) if kind}
 
     def files(self, sha: str, folder: str) -> dict[str, str]:
         """What names the exact bytes and the mode of each file of a folder at a commit, by path; nothing of a file."""
@@ -131,26 +148,70 @@ class Repository:
 
         Names differ in bytes that are no UTF-8 without a difference here: of several such files, the bytes of all.
         """
-        found = [self._content(blob) for blob in self._blobs(sha, path)]
-        return b"\n".join(found) if found else None
+        self.read_all([(sha, path)])
+        return self._files[sha, path]
 
-    def _blobs(self, sha: str, path: str) -> list[str]:
+    def read_all(self, files: Iterable[File]) -> None:
+        """Read many files by one program, so that `read` has them at hand."""
+        wanted = [one for one in dict.fromkeys(files) if one not in self._files]
+        named = [(one, name) for one in wanted for name in self._names(*one)]
+        self._files.update(dict.fromkeys(wanted))
+        for (one, _), (kind, content) in zip(named, self._objects([name for _, name in named]), strict=True):
+            if kind == "blob":
+                before = self._files[one]
+                self._files[one] = content if before is None else before + b"\n" + content
+
+    def _names(self, sha: str, path: str) -> list[str]:
+        """What Git finds the file by, a line each; that of an object, where its path would be no such line."""
         if _NO_UTF8 in path:
             # Git knows no file by the name as it was decoded, so it is found among all.
-            entries = (entry.partition("\t") for entry in self._git("ls-tree", "-r", "-z", sha).split("\0"))
-            named = (what.split() for what, _, name in entries if name == path)
-            return [blob for _mode, kind, blob in named if kind == "blob"]
-        blob = self.tree(sha, path)
-        # A submodule's commit has a name, but is no object of this repository.
-        return [blob] if blob and (self._query("cat-file", "-t", blob) or "").strip() == "blob" else []
+            return [name for name, listed in self._listed(sha) if listed == path]
+        if "\n" in path or path.endswith("\r"):
+            found = self._query("rev-parse", "--verify", "--quiet", f"{sha}:{path}")
+            return [found.strip()] if found else []
+        # Git keeps no such path, and takes it for one below the folder that it runs in.
+        return [] if path.startswith(("./", "../")) else [f"{sha}:{path}"]
 
-    def _content(self, blob: str) -> bytes:
-        # unpack-file writes the blob as it is, without the filters and line ends of a checkout.
-        written = self.path / self._git("unpack-file", blob).strip()
-        try:
-            return written.read_bytes()
-        finally:
-            written.unlink()
+    def _listed(self, sha: str) -> list[tuple[str, str]]:
+        """Object name and path of each file of a commit."""
+        entries = (entry.partition("\t") for entry in self._git("ls-tree", "-r", "-z", sha).split("\0") if entry)
+        return [(what.split()[2], path) for what, _, path in entries]
+
+    def _kinds(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        """Object name and kind of what each of these names; empty where there is nothing of that name."""
+        if not names:
+            return []
+        lines = self._ask("--batch-check", names).splitlines()
+        found = (line.rsplit(b" ", 2) for line in lines)
+        return [
+            (parts[0].decode(), parts[1].decode()) if len(parts) == _HEADER and parts[2].isdigit() else ("", "")
+            for parts in found
+        ]
+
+    def _objects(self, names: Sequence[str]) -> list[tuple[str, bytes]]:
+        """Kind and exact bytes of what each of these names; empty where there is nothing of that name.
+
+        Nothing is checked out: no filter and no line end is applied (git-cat-file(1), "BATCH OUTPUT").
+        """
+        if not names:
+            return []
+        found: list[tuple[str, bytes]] = []
+        said, at = self._ask("--batch", names), 0
+        for _ in names:
+            end = said.index(b"\n", at)
+            parts = said[at:end].rsplit(b" ", 2)
+            at = end + 1
+            if len(parts) != _HEADER or not parts[2].isdigit():
+                found.append(("", b""))
+                continue
+            size = int(parts[2])
+            found.append((parts[1].decode(), said[at : at + size]))
+            at += size + 1
+        return found
+
+    def _ask(self, form: str, names: Sequence[str]) -> bytes:
+        asked = "".join(f"{name}\n" for name in names)
+        return self.runner.run(self._argv(["cat-file", form]), env=self.env, cwd=self.path, stdin=asked).raw
 
     def _touched(self, sha: str) -> tuple[str, ...]:
         out = self._git(

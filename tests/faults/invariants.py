@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -117,13 +117,14 @@ class Reader:
             repository = Repository.clone(self.runner, self.access, mirror)
             refs = repository.refs()
             commits = repository.commits(set(refs.values()), without=())
-            history = {
-                ref: frozenset(one.sha for one in repository.commits([sha], without=())) for ref, sha in refs.items()
-            }
+            parents = {one.sha: one.parents for one in commits}
+            history = {ref: _ancestry(sha, parents) for ref, sha in refs.items()}
+            paths = {one.sha: self._paths(mirror, one.sha) for one in commits}
+            repository.read_all((sha, path) for sha, found in paths.items() for path in (*found, DVC_CONFIG))
             pointers = {
                 (one.sha, path): data
                 for one in commits
-                for path in self._paths(mirror, one.sha)
+                for path in paths[one.sha]
                 if is_pointer_path(path) and (data := repository.read(one.sha, path)) is not None
             }
             configs = {one.sha: repository.read(one.sha, DVC_CONFIG) for one in commits}
@@ -173,6 +174,15 @@ class Reader:
             return None
         naming = read_pointer(pointers.get((tip, path)), configs[tip], path=path, manifests={}).naming
         return contents.get(naming.objects[0].address) if naming.objects else None
+
+
+def _ancestry(tip: str, parents: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    found, waiting = set[str](), [tip]
+    while waiting:
+        if (sha := waiting.pop()) not in found:
+            found.add(sha)
+            waiting.extend(parents[sha])
+    return frozenset(found)
 
 
 def violations(before: Look, after: Look, done: Done, *, author: str) -> dict[str, str]:

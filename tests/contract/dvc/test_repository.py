@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,17 @@ from harness.dvc import GitAccess, Repository
 from harness.errors import CommandFailed
 from harness.process import SubprocessRunner
 
+COMMITTER = {
+    **GitAccess("").env,
+    **{f"GIT_{who}_{what}": "a@x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+}
+
 
 @pytest.fixture
 def remote(tmp_path: Path) -> Path:
-    run = SubprocessRunner().run
     path = tmp_path / "remote"
-    env = {
-        **GitAccess("").env,
-        **{f"GIT_{who}_{what}": "a@x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
-    }
-
-    def git(*arguments: str) -> str:
-        return run(["git", *arguments], cwd=path, env=env).stdout.strip()
-
     path.mkdir()
+    git = partial(run_git, path)
     git("init", "-q", "-b", "main")
     (path / ".gitattributes").write_text("*.txt text eol=crlf\n")
     (path / "ü b.txt").write_bytes(b"one\ntwo\n")
@@ -40,6 +38,10 @@ def remote(tmp_path: Path) -> Path:
     git("checkout", "-q", "main")
     git("merge", "-q", "--no-edit", "side")
     return path
+
+
+def run_git(folder: Path, *arguments: str) -> str:
+    return SubprocessRunner().run(["git", *arguments], cwd=folder, env=COMMITTER).stdout.strip()
 
 
 def read(remote: Path, into: Path) -> Repository:
@@ -71,6 +73,70 @@ def test_bytes_are_read_as_they_were_committed(remote: Path, tmp_path: Path) -> 
     assert repository.read(first, "nothing") is None
     assert repository.read(first, "") is None
     assert repository.read(repository.refs()["refs/heads/main"], "raw.bin") is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b",
+        "a missing",
+        "a 5 7",
+        "tab\there",
+        "line\nbreak",
+        "ends\n",
+        "return\r",
+        "a\rb",
+        '"quoted"',
+        "-",
+        ":x",
+        "deep/ü",
+    ],
+)
+def test_a_file_of_any_name_is_read(remote: Path, tmp_path: Path, name: str) -> None:
+    (remote / name).parent.mkdir(exist_ok=True)
+    (remote / name).write_bytes(b"\n1 blob 3\nabc\xff\r\n")
+    run_git(remote, "add", "-A")
+    run_git(remote, "commit", "-q", "-m", "odd")
+    repository, tip = read(remote, tmp_path / "m"), run_git(remote, "rev-parse", "HEAD")
+    assert repository.read(tip, name) == b"\n1 blob 3\nabc\xff\r\n"
+    assert repository.read(tip, f"{name}x") is None
+    assert repository.read(tip, f"./{name}") is None
+
+
+def test_what_is_no_file_is_not_read(remote: Path, tmp_path: Path) -> None:
+    (remote / "folder").mkdir()
+    (remote / "folder" / "link").symlink_to("../raw.bin")
+    run_git(remote, "update-index", "--add", "--cacheinfo", f"160000,{'e' * 40},module")
+    run_git(remote, "add", "folder")
+    run_git(remote, "commit", "-q", "-m", "no files")
+    repository, tip = read(remote, tmp_path / "m"), run_git(remote, "rev-parse", "HEAD")
+    repository.read_all([(tip, "folder"), (tip, "module"), (tip, "folder/link"), ("e" * 40, "folder"), (tip, ".")])
+    assert repository.read(tip, "folder") is None
+    assert repository.read(tip, "module") is None
+    assert repository.read("e" * 40, "folder") is None
+    assert repository.read(tip, ".") is None
+    assert repository.read(tip, "folder/link") == b"../raw.bin", "what Git keeps of a link: where it leads"
+
+
+def test_many_files_are_read_by_one_program(remote: Path, tmp_path: Path) -> None:
+    transcript = tmp_path / "transcript"
+    runner = SubprocessRunner(transcript=transcript)
+    repository = Repository.clone(runner, GitAccess(str(remote)), tmp_path / "m")
+    first = run_git(remote, "rev-list", "--max-parents=0", "HEAD")
+    files = [(first, "raw.bin"), (first, "nothing"), (first, "ü b.txt"), (first, "")]
+    repository.read_all(files)
+    found = [repository.read(*one) for one in files]
+    assert found == [b"\x00\xff\r\n", None, b"one\ntwo\n", None]
+    assert transcript.read_text(encoding="utf-8").count("cat-file") == 1
+
+
+def test_trees_and_commits_that_are_not_there_are_left_out(remote: Path, tmp_path: Path) -> None:
+    repository = read(remote, tmp_path / "m")
+    first, tip = (run_git(remote, "rev-parse", name) for name in ("HEAD~1^", "HEAD"))
+    name = run_git(remote, "rev-parse", f"{first}:raw.bin")
+    assert repository.trees([tip, first, "e" * 40], "raw.bin") == {first: name}
+    assert repository.held([tip, "e" * 40, name]) == {tip}, "an object that is no commit is none of the history"
+    assert (repository.trees([], "raw.bin"), repository.held([])) == ({}, frozenset())
 
 
 def test_an_annotated_tag_stands_for_its_commit(remote: Path, tmp_path: Path) -> None:
@@ -109,23 +175,20 @@ def test_the_files_of_a_folder_are_named_by_their_bytes(remote: Path, tmp_path: 
     folder.mkdir(parents=True)
     (folder / "ü\tb.py").write_bytes(b"one\r\n")
     (remote / "dags-of-others.py").write_bytes(b"x")
-    env = {**GitAccess("").env, **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), "a"), "EMAIL": "a@x"}
-    for arguments in (["add", "-A"], ["commit", "-q", "-m", "dags"]):
-        SubprocessRunner().run(["git", *arguments], cwd=remote, env=env)
+    run_git(remote, "add", "-A")
+    run_git(remote, "commit", "-q", "-m", "dags")
     repository = read(remote, tmp_path / "m")
     tip = repository.branch("main")
     assert tip is not None
-    name = repository.tree(tip, "dags/deep/ü\tb.py")
+    name = run_git(remote, "rev-parse", "HEAD:dags/deep/ü\tb.py")
     assert repository.files(tip, "dags") == {"dags/deep/ü\tb.py": f"{name}, 5 bytes, mode 100644"}
     assert repository.files(tip, "nothing") == {}
 
 
 def test_what_stands_in_for_an_object_is_not_read(remote: Path, tmp_path: Path) -> None:
     """An ordinary clone does not fetch refs/replace; a mirror does, and git would then read another history."""
-    run = SubprocessRunner().run
-    env = GitAccess("").env
-    run(["git", "replace", "main", "side"], cwd=remote, env=env)
-    names = run(["git", "for-each-ref", "refs/replace"], cwd=remote, env=env).stdout
+    run_git(remote, "replace", "main", "side")
+    names = run_git(remote, "for-each-ref", "refs/replace")
     repository = read(remote, tmp_path / "m")
     tip = repository.branch("main")
     assert tip is not None
