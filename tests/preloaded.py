@@ -1,9 +1,10 @@
-"""The real DVC, loaded once and forked for each call.
+"""A real program in Python, loaded once and forked for each call.
 
-Of the CPU of a `dvc pull` from S3, three fifths go into Python's imports (0.57 of 0.96 s, dvc 3.67.1). Tests that call
-it a hundred times have a server that has imported it; a call is a fork of that server, with the caller's environment,
-folder and open files, and `dvc.cli.main` as `dvc` itself calls it. What runs in a pod, and the verdict of every DAG
-run, use `dvc` as it is installed; `tests/contract/dvc/test_preloaded.py` holds the two to the same.
+Of the CPU of a `dvc pull` from S3, three fifths go into Python's imports (0.57 of 0.96 s, dvc 3.67.1), of a `harness`
+that refuses its input nearly all. Tests that call one of them often have a server that has imported it; a call is a
+fork of that server, with the caller's environment, folder and open files, and the function that the installed program
+calls. What runs in a pod, and the verdict of every DAG run, use `dvc` as it is installed;
+`tests/contract/dvc/test_preloaded.py` and `tests/contract/bad_input/test_front_door.py` hold the two to the same.
 """
 
 from __future__ import annotations
@@ -21,19 +22,44 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.wait import Waiter
 from tests.servers import started
 
-# What an add, a push to S3 and a pull from there load, some of it late.
-_MODULES = (
-    "aiobotocore.session", "boto3", "configobj", "dulwich.porcelain", "dvc.cli.parser", "dvc.data_cloud", "dvc.lock",
-    "dvc.repo.artifacts", "dvc.repo.index", "dvc.repo.metrics", "dvc.repo.plots", "dvc.repo.worktree", "dvc.scm",
-    "dvc.utils.strictyaml", "dvc_data.index.checkout", "dvc_data.index.collect", "dvc_data.index.fetch",
-    "dvc_data.index.push", "dvc_s3", "flufl.lock", "networkx", "psutil", "ruamel.yaml", "s3fs", "scmrepo.git",
-    "zc.lockfile",
+
+@dataclass(frozen=True)
+class Program:
+    """What is loaded.
+
+    Attributes:
+        name: The program's.
+        module: What `python -m` runs it by.
+        entry: Module and function of its beginning.
+        modules: What its calls load, some of it late.
+    """
+
+    name: str
+    module: str
+    entry: tuple[str, str]
+    modules: tuple[str, ...] = ()
+
+
+DVC = Program(
+    "dvc", "dvc", ("dvc.cli", "main"),
+    # An add, a push to S3 and a pull from there.
+    (
+        "aiobotocore.session", "boto3", "configobj", "dulwich.porcelain", "dvc.cli.parser", "dvc.data_cloud",
+        "dvc.lock", "dvc.repo.artifacts", "dvc.repo.index", "dvc.repo.metrics", "dvc.repo.plots", "dvc.repo.worktree",
+        "dvc.scm", "dvc.utils.strictyaml", "dvc_data.index.checkout", "dvc_data.index.collect",
+        "dvc_data.index.fetch", "dvc_data.index.push", "dvc_s3", "flufl.lock", "networkx", "psutil", "ruamel.yaml",
+        "s3fs", "scmrepo.git", "zc.lockfile",
+    ),
 )  # fmt: skip
+HARNESS = Program("harness", "harness.cli", ("harness.cli", "main"))
+_PROGRAMS = {program.name: program for program in (DVC, HARNESS)}
+
 _LENGTH_BYTES = 4
 _SECONDS = 60.0
 _LOOK_SECONDS = 2.0
@@ -44,7 +70,7 @@ _CLIENT = """\
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as door:
     door.connect({path!r})
-    argv = sys.argv[3:] if sys.argv[1:3] == ["-m", "dvc"] else sys.argv[1:]
+    argv = sys.argv[3:] if sys.argv[1:3] == ["-m", {module!r}] else sys.argv[1:]
     request = json.dumps({{"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ)}}).encode()
     socket.send_fds(door, [len(request).to_bytes({length}, "big")], [0, 1, 2])
     door.sendall(request)
@@ -54,22 +80,25 @@ sys.exit(code[0] if code else {broken})
 
 
 @contextmanager
-def preloaded_dvc() -> Iterator[Path]:
-    """A program that does what `dvc` does, and as a Python what `python -m dvc` does; until the block is left.
+def preloaded(loaded: Program) -> Iterator[Path]:
+    """A program that does what the installed one does, and as a Python what `python -m` does with its module.
 
-    A caller that is killed takes its call with it, and the server ends with the process that has started it.
+    Until the block is left. A caller that is killed takes its call with it, and the server ends with the process that
+    has started it.
     """
     # Short: the path of a socket has a hundred bytes.
-    with tempfile.TemporaryDirectory(prefix="harness-dvc-") as name:
+    with tempfile.TemporaryDirectory(prefix=f"harness-{loaded.name}-") as name:
         folder = Path(name)
-        door, program, log = folder / "door", folder / "dvc", folder / "log"
-        text = _CLIENT.format(python=sys.executable, path=str(door), length=_LENGTH_BYTES, broken=_BROKEN)
+        door, program, log = folder / "door", folder / loaded.name, folder / "log"
+        text = _CLIENT.format(
+            python=sys.executable, path=str(door), module=loaded.module, length=_LENGTH_BYTES, broken=_BROKEN
+        )
         program.write_text(text, encoding="utf-8")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        with started([sys.executable, "-m", __name__, str(door)], environment, log) as server:
+        with started([sys.executable, "-m", __name__, loaded.name, str(door)], environment, log) as server:
             Waiter().until(
-                "DVC to be loaded",
+                f"{loaded.name} to be loaded",
                 door.exists,
                 ready=bool,
                 timeout=_SECONDS,
@@ -79,9 +108,9 @@ def preloaded_dvc() -> Iterator[Path]:
             yield program
 
 
-def _serve(path: Path) -> None:
+def _serve(program: Program, path: Path) -> None:
     """Take calls until whoever started this is gone."""
-    for module in _MODULES:
+    for module in (*program.modules, program.entry[0]):
         importlib.import_module(module)
     gc.freeze()
     starter = os.getppid()
@@ -100,12 +129,12 @@ def _serve(path: Path) -> None:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
                 listener.close()
-                _handle(door)
+                _handle(program, door)
                 return
             door.close()
 
 
-def _handle(door: socket.socket) -> None:
+def _handle(program: Program, door: socket.socket) -> None:
     """One call: in a child, so that its exit is Python's own; ended with its children when the caller is gone."""
     first, files, _, _ = socket.recv_fds(door, _LENGTH_BYTES, 3)
     missing, text = int.from_bytes(first, "big"), b""
@@ -119,7 +148,7 @@ def _handle(door: socket.socket) -> None:
         for target, file in enumerate(files):
             os.dup2(file, target)
             os.close(file)
-        _call(json.loads(text))
+        _call(program, json.loads(text))
         return
     ended = os.pidfd_open(child)
     if ended not in select.select([door.fileno(), ended], [], [])[0]:
@@ -130,8 +159,8 @@ def _handle(door: socket.socket) -> None:
     os._exit(0)
 
 
-def _call(request: dict[str, object]) -> None:
-    """What the installed `dvc` does, as the caller."""
+def _call(program: Program, request: dict[str, object]) -> None:
+    """What the installed program does, as the caller."""
     environment, argv = request["env"], request["argv"]
     assert isinstance(environment, dict)
     assert isinstance(argv, list)
@@ -140,11 +169,10 @@ def _call(request: dict[str, object]) -> None:
     os.environ.update(environment)
     time.tzset()
     tempfile.tempdir = None
-    sys.argv = ["dvc", *argv]
-    from dvc.cli import main  # noqa: PLC0415 - only here, in the server that has it loaded
-
-    sys.exit(main(argv))
+    sys.argv = [program.name, *argv]
+    module, function = program.entry
+    sys.exit(getattr(sys.modules[module], function)())
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))
+    _serve(_PROGRAMS[sys.argv[1]], Path(sys.argv[2]))

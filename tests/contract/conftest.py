@@ -13,10 +13,10 @@ from filelock import FileLock
 
 from harness.process import which
 from harness.settings import APP
+from tests import preloaded as programs
 from tests.mutations.local import local_site
 from tests.mutations.recording import Recorded, record
 from tests.mutations.site import Site
-from tests.preloaded import preloaded_dvc
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,7 +45,7 @@ def _cached(name: str) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def preloaded() -> Iterator[Path]:
     """The real dvc, loaded once for all calls of it."""
-    with preloaded_dvc() as program:
+    with programs.preloaded(programs.DVC) as program:
         yield program
 
 

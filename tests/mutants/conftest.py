@@ -16,7 +16,7 @@ from tests.mutations.recording import Recorded, record
 from tests.mutations.site import Site
 from tests.mutations.table import Row
 from tests.outside import PORT, Outside, host_outside
-from tests.preloaded import preloaded_dvc
+from tests.preloaded import DVC, preloaded
 
 from .table import Mutant
 from .variant import program_of, write_variant
@@ -28,7 +28,7 @@ Play = Callable[[Row], Played]
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Git, S3 and dvc without a cluster."""
-    with preloaded_dvc() as program, local_site(tmp_path_factory.mktemp("site"), program) as local:
+    with preloaded(DVC) as program, local_site(tmp_path_factory.mktemp("site"), program) as local:
         yield local
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.environment import Environment
 from harness.errors import EnvironmentFailed
-from tests.preloaded import preloaded_dvc
+from tests.preloaded import DVC, preloaded
 
 from .cluster import cluster_site
 from .played import Played, Results, play_all, write
@@ -45,7 +45,7 @@ def stage(request: pytest.FixtureRequest, pytestconfig: pytest.Config, environme
     token = secrets.token_hex(4)
     asked = (getattr(item, "callspec", None) for item in request.session.items)
     wanted = frozenset({str(spec.params["name"]) for spec in asked if spec and "name" in spec.params} | {CONTROL})
-    with preloaded_dvc() as program, cluster_site(environment, program) as site:
+    with preloaded(DVC) as program, cluster_site(environment, program) as site:
         with environment.timeline.phase("data sets recorded"):
             recorded = dict(record(site, token))
         stage = Stage(site, recorded, wanted, prefix=f"mutations/{token}")

@@ -11,13 +11,21 @@ import pytest
 from harness.model import Engine
 from harness.process import SubprocessRunner
 from tests.engines import engine_environment, real_engine
+from tests.preloaded import HARNESS, preloaded
 
 from .front_door import FrontDoor
 
 
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[Path]:
+    """The harness, loaded once for all calls of it."""
+    with preloaded(HARNESS) as program:
+        yield program
+
+
 @pytest.fixture
-def door(tmp_path: Path) -> FrontDoor:
-    return FrontDoor(tmp_path)
+def door(tmp_path: Path, loaded: Path) -> FrontDoor:
+    return FrontDoor(tmp_path, program=(loaded,))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -166,16 +166,18 @@ class Engineer:
 
     def clean(self) -> None:
         """Remove what these tests made, by exact names; digest names only of repositories on a test's own port."""
-        for name in self.names:
-            self.docker("image", "rm", name, check=False)
         local = {name.rpartition(":")[0] for name in self.names if name.startswith("127.0.0.1:")}
+        self._remove(self.names)
         listed = self.docker("image", "ls", "--digests", "--format", "{{.Repository}} {{.Digest}}")
-        for line in listed.splitlines():
-            repository, digest = line.split()
-            if repository in local and digest != "<none>":
-                self.docker("image", "rm", f"{repository}@{digest}", check=False)
-        for image in self.ids:
-            self.docker("image", "rm", image, check=False)
+        rows = (line.split() for line in listed.splitlines())
+        digests = [
+            f"{repository}@{digest}" for repository, digest in rows if repository in local and digest != "<none>"
+        ]
+        self._remove([*digests, *self.ids])
+
+    def _remove(self, names: Collection[str]) -> None:
+        if names:  # those that are not there stop none of the others
+            self.docker("image", "rm", *names, check=False)
 
 
 @pytest.fixture
