@@ -1,4 +1,4 @@
-"""One request through `git http-backend`, streamed both ways.
+"""One request through `git-http-backend`, streamed both ways.
 
 git's own CGI program does all of the protocol (git-http-backend(1)). Bodies pass through in pieces: neither a push
 nor a clone is ever held in memory.
@@ -16,7 +16,7 @@ from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 from typing import Protocol, cast
 
-from .repository import git_environment, git_program
+from .repository import backend_program, git_environment
 
 PIECE = 64 * 1024
 _STOP_SECONDS = 5.0
@@ -156,7 +156,7 @@ class Response:
 
     def __init__(self, request: Request, body: Body, *, root: Path) -> None:
         self._process = subprocess.Popen(
-            [git_program(), "http-backend"],
+            [backend_program()],
             env=request.environment(root),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 import shutil
@@ -49,6 +50,18 @@ def git_program() -> str:
     if found is None:
         raise SettingsError("git is not on PATH")
     return found
+
+
+@functools.cache
+def backend_program() -> str:
+    """Path of git's CGI program: `git http-backend` would be one more process for each request.
+
+    Raises:
+        SettingsError: There is no git.
+    """
+    asked = [git_program(), "--exec-path"]
+    found = subprocess.run(asked, env=git_environment(), capture_output=True, text=True, check=True)
+    return str(Path(found.stdout.rstrip("\n")) / "git-http-backend")
 
 
 def git_environment() -> dict[str, str]:
@@ -131,7 +144,8 @@ class Repository:
             changes = [f"delete {ref}" for ref in before if ref not in heads]
             changes += [f"update {ref} {sha}" for ref, sha in heads.items()]
             self._checked("update-ref", "--stdin", stdin="\n".join(["start", *changes, "prepare", "commit", ""]))
-            self._checked("symbolic-ref", "HEAD", head)
+            if (self.path / "HEAD").read_text(encoding="utf-8") != f"ref: {head}\n":
+                self._checked("symbolic-ref", "HEAD", head)
             none = "0" * len(next(iter(heads.values())))
             moved = sorted(ref for ref in before.keys() | heads.keys() if before.get(ref) != heads.get(ref))
             post_receive.note(
@@ -174,7 +188,6 @@ class Repository:
             hook.chmod(0o755)
 
     def _heads(self, bundle: Path) -> dict[str, str]:
-        self._checked("bundle", "verify", "--quiet", str(bundle))
         listed = self._checked("bundle", "list-heads", str(bundle))
         heads = {ref: sha for sha, ref in (line.split(" ", 1) for line in listed.splitlines())}
         return {ref: sha for ref, sha in heads.items() if ref.startswith("refs/")}
