@@ -55,7 +55,8 @@ class GitAccess:
             "GIT_CONFIG_VALUE_2": "false",
         }
         if self.ca_file is not None:
-            env["GIT_SSL_CAINFO"] = str(self.ca_file)
+            # Without the second, git trusts the system's authorities too, and takes 30 ms to read all of them.
+            env |= {"GIT_SSL_CAINFO": str(self.ca_file), "GIT_SSL_CAPATH": os.devnull}
         if self.username is not None and self.password is not None:
             env |= {"GIT_CONFIG_COUNT": "4", "GIT_CONFIG_KEY_3": "credential.helper", "GIT_CONFIG_VALUE_3": _HELPER}
             env |= {_USERNAME: self.username, _PASSWORD: self.password.get_secret_value()}

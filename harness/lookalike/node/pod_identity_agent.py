@@ -199,6 +199,8 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    # Head and body are two packets: the second would wait 40 ms for the client's delayed ACK.
+    disable_nagle_algorithm = True
     timeout = 30
     agent: Agent
 

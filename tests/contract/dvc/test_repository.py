@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,12 @@ def test_credentials_are_answered_by_the_helper_and_are_in_no_argument(tmp_path:
     assert (answer["username"], answer["password"]) == ("airflow", password)
     assert password not in " ".join(completed.argv)
     assert all(password not in value for name, value in access.env.items() if name.startswith("GIT_"))
+
+
+def test_where_an_authority_is_named_the_systems_own_are_not_trusted() -> None:
+    env = GitAccess("https://git.example/x.git", ca_file=Path("ca.crt")).env
+    assert (env["GIT_SSL_CAINFO"], env["GIT_SSL_CAPATH"]) == ("ca.crt", os.devnull)
+    assert not {"GIT_SSL_CAINFO", "GIT_SSL_CAPATH"} & GitAccess("https://git.example/x.git").env.keys()
 
 
 def test_the_files_of_a_folder_are_named_by_their_bytes(remote: Path, tmp_path: Path) -> None:

@@ -197,6 +197,7 @@ class Git:
         environment = {
             "HOME": str(self._home),
             "GIT_SSL_CAINFO": str(self._ca),
+            "GIT_SSL_CAPATH": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@example.invalid",

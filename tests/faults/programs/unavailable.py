@@ -14,6 +14,7 @@ class Unavailable(BaseHTTPRequestHandler):
     """Refuses, whatever is asked."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def refuse(self) -> None:
         """Read the request to its end, as a server does, and refuse it."""

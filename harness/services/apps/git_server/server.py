@@ -94,6 +94,8 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "harness-git"
     sys_version = ""
     wbufsize = 64 * 1024
+    # The end of a chunked answer is a small packet of its own: it would wait 40 ms for the client's delayed ACK.
+    disable_nagle_algorithm = True
     server: GitServer
 
     _name = ""
