@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 from harness.airflow.release import ReleasePlan
 from harness.airflow_bringup import AirflowBringUp
-from harness.errors import EnvironmentFailed, HarnessError, WaitAbandoned
+from harness.errors import HarnessError, WaitAbandoned
 from harness.kubeapi import KubeApi
 from harness.model import AirflowRelease, ImageName, Services, Toolchain
 from harness.names import GIT_URL
 from harness.pipeline.seed import Seed
 from harness.seeding import Seeder
+from harness.serviceaccount import await_service_account
 from harness.services import s3
 from harness.services.deploy import ServicesDeployer
 from harness.settings import Settings
@@ -47,15 +48,7 @@ class ServicesBringUp:
     def apply(self) -> None:
         """Hand everything to the API server, once it answers."""
         with self.timeline.phase("services applied"):
-            self.waiter.until(
-                "the Kubernetes API",
-                lambda: self.kube.get("ServiceAccount", "default", "default"),
-                ready=lambda found: found is not None,
-                describe=lambda found: "ready" if found else "no default service account yet",
-                timeout=60,
-                interval=0.2,
-                transient=(EnvironmentFailed,),
-            )
+            await_service_account(self.kube, self.waiter, "default", what="the Kubernetes API")
             self.deployer.apply(pipeline_config(self.seeder.settings))
 
     def git(self, services: Services, seed: Seed) -> None:

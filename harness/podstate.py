@@ -16,6 +16,9 @@ from typing import Any, Final
 
 Pod = Mapping[str, Any]
 
+# Phases of a pod that runs no more, and never will again (Kubernetes, "Pod Lifecycle", "Pod phase").
+OVER: Final = frozenset({"Succeeded", "Failed"})
+
 
 class Blame(Enum):
     """What a fatal state is about, so that whoever knows the pod's role can say whose fault it is.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -13,11 +13,11 @@ from harness.clusters import KnownCluster
 from harness.errors import HarnessError
 from harness.kubeapi import KubeApi
 from harness.names import AIRFLOW_NAMESPACE, SERVICES_NAMESPACE
+from harness.podstate import OVER
 
 # Seconds for an answer: a cluster whose engine is gone gives none.
 _SECONDS = 5
 # Phases of a pod that does nothing any more ("Pod Lifecycle" in Kubernetes).
-_ENDED: Final = frozenset({"Succeeded", "Failed"})
 
 
 def show(found: Sequence[KnownCluster], console: Console) -> None:
@@ -38,7 +38,7 @@ def show(found: Sequence[KnownCluster], console: Console) -> None:
             with _kube(cluster) as kube:
                 for namespace in (SERVICES_NAMESPACE, AIRFLOW_NAMESPACE):
                     pods = _pods(kube, namespace)
-                    console.print(_table(namespace, [pod for pod in pods if pod["phase"] not in _ENDED]))
+                    console.print(_table(namespace, [pod for pod in pods if pod["phase"] not in OVER]))
                     if ended := _ended(pods):
                         counted = ", ".join(f"{count} {phase}" for phase, count in ended.items())
                         console.print(f"and of runs that are over: {counted}", highlight=False, markup=False)
@@ -60,7 +60,7 @@ def document(cluster: KnownCluster) -> dict[str, Any]:
     try:
         with _kube(cluster) as kube:
             pods = [pod for namespace in (SERVICES_NAMESPACE, AIRFLOW_NAMESPACE) for pod in _pods(kube, namespace)]
-            current = [pod for pod in pods if pod["phase"] not in _ENDED]
+            current = [pod for pod in pods if pod["phase"] not in OVER]
     except HarnessError as error:
         return {**told, "answers": False, "error": error.message}
     return {**told, "answers": True, "pods": current, "ended_pods": _ended(pods)}
@@ -85,7 +85,7 @@ def _pods(kube: KubeApi, namespace: str) -> list[dict[str, Any]]:
 
 def _ended(pods: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """How many there are of what is over: pods of tasks stay as long as their cluster, a few of each run."""
-    return dict(sorted(Counter(str(pod["phase"]) for pod in pods if pod["phase"] in _ENDED).items()))
+    return dict(sorted(Counter(str(pod["phase"]) for pod in pods if pod["phase"] in OVER).items()))
 
 
 def _table(namespace: str, pods: list[dict[str, Any]]) -> Table:

@@ -22,7 +22,7 @@ from harness.eks_settings import Identity
 from harness.errors import EnvironmentFailed, WaitTimeout
 from harness.kubeapi import KubeApi, KubeUnavailable
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
-from harness.podstate import fatal_reason
+from harness.podstate import OVER, fatal_reason
 from harness.wait import Waiter
 
 # What the webhooks of Pod Identity and of IRSA add to a pod.
@@ -108,7 +108,7 @@ class Readiness:
             self.waiter.until(
                 f"the pod {name}",
                 lambda: self.kube.get("Pod", name, AIRFLOW_NAMESPACE) or {},
-                ready=lambda pod: (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"},
+                ready=lambda pod: (pod.get("status") or {}).get("phase") in OVER,
                 failed=lambda pod: fatal_reason(pod, now=datetime.now(UTC)) if pod else "somebody has removed it",
                 describe=lambda pod: str((pod.get("status") or {}).get("phase")),
                 timeout=_POD_SECONDS,

@@ -16,6 +16,7 @@ from harness.lookalike import shared_storage
 from harness.lookalike.hosting import Folder, Serving
 from harness.lookalike.node import link_address, pod_identity_agent
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, SERVICES_NAMESPACE
+from harness.serviceaccount import await_service_account
 from harness.wait import Waiter
 
 # The group that the runner's access entry puts it into.
@@ -94,15 +95,7 @@ class Fittings:
         Raises:
             EnvironmentFailed: The API server refused an object, or does not answer.
         """
-        self.waiter.until(
-            "the Kubernetes API",
-            lambda: self.kube.get("ServiceAccount", "default", "kube-system"),
-            ready=lambda found: found is not None,
-            describe=lambda found: "ready" if found else "no default service account yet",
-            timeout=_SECONDS,
-            interval=0.2,
-            transient=(KubeUnavailable,),
-        )
+        await_service_account(self.kube, self.waiter, "kube-system", what="the Kubernetes API")
         names = {
             "airflow": AIRFLOW_NAMESPACE, "services": SERVICES_NAMESPACE, "service_account": DVC_SERVICE_ACCOUNT,
         }  # fmt: skip

@@ -12,10 +12,10 @@ from typing import Final, Protocol
 
 from harness.airflow.values import RunInfo
 from harness.kubeapi import JsonObject, KubeUnavailable
+from harness.podstate import OVER
 from harness.wait import Waiter
 
 _GONE_SECONDS: Final = 60.0
-_OVER: Final = frozenset({"Succeeded", "Failed"})
 # The executor and the operator write it on every pod of a run (apache-airflow-providers-cncf-kubernetes 10.25.0).
 _RUN_LABEL: Final = "run_id"
 
@@ -69,7 +69,7 @@ class _Look:
 def working_pods(kube: Pods, namespace: str) -> list[JsonObject]:
     """Pods of any DAG run that have not ended."""
     pods = kube.list("Pod", namespace, labels=_RUN_LABEL)
-    return [pod for pod in pods if (pod.get("status") or {}).get("phase") not in _OVER]
+    return [pod for pod in pods if (pod.get("status") or {}).get("phase") not in OVER]
 
 
 def end_runs(api: Runs, kube: Pods, namespace: str, runs: Sequence[RunInfo], *, waiter: Waiter, own: str = "") -> Ended:

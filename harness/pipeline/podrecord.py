@@ -13,12 +13,11 @@ from harness.model import ContainerImage, Leak, PodEvidence
 from harness.pipeline.containerlog import ContainerLog
 from harness.pipeline.differences import added_to
 from harness.pipeline.gitsync import SIDECAR, checkout_of, sync_fault
-from harness.podstate import Blame, FatalState, fatal_state, parse_time
+from harness.podstate import OVER, Blame, FatalState, fatal_state, parse_time
 
 # Both the executor's and the operator's container of interest has this name (apache-airflow-providers-cncf-kubernetes
 # 10.25.0: kubernetes_helper_functions / pod template file of the chart; operators/pod.py BASE_CONTAINER_NAME).
 BASE: Final = "base"
-_FINISHED: Final = frozenset({"Succeeded", "Failed"})
 _LONGEST_LAST_WORDS: Final = 300
 # Called terminated, and yet its program was never begun.
 _NEVER_RAN: Final = frozenset({"StartError", "ContainerCannotRun"})
@@ -149,7 +148,7 @@ class PodRecord:
 
     def ended(self, container: str) -> bool:
         """Whether a container will write nothing more."""
-        if self.deleted or (self.pod.get("status") or {}).get("phase") in _FINISHED:
+        if self.deleted or (self.pod.get("status") or {}).get("phase") in OVER:
             return True
         return any(
             status.get("name") == container and "terminated" in (status.get("state") or {})
@@ -161,7 +160,7 @@ class PodRecord:
         """Whether the pod has ended, or never comes to start, and its logs are in."""
         status = self.pod.get("status") or {}
         hopeless = status.get("phase") == "Pending" and self.fault is not None
-        over = hopeless or self.deleted or status.get("phase") in _FINISHED
+        over = hopeless or self.deleted or status.get("phase") in OVER
         return over and all(log.complete for log in self.logs.values())
 
     @property

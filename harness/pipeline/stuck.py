@@ -17,6 +17,7 @@ from typing import Final
 from harness.airflow.values import DagInfo, Health, TaskInfo
 from harness.errors import EnvironmentFailed
 from harness.model import PodEvidence
+from harness.podstate import OVER
 from harness.wait import Clock
 
 # Seconds, before patience. An idle scheduler starts a run within one heartbeat and a queued task within two
@@ -29,7 +30,6 @@ _POD_OVER: Final = 90.0
 # For that long after `_TASK_QUEUED` Airflow must have been well at every look: a scheduler that crashes at each of its
 # loops is called healthy for 30 s after each heartbeat.
 _WELL: Final = 60.0
-_OVER: Final = frozenset({"Succeeded", "Failed"})
 _WAITING: Final = frozenset({"queued", "scheduled"})
 # Of a run in which nothing goes on: what is over; what the scheduler has not made ready, or has and cannot queue.
 _ENDED: Final = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
@@ -134,7 +134,7 @@ def _waiting(
             key = f"{task.task_id} try {task.try_number} waits"
             why = f"task {task.task_id} is {task.state} and no pod was made for it:"
             seen[key] = (_TASK_QUEUED, why)
-        if task.state == "running" and own and all(pod.phase in _OVER for pod in own):
+        if task.state == "running" and own and all(pod.phase in OVER for pod in own):
             key = f"{task.task_id} try {task.try_number} over"
             why = f"task {task.task_id} is called running, but its pod {own[-1].name} has ended ({own[-1].phase}):"
             seen[key] = (_POD_OVER, why)
@@ -142,7 +142,7 @@ def _waiting(
 
 
 def _works(pods: Mapping[str, PodEvidence]) -> bool:
-    return any(pod.phase not in _OVER for pod in pods.values())
+    return any(pod.phase not in OVER for pod in pods.values())
 
 
 def _idle(run_state: str, tasks: Sequence[TaskInfo], pods: Mapping[str, PodEvidence]) -> str:

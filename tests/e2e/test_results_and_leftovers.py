@@ -16,6 +16,7 @@ from harness.airflow.runids import new_run_id
 from harness.bringup import service_images
 from harness.environment import Environment, Ready
 from harness.names import AIRFLOW_NAMESPACE
+from harness.podstate import OVER
 from harness.proof import Prover
 from harness.services.claim import ClaimEmptying
 
@@ -116,8 +117,6 @@ def _on_the_claim(ready: Ready, environment: Environment, command: str, *, user:
         return str((pod.get("status") or {}).get("phase"))
 
     try:
-        return environment.waiter.until(
-            f"pod {name}", phase, ready=lambda seen: seen in {"Succeeded", "Failed"}, timeout=60, interval=0.2
-        )
+        return environment.waiter.until(f"pod {name}", phase, ready=lambda seen: seen in OVER, timeout=60, interval=0.2)
     finally:
         ready.kube.delete("Pod", name, AIRFLOW_NAMESPACE)

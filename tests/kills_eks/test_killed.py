@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.names import SERVICES_NAMESPACE
+from harness.podstate import OVER
 from harness.targets.attached.reaper import owner
 from harness.wait import Waiter
 from tests.kills.points import Point, at
@@ -122,7 +123,7 @@ def _reap(stage: Stage, name: str) -> None:
 def _log(stage: Stage, name: str) -> str:
     """What a reaper that has ended said; empty while it has not, or is gone."""
     pods = stage.kube.list("Pod", SERVICES_NAMESPACE, labels=f"batch.kubernetes.io/job-name=reap-{name}")
-    ended = [pod for pod in pods if (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}]
+    ended = [pod for pod in pods if (pod.get("status") or {}).get("phase") in OVER]
     if not ended:
         return ""
     return stage.kube.pod_logs(ended[0]["metadata"]["name"], "reaper", namespace=SERVICES_NAMESPACE)

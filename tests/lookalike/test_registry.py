@@ -16,7 +16,7 @@ from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.lookalike.calls import read_calls
 from harness.model import Engine
-from harness.podstate import fatal_reason
+from harness.podstate import OVER, fatal_reason
 from harness.process import SubprocessRunner
 from harness.settings import resolve
 from harness.supply.engine import EngineFolders, EngineSupply
@@ -70,7 +70,7 @@ def _pod(kube: KubeApi, image: str) -> dict[str, Any]:
         f"pod {name}",
         lambda: kube.get("Pod", name, "airflow") or {},
         ready=lambda pod: (
-            (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
+            (pod.get("status") or {}).get("phase") in OVER
             or (bool(pod) and fatal_reason(pod, now=datetime.now(UTC)) is not None)
         ),
         describe=lambda pod: str(pod.get("status")),

@@ -17,6 +17,7 @@ from harness.kubeapi import KubeApi
 from harness.model import ImageName, PodEvidence
 from harness.names import AIRFLOW_NAMESPACE, GIT_HOST
 from harness.pipeline.pods import PodFollower
+from harness.podstate import OVER
 from harness.redaction import Redactor
 from harness.services import s3
 from harness.services.git import GitClient
@@ -27,7 +28,6 @@ from .site import Site
 _MANIFESTS = Path(__file__).parent / "pods"
 _LABEL = "harness.mutations=on"
 _SECONDS = 60.0
-_ENDED = frozenset({"Succeeded", "Failed"})
 
 
 @contextmanager
@@ -110,7 +110,7 @@ class ClusterPods:
             self.waiter.until(
                 f"pod {name} to end",
                 seen,
-                ready=lambda pod: pod is not None and pod.phase in _ENDED,
+                ready=lambda pod: pod is not None and pod.phase in OVER,
                 failed=lambda _pod: follower.fatal().get(name) or follower.doomed().get(name),
                 describe=lambda pod: pod.phase if pod else "not seen yet",
                 timeout=_SECONDS,

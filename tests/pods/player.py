@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.kubeapi import KubeApi, KubeUnavailable
 from harness.names import AIRFLOW_NAMESPACE
-from harness.podstate import fatal_reason
+from harness.podstate import OVER, fatal_reason
 from harness.wait import Waiter
 
 HERE = Path(__file__).parent
@@ -65,7 +65,7 @@ def play(
     ended = Waiter().until(
         f"pod {name}",
         lambda: kube.get("Pod", name, AIRFLOW_NAMESPACE) or {},
-        ready=lambda pod: (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"},
+        ready=lambda pod: (pod.get("status") or {}).get("phase") in OVER,
         failed=lambda pod: fatal_reason(pod, now=datetime.now(UTC)) if pod else None,
         describe=lambda pod: str((pod.get("status") or {}).get("phase")),
         timeout=_SECONDS,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import yaml
 
+from harness.errors import EnvironmentFailed
 from harness.kubeapi import KubeApi
 
 KUBECONFIG: Final = "kubeconfig"
 DESCRIPTION: Final = "cluster.json"
+
+Described = TypeVar("Described")
 
 
 def target_of(folder: Path) -> str:
@@ -35,6 +38,35 @@ def write_description(folder: Path, target: str, said: Mapping[str, object]) -> 
     draft = folder / f".{DESCRIPTION}.new"
     draft.write_text(json.dumps({"target": target, **said}, indent=1), encoding="utf-8")
     draft.replace(folder / DESCRIPTION)
+
+
+def read_description(
+    folder: Path, target: str, make: Callable[[dict[str, Any]], Described], *, where: str
+) -> Described | None:
+    """What `write_description` wrote of a target's environment; None if nothing is there, or another target's.
+
+    Args:
+        folder: The cluster's.
+        target: Whose description it has to be.
+        make: Makes it of what was written.
+        where: What the cluster is, for messages: "EKS".
+
+    Raises:
+        EnvironmentFailed: It is damaged.
+    """
+    if target_of(folder) != target:
+        return None
+    path = folder / DESCRIPTION
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found.pop("target")
+        return make(found)
+    except (ValueError, TypeError, KeyError) as error:
+        raise EnvironmentFailed(
+            f"what is known of the environment in {where} is damaged: {path}",
+            evidence={"why": f"{type(error).__name__}: {error}"},
+            next_step="empty the namespaces airflow and harness of that cluster by hand, then remove the folder",
+        ) from error
 
 
 def write_config(config: Mapping[str, object], path: Path) -> None:

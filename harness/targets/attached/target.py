@@ -13,11 +13,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from harness.errors import HarnessError
+from harness.errors import GuardError, HarnessError
 from harness.journal import Entry
 from harness.kubeapi import KubeApi
 from harness.model import BlockedEgress, Toolchain
 from harness.names import AIRFLOW_NAMESPACE, RELEASE, SERVICES_NAMESPACE
+from harness.targets.attached import images
 from harness.targets.attached.claim import Claim
 from harness.targets.attached.folder import KUBECONFIG, kube_of
 from harness.targets.attached.reaper import Reaper
@@ -118,6 +119,24 @@ class AttachedTarget(ABC):
             GuardError: Another run on this machine has it.
         """
         self._held = NameLock(self._folder)
+
+    def _refuse_other(self, known: str, found: str) -> None:
+        """Hold the folder to describe an environment of that cluster, as either is told to the reader.
+
+        Raises:
+            GuardError: It is of another.
+        """
+        if known != found:
+            raise GuardError(
+                f"{self.name} is known here as an environment {known}, not {found}",
+                next_step="name this one otherwise with --cluster, or remove that one with harness down",
+            )
+
+    def _as_in(self, registry: str | None) -> Mapping[str, str]:
+        """What nodes call each image that they pull from a registry, whose digests the toolchain then has."""
+        names = images.mapped(self._toolchain, registry)
+        self._toolchain = images.with_digests(self._toolchain, names, runner=self._wanted.runner)
+        return names
 
     def _begin(self, *, leftover: bool, make: Callable[[], None]) -> None:
         """Make a new environment, once the journal names it; what was begun goes if it breaks off.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from harness.errors import CleanupFailed, EnvironmentFailed, HarnessError
+from harness.errors import CleanupFailed, HarnessError
 from harness.kubeapi import KubeApi
 from harness.targets.attached.claim import Claim
-from harness.targets.attached.folder import DESCRIPTION, kube_of, target_of, write_description
+from harness.targets.attached.folder import kube_of, read_description, write_description
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.bucket import remove_claim
 from harness.targets.eks.prefix import empty
@@ -57,19 +56,9 @@ def described(folder: Path) -> EksEnvironment | None:
     Raises:
         EnvironmentFailed: It is damaged.
     """
-    path = folder / DESCRIPTION
-    if target_of(folder) != TARGET:
-        return None
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found.pop("target")
-        return EksEnvironment(**{**found, "prefixes": tuple(found["prefixes"])})
-    except (ValueError, TypeError, KeyError) as error:
-        raise EnvironmentFailed(
-            f"what is known of the environment in EKS is damaged: {path}",
-            evidence={"why": f"{type(error).__name__}: {error}"},
-            next_step="empty the namespaces airflow and harness of that cluster by hand, then remove the folder",
-        ) from error
+    return read_description(
+        folder, TARGET, lambda found: EksEnvironment(**{**found, "prefixes": tuple(found["prefixes"])}), where="EKS"
+    )
 
 
 def remove_environment(folder: Path, *, waiter: Waiter) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 import boto3
 
 from harness.eks_settings import EksSettings, Identity, SharedStorage
-from harness.errors import GuardError, UsageError
+from harness.errors import UsageError
 from harness.kubeapi import KubeApi
 from harness.model import Bucket, Cluster, Toolchain
 from harness.names import AIRFLOW_NAMESPACE, SHARED_CLAIM
@@ -120,11 +120,8 @@ class EksTarget(AttachedTarget):
         session, found, price = guard(self._settings)
         self._names = self._place_images(session)
         known = described(self._folder)
-        if known is not None and known.context != found.arn:
-            raise GuardError(
-                f"{self.name} is known here as an environment in {known.context}, not in {found.arn}",
-                next_step="name this one otherwise with --cluster, or remove that one with harness down",
-            )
+        if known is not None:
+            self._refuse_other(f"in {known.context}", f"in {found.arn}")
         bucket = self._bucket(found)
         reused = known is not None and self._go_on(known, found, bucket)
         if not reused:
@@ -161,9 +158,7 @@ class EksTarget(AttachedTarget):
             ecr = EcrImages(session, self._settings, wanted.engine, wanted.runner, run, wanted.journal, wanted.status)
             names, self._toolchain = ecr.supply(self._toolchain)
             return names
-        names = images.mapped(self._toolchain, self._settings.registry)
-        self._toolchain = images.with_digests(self._toolchain, names, runner=wanted.runner)
-        return names
+        return self._as_in(self._settings.registry)
 
     def _go_on(self, known: EksEnvironment, found: EksCluster, bucket: Bucket) -> bool:
         """Take up the environment that is known here, if it was kept and is whole in the cluster."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from harness.errors import CleanupFailed, EnvironmentFailed, HarnessError
+from harness.errors import CleanupFailed, HarnessError
 from harness.targets.attached.claim import Claim
-from harness.targets.attached.folder import DESCRIPTION, kube_of, target_of, write_description
+from harness.targets.attached.folder import kube_of, read_description, write_description
 from harness.wait import Waiter
 
 TARGET: Final = "existing"
@@ -43,19 +42,7 @@ def described(folder: Path) -> ExistingEnvironment | None:
     Raises:
         EnvironmentFailed: It is damaged.
     """
-    if target_of(folder) != TARGET:
-        return None
-    path = folder / DESCRIPTION
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        found.pop("target")
-        return ExistingEnvironment(**found)
-    except (ValueError, TypeError, KeyError) as error:
-        raise EnvironmentFailed(
-            f"what is known of the environment in an existing cluster is damaged: {path}",
-            evidence={"why": f"{type(error).__name__}: {error}"},
-            next_step="empty the namespaces airflow and harness of that cluster by hand, then remove the folder",
-        ) from error
+    return read_description(folder, TARGET, lambda found: ExistingEnvironment(**found), where="an existing cluster")
 
 
 def remove_environment(folder: Path, *, waiter: Waiter) -> None:

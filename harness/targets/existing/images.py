@@ -22,6 +22,7 @@ from harness.kubeapi import KubeApi, KubeUnavailable
 from harness.model import Toolchain
 from harness.names import LABEL_OWNER, LABEL_RUN, OWNER, SERVICES_NAMESPACE
 from harness.podstate import fatal_state
+from harness.serviceaccount import await_service_account
 from harness.wait import Waiter
 
 _MANIFEST: Final = Path(__file__).with_name("images.yaml.j2")
@@ -78,16 +79,8 @@ def _shown(wanted: Mapping[str, str], kube: KubeApi, waiter: Waiter, run: str) -
     templates = Environment(loader=FileSystemLoader(_MANIFEST.parent), undefined=StrictUndefined)  # noqa: S701 - YAML, not HTML; strings go through `tojson`
     labels = {LABEL_OWNER: OWNER, LABEL_RUN: run}
     text = templates.get_template(_MANIFEST.name).render(name=pod, labels=labels, images=wanted)
-    # The service account of a namespace that was made just now comes a moment later; without it no pod is taken.
-    waiter.until(
-        f"the service account of namespace {SERVICES_NAMESPACE}",
-        lambda: kube.get("ServiceAccount", "default", SERVICES_NAMESPACE),
-        ready=lambda found: found is not None,
-        describe=lambda found: "there" if found else "not there yet",
-        timeout=60,
-        interval=0.2,
-        transient=(KubeUnavailable,),
-    )
+    account = f"the service account of namespace {SERVICES_NAMESPACE}"
+    await_service_account(kube, waiter, SERVICES_NAMESPACE, what=account)
     kube.create(yaml.safe_load(text))
     try:
         found = waiter.until(

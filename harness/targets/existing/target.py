@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from harness.errors import GuardError, UsageError
+from harness.errors import UsageError
 from harness.kubeapi import KubeApi
 from harness.liveness import scratch
 from harness.model import Cluster, Toolchain
@@ -92,14 +92,10 @@ class ExistingTarget(AttachedTarget):
         """
         self._lock()
         found = guarded(self._settings)
-        self._names = images.mapped(self._toolchain, self._settings.registry)
-        self._toolchain = images.with_digests(self._toolchain, self._names, runner=self._wanted.runner)
+        self._names = self._as_in(self._settings.registry)
         known = described(self._folder)
-        if known is not None and known.server != found.server:
-            raise GuardError(
-                f"{self.name} is known here as an environment at {known.server}, not at {found.server}",
-                next_step="name this one otherwise with --cluster, or remove that one with harness down",
-            )
+        if known is not None:
+            self._refuse_other(f"at {known.server}", f"at {found.server}")
         reused = known is not None and self._go_on(known, found)
         if not reused:
             self._begin_in(found, leftover=known is not None)
