@@ -14,6 +14,8 @@ import re
 import threading
 from dataclasses import dataclass, field
 
+from harness.wrapping import BASE64, SHORTEST, Cores, Trail, broken, masked
+
 MASK = "[redacted]"
 # Shorter values would mask ordinary words ("git", "main") wherever they stand.
 _SHORTEST = 8
@@ -57,11 +59,9 @@ _SHAPES: tuple[tuple[re.Pattern[str], str], ...] = (
 _KEY_BEGINS = re.compile(_PRIVATE_KEY + r"[A-Za-z0-9+/=\s\\]*\Z")
 _KEY_LINE = re.compile(r"\s*[A-Za-z0-9+/=\\]*\s*")
 _KEY_ENDS = re.compile(r"[A-Za-z0-9+/=\s\\]*-----END (?:[A-Z]+ )?PRIVATE KEY-----")
-# Base64 that goes on in the next line, as `base64` and `openssl` print it.
-_SHORTEST_BROKEN = 40
-_BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
+# Base64 that goes on in the next line, as `base64` and `openssl` print it (with something before it: harness.wrapping).
 # As they are, or written out, as in JSON and in what Python shows of a text.
-_WRAPPED = re.compile(rf"[{_BASE64}]{{{_SHORTEST_BROKEN}}}(?:[^\S\n]*\n\s*|(?:\\r)?\\n)[{_BASE64}]")
+_WRAPPED = re.compile(rf"[{BASE64}]{{{SHORTEST}}}(?:[^\S\n]*\n\s*|(?:\\r)?\\n)[{BASE64}]")
 _LINE_END = r"(?:\s|(?:\\r)?\\n)*"
 
 
@@ -90,6 +90,7 @@ class Redactor:
     _secrets: set[str] = field(default_factory=set, repr=False)
     # Longest value first: one inside another must not tear it, in whatever form, and leave its rest.
     _known: tuple[_Forms, ...] = field(default=(), repr=False)
+    _cores: Cores = field(default=Cores(), repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def learn(self, *secrets: str) -> None:
@@ -110,24 +111,12 @@ class Redactor:
                     line for line in secret.splitlines() if len(line) >= _SHORTEST_LINE and not line.startswith("-----")
                 )
             self._known = tuple(_forms(secret) for secret in sorted(self._secrets, key=len, reverse=True))
+            self._cores = Cores.of({core for forms in self._known for core in forms.cores})
 
     @property
-    def reach(self) -> int:
-        """How much of what was before a place a secret in base64 may need that goes on there, in characters."""
-        return max((len(core) - 1 for forms in self._known for core in forms.cores), default=0)
-
-    def broken(self, before: str, after: str) -> int:
-        """At how many places a learned secret's base64 begins in one text and ends in the next.
-
-        Args:
-            before: The end of what comes before, at least `reach` of it.
-            after: What follows at once.
-        """
-        return sum(
-            (before[1 - len(core) :] + after[: len(core) - 1]).count(core)
-            for forms in self._known
-            for core in forms.cores
-        )
+    def cores(self) -> Cores:
+        """What any base64 must hold that holds a learned secret."""
+        return self._cores
 
     def text(self, text: str) -> str:
         """The text with every known secret replaced by `MASK`."""
@@ -139,7 +128,7 @@ class Redactor:
         Shapes are masked but not counted: what only looks like a secret (a signed token that has expired, an example
         in a help text) must not be shown, yet says nothing against whoever printed it.
         """
-        found = 0
+        text, found = masked(text, broken(text, self._cores), MASK)
         may_be_encoded, may_be_wrapped = "%" in text or "+" in text, _WRAPPED.search(text) is not None
         for forms in self._known:
             for literal in forms.literals:
@@ -164,8 +153,7 @@ class LineRedactor:
     """
 
     redactor: Redactor
-    # The end of the base64 that the next line may go on with, its lines put together; no more than a secret needs.
-    _before: str = field(default="", repr=False)
+    _trail: Trail = field(default_factory=Trail, repr=False)
     _in_key: bool = False
 
     def examined(self, line: str) -> tuple[str, int]:
@@ -182,19 +170,8 @@ class LineRedactor:
             text = MASK
         else:
             self._in_key = _KEY_BEGINS.search(line) is not None
-        bare = line.strip()
-        if self._before and not found:
-            found = self.redactor.broken(self._before, bare)
-        if bare:
-            self._remember(bare)
-        return text, found
-
-    def _remember(self, bare: str) -> None:
-        """Keep what base64 may go on behind this line: that of lines of nothing else, or a long end of another one."""
-        tail = bare[len(bare.rstrip(_BASE64)) :]
-        before = self._before if tail == bare else ""
-        reach = self.redactor.reach if before or len(tail) >= _SHORTEST_BROKEN else 0
-        self._before = (before + tail)[-reach:] if reach else ""
+        ended = self._trail.read(line, self.redactor.cores)
+        return text, found or len(ended)
 
 
 def _forms(secret: str) -> _Forms:

@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}")
 _HEX = re.compile(rb"(?:[0-9A-Fa-f]{2}){6,}")
 _SPACE = re.compile(rb"\\[nrt]|\s")
+# Lines of base64 go on in the next one from this length on.
+_LINE = 40
 _DEPTH = 2
 
 
@@ -54,13 +56,27 @@ def _forms(data: bytes, depth: int) -> Iterator[bytes]:
         return
     yield unquote_to_bytes(data.replace(b"+", b" "))
     yield unquote_to_bytes(data)
-    # Decoded word by word, and once more with the line ends taken out, as `base64` breaks its lines.
-    for text in (data, _SPACE.sub(b"", data)):
+    # Decoded word by word, and once more with the line ends taken out, as `base64` breaks its lines; with what a logger
+    # writes around each of them, too.
+    for text in (data, _SPACE.sub(b"", data), b"\n".join(_joined(data)) if depth == _DEPTH else b""):
         yield b"\n".join(map(binascii.unhexlify, _HEX.findall(text)))
         words = [word.replace(b"-", b"+").replace(b"_", b"/") for word in _BASE64.findall(text)]
         for start in range(4):
             # All words together: a level costs as much as the text is long, not as it has words.
             yield from _forms(b"\n".join(_decoded(word[start:]) for word in words), depth - 1)
+
+
+def _joined(data: bytes) -> Iterator[bytes]:
+    """The longest words of lines that follow on each other, put together."""
+    together: list[bytes] = []
+    for line in data.splitlines():
+        word = max(_BASE64.findall(line), key=len, default=b"")
+        together.append(word)
+        if len(word) < _LINE:
+            if len(together) > 1:
+                yield b"".join(together)
+            together = []
+    yield b"".join(together)
 
 
 def _decoded(word: bytes) -> bytes:

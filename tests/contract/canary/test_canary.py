@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 import sys
 import urllib.parse
@@ -21,6 +22,13 @@ from harness.services.secrets import ClusterSecrets
 from .scan import leaks, leaks_below, leaks_in_processes
 
 PLAIN = "canary/+ 42&=%-" + secrets.token_hex(8)
+
+
+def in_lines(text: str) -> list[str]:
+    """In base64, as `base64` breaks its lines, and not at their beginning."""
+    return base64.encodebytes(f"{'x' * 50}{text}".encode()).decode().splitlines()
+
+
 FORMS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "url": lambda text: urllib.parse.quote(text, safe=""),
@@ -28,7 +36,15 @@ FORMS: dict[str, Callable[[str], str]] = {
     "base64": lambda text: base64.b64encode(text.encode()).decode(),
     "base64 within": lambda text: base64.b64encode(f"user:{text}@host".encode()).decode(),
     "base64 for URLs": lambda text: base64.urlsafe_b64encode(f"u{text}".encode()).decode(),
-    "base64 in lines": lambda text: base64.encodebytes(f"{'x' * 50}{text}".encode()).decode(),
+    "base64 in lines": lambda text: "\n".join(in_lines(text)),
+    "base64 in lines that are shown": lambda text: repr("\n".join(in_lines(text)).encode()),
+    "base64 in lines behind a prefix": lambda text: "".join(
+        f"\n2026-11-21 12:00:00,123 INFO {line}" for line in in_lines(text)
+    ),
+    "base64 in lines as JSON events": lambda text: "".join(
+        "\n" + json.dumps({"timestamp": "2026-11-21T12:00:00Z", "level": "info", "event": f"[base] {line}"})
+        for line in in_lines(text)
+    ),
     "hex": lambda text: text.encode().hex(),
     "userinfo": lambda text: f"https://user:{urllib.parse.quote(text, safe='')}@git.example.invalid/a.git",
 }
