@@ -65,7 +65,7 @@ _ROWS: Final = (
         name="run-twice",
         killed_by="commit.count",
         says=("the run made 2 commits on main where 1 is the rule",),
-        also=("rows.appended"),
+        also=("rows.appended",),
     ),
     Mutant(
         name="leak-the-token",
