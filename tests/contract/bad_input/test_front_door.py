@@ -19,8 +19,6 @@ def lasting(text: str) -> str:
     "words",
     [
         ("run", "--values", "team.yaml"),
-        ("run", "--no-such-flag"),
-        ("versions", "--json"),
         ("status",),
         ("no-such-verb",),
     ],

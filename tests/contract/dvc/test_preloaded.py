@@ -42,7 +42,7 @@ def told(completed: Completed) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("root",), ("list", ".", "datasets", "--json"), ("pull", "datasets/none.csv.dvc"), ("no-such-verb",), ()],
+    [("list", ".", "datasets", "--json"), ("pull", "datasets/none.csv.dvc"), ("no-such-verb",)],
     ids=" ".join,
 )
 def test_it_says_what_the_installed_program_says(both: Both, arguments: tuple[str, ...]) -> None:

@@ -20,11 +20,10 @@ from tests.mutations.table import MUTATIONS, UNDECIDED, VARIATIONS, Mutation
 
 # One of each kind of service and of data, each of them in every run of `tox -e mutations` too.
 KILLED = (
-    "history-without-its-past", "commit-on-a-tag-only", "object-behind-a-delete-marker", "manifest-of-a-folder-missing",
-    "previous-version-id-lost", "row-doubled", "secret-in-a-task-log", "commit-before-its-object",
+    "history-without-its-past", "object-behind-a-delete-marker", "manifest-of-a-folder-missing", "row-doubled",
     "stage-output-held-back-by-dvc-yaml",
 )  # fmt: skip
-GREEN = ("plain-run", "run-after-a-revert", "one-stage-of-two-run-again", "version-aware-remote")
+GREEN = ("plain-run", "version-aware-remote")
 NOT_SEEN = "executor-pod-missing"
 
 
