@@ -43,19 +43,32 @@ class Sign:
 
     def shown_by(self, seen: Observation) -> str | None:
         """The line of the observation that shows the sign, for the reader; None if it does not."""
-        if seen.source not in self.sources or (self.reasons and seen.reason not in self.reasons):
-            return None
-        if self.where and not self._where.search(seen.where):
+        if not self._fits(seen):
             return None
         if not self.said:
             return _shortened(seen.text)
-        found = list(self._said.finditer(seen.text))
-        if not found:
+        last = self._last(seen)
+        if last is None:
             return None
-        last = found[-1]
-        begin = seen.text.rfind("\n", 0, last.start()) + 1
         end = seen.text.find("\n", last.end())
-        return _shortened(seen.text[begin : end if end >= 0 else None], last[0])
+        return _shortened(seen.text[_line_of(last) : end if end >= 0 else None], last[0])
+
+    def line_in(self, seen: Observation) -> int:
+        """Where the line begins, of the last words in the observation that show the sign; -1 where none do."""
+        last = self._last(seen) if self.said and self._fits(seen) else None
+        return -1 if last is None else _line_of(last)
+
+    def _fits(self, seen: Observation) -> bool:
+        """Whether all fits but the words."""
+        if seen.source not in self.sources or (self.reasons and seen.reason not in self.reasons):
+            return False
+        return not self.where or self._where.search(seen.where) is not None
+
+    def _last(self, seen: Observation) -> re.Match[str] | None:
+        last = None
+        for last in self._said.finditer(seen.text):  # noqa: B007 - the last one is what is wanted
+            pass
+        return last
 
     @cached_property
     def _said(self) -> re.Pattern[str]:
@@ -76,6 +89,7 @@ class Cause:
         do: What the reader should do.
         signs: Any of these shows it.
         symptom: Whether it usually follows from another cause, which then is named first.
+        survived: Whether programs often go on after it: then what the same log tells later goes first.
     """
 
     code: str
@@ -83,6 +97,11 @@ class Cause:
     do: str
     signs: tuple[Sign, ...]
     symptom: bool = False
+    survived: bool = False
+
+    def line_in(self, seen: Observation) -> int:
+        """Where the line begins, of the last words in the observation that show it; -1 where none do."""
+        return max(sign.line_in(seen) for sign in self.signs)
 
 
 def said(pattern: str, *, where: str = "", sources: frozenset[Source] = frozenset(Source)) -> Sign:
@@ -93,6 +112,10 @@ def said(pattern: str, *, where: str = "", sources: frozenset[Source] = frozense
 def reason(*names: str, text: str = "", where: str = "") -> Sign:
     """A container state, an event or an exception has one of these reasons (and said this)."""
     return Sign(reasons=frozenset(names), said=text, where=where)
+
+
+def _line_of(found: re.Match[str]) -> int:
+    return found.string.rfind("\n", 0, found.start()) + 1
 
 
 def _shortened(text: str, words: str = "") -> str:

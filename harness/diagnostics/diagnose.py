@@ -30,7 +30,7 @@ def diagnose(evidence: Evidence, *, catalogue: Sequence[Cause] = CATALOGUE) -> t
             further = seen_at.source is Source.ERROR and seen_at is not seen[0]
             what = f"{cause.what}: {words}" if words else cause.what
             diagnosis = Diagnosis(cause.code, what, seen_at.where, cause.do)
-            late = cause.symptom or closest is Source.ASIDE
+            late = cause.symptom or closest is Source.ASIDE or (cause.survived and _went_on(cause, seen_at, catalogue))
             ranked.append(((late, closest, further, place), diagnosis, words))
     found: dict[str, Diagnosis] = {}
     told: set[tuple[str, str]] = set()
@@ -51,6 +51,14 @@ def _first(cause: Cause, seen: Sequence[Observation]) -> tuple[Observation, str,
         is not None
     ]
     return (*shown[0], min(observation.source for observation, _words in shown)) if shown else None
+
+
+def _went_on(cause: Cause, seen: Observation, catalogue: Sequence[Cause]) -> bool:
+    """Whether a log that shows the cause tells of another one later."""
+    if seen.source is not Source.LOG:
+        return False
+    others = (other for other in catalogue if other.code != cause.code and not other.symptom)
+    return any(other.line_in(seen) > cause.line_in(seen) for other in others)
 
 
 def _unknown(evidence: Evidence) -> Diagnosis:

@@ -51,6 +51,7 @@ GIT: Final = (
         code="GIT_CONFLICT",
         what="someone else pushed first, and the two versions do not go together",
         do="run the DAG again from the new tip; let only one run write a pointer at a time (max_active_runs=1)",
+        survived=True,  # by a rebase
         signs=(
             said(r"conflict \((?:content|add/add|modify/delete)\)|error: could not apply [0-9a-f]{7}"),
             said(r"! \[rejected\][^\n]*\((?:fetch first|non-fast-forward)\)|updates were rejected because"),

@@ -229,6 +229,26 @@ def test_a_cause_is_ranked_by_the_closest_that_shows_it() -> None:
     assert codes == ["S3_BUCKET_MISSING", "S3_CREDENTIALS", "EGRESS_BLOCKED"]
 
 
+REJECTED = " ! [rejected]        main -> main (fetch first)\nSuccessfully rebased and updated refs/heads/main."
+NO_BUCKET = "ERROR: failed to push data: An error occurred (NoSuchBucket) when calling the PutObject operation"
+
+
+@pytest.mark.parametrize(
+    ("logs", "code"),
+    [
+        ({PUSH: f"{REJECTED}\n{NO_BUCKET}"}, "S3_BUCKET_MISSING"),
+        ({PUSH: f"{NO_BUCKET}\n{REJECTED}"}, "GIT_CONFLICT"),
+        ({PUSH: REJECTED, "task pull_data": NO_BUCKET}, "GIT_CONFLICT"),
+        ({PUSH: f"{REJECTED}\nnothing more that is known"}, "GIT_CONFLICT"),
+    ],
+    ids=["it went on", "it ended there", "another log", "nothing later"],
+)
+def test_a_conflict_that_a_task_has_mended_goes_behind_what_ended_it(logs: dict[str, str], code: str) -> None:
+    found = [one.code for one in diagnose(Evidence(logs=logs))]
+    assert found[0] == code
+    assert "GIT_CONFLICT" in found
+
+
 def test_what_ended_the_run_goes_before_what_merely_stands_in_a_log() -> None:
     error = WaitFailed(what="run r", reason="the run ended 'failed'")
     error.evidence["log of push_data"] = "fatal: Authentication failed for 'https://x/'"
