@@ -1,9 +1,9 @@
-"""What is prepared in the cluster itself: the two namespaces, and the service account of the DVC tasks' pods."""
+"""What is prepared in the cluster itself: the two namespaces, the service account of the DVC tasks' pods, its role."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from harness.eks_admin.things import Found, Marks, State, Taken
@@ -16,6 +16,7 @@ from harness.wait import Waiter
 
 # Not that of runs: what they apply to the same objects takes nothing of this away.
 _MANAGER: Final = "harness-eks"
+_ANNOTATOR: Final = "harness-eks-role"
 _CONFLICT: Final = 409
 _GONE_SECONDS: Final = 300.0
 
@@ -110,14 +111,14 @@ class ServiceAccount:
         namespace: Where it is.
         account: Its name there.
         marks: Its labels.
-        annotations: What IRSA goes by; nothing for Pod Identity.
+        by_irsa: Whether an annotation (`RoleAnnotation`) gives it the role. By Pod Identity it must have none.
     """
 
     kube: KubeApi
     namespace: str
     account: str
     marks: Marks
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    by_irsa: bool = False
     kind: str = "service-account"
 
     @property
@@ -135,32 +136,27 @@ class ServiceAccount:
         found = self._get()
         if found is None:
             return Found(State.ABSENT)
-        there = found["metadata"].get("annotations") or {}
-        wanted = {ROLE_ANNOTATION: "", **self.annotations}
-        told = tuple(
-            f"annotation {name}: {there.get(name) or 'none'}, expected {value or 'none'}"
-            for name, value in wanted.items()
-            if there.get(name, "") != value
-        )
+        role = _annotations(found).get(ROLE_ANNOTATION)
+        told = (f"annotation {ROLE_ANNOTATION}: {role}, expected none",) if role and not self.by_irsa else ()
         return self.marks.read(_labels(found), told)
 
     def make(self) -> None:
         """See `Thing`."""
         # Nobody asks Kubernetes for anything as this account: pods get a token for AWS alone.
         more = {"automountServiceAccountToken": False}
-        _create(self.kube, {**self._manifest(self.marks.labels, self.annotations), **more})
+        _create(self.kube, {**_service_account(self, labels=self.marks.labels), **more})
 
     def mend(self) -> None:
         """See `Thing`."""
-        self._apply(self.marks.labels, self.annotations)
+        self._apply(self.marks.labels)
 
     def adopt(self) -> None:
         """See `Thing`."""
-        self._apply(self.marks.adopting, {})
+        self._apply(self.marks.adopting)
 
     def release(self) -> None:
         """See `Thing`."""
-        self._apply({}, {})
+        self._apply({})
 
     def remove(self) -> None:
         """See `Thing`."""
@@ -169,13 +165,87 @@ class ServiceAccount:
     def _get(self) -> Mapping[str, Any] | None:
         return self.kube.get("ServiceAccount", self.account, self.namespace)
 
-    def _apply(self, labels: Mapping[str, str], annotations: Mapping[str, str]) -> None:
-        self.kube.apply([self._manifest(labels, annotations)], manager=_MANAGER)
+    def _apply(self, labels: Mapping[str, str]) -> None:
+        self.kube.apply([_service_account(self, labels=labels)], manager=_MANAGER)
 
-    def _manifest(self, labels: Mapping[str, str], annotations: Mapping[str, str]) -> dict[str, Any]:
-        metadata = {"name": self.account, "namespace": self.namespace, "labels": dict(labels)}
-        more = {"annotations": dict(annotations)} if annotations else {}
-        return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {**metadata, **more}}
+
+@dataclass(frozen=True, slots=True)
+class RoleAnnotation:
+    """What IRSA goes by: the annotation of a service account that names its role, whoever made that account.
+
+    Its marks stand beside it, as annotations. One that somebody else has set to the same role is used as it is.
+
+    Attributes:
+        kube: The cluster.
+        namespace: Of the service account.
+        account: Its name there.
+        role_arn: The role.
+        marks: Of the environment.
+    """
+
+    kube: KubeApi
+    namespace: str
+    account: str
+    role_arn: str
+    marks: Marks
+    kind: str = "role-annotation"
+
+    @property
+    def name(self) -> str:
+        """That of the service account."""
+        return f"{self.namespace}/{self.account}"
+
+    @property
+    def what(self) -> str:
+        """For the reader."""
+        return f"role of service account {self.name}"
+
+    def look(self) -> Found:
+        """See `Thing`."""
+        there = _annotations(self.kube.get("ServiceAccount", self.account, self.namespace) or {})
+        role = there.get(ROLE_ANNOTATION)
+        if not role:
+            return Found(State.ABSENT)
+        told = () if role == self.role_arn else (f"annotation {ROLE_ANNOTATION}: {role}, expected {self.role_arn}",)
+        found = self.marks.read(there, told)
+        if found.state is not State.FOREIGN:
+            return found
+        if told:
+            return Found(State.FOREIGN, told, f"annotated with {role}", adoptable=False)
+        return Found(State.ADOPTED, note="annotated so by whoever made it")
+
+    def make(self) -> None:
+        """See `Thing`."""
+        self._apply({**self.marks.labels, ROLE_ANNOTATION: self.role_arn})
+
+    def mend(self) -> None:
+        """See `Thing`."""
+        self.make()
+
+    def adopt(self) -> None:
+        """See `Thing`; another role is never adopted."""
+
+    def release(self) -> None:
+        """See `Thing`; nothing was changed."""
+
+    def remove(self) -> None:
+        """See `Thing`; what a field manager no longer says, the server takes away."""
+        self._apply({})
+
+    def _apply(self, annotations: Mapping[str, str]) -> None:
+        self.kube.apply([_service_account(self, annotations=annotations)], manager=_ANNOTATOR)
+
+
+def _service_account(
+    of: ServiceAccount | RoleAnnotation,
+    *,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What a field manager says of it: only labels, or only annotations."""
+    more = {"labels": dict(labels)} if labels is not None else {"annotations": dict(annotations or {})}
+    metadata = {"name": of.account, "namespace": of.namespace, **more}
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
 
 
 def _create(kube: KubeApi, manifest: Mapping[str, Any]) -> None:
@@ -185,6 +255,10 @@ def _create(kube: KubeApi, manifest: Mapping[str, Any]) -> None:
         if error.status == _CONFLICT:
             raise Taken from error
         raise
+
+
+def _annotations(found: Mapping[str, Any]) -> Mapping[str, str]:
+    return (found.get("metadata") or {}).get("annotations") or {}
 
 
 def _labels(found: Mapping[str, Any]) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ import boto3
 from harness.eks_admin.association import Association
 from harness.eks_admin.bucket import Bucket
 from harness.eks_admin.identity_provider import IdentityProvider
-from harness.eks_admin.in_cluster import Namespace, ServiceAccount
+from harness.eks_admin.in_cluster import Namespace, RoleAnnotation, ServiceAccount
 from harness.eks_admin.repository import Repository
 from harness.eks_admin.role import Role
 from harness.eks_admin.things import NEVER, Marks, Thing
@@ -29,7 +29,6 @@ from harness.targets.attached.images import LOCAL
 from harness.targets.eks.attach import EksCluster
 from harness.targets.eks.aws import client, explained
 from harness.targets.eks.ecr import ECR, repository_of
-from harness.targets.eks.identity import ROLE_ANNOTATION
 from harness.versions import versions
 from harness.wait import Waiter
 
@@ -163,9 +162,8 @@ def things(
         provider = IdentityProvider(iam, arn, values["issuer"], marks)
         trust = document("dvc-trust-irsa", values)
     policy = document("dvc-s3", values)
-    account = ServiceAccount(
-        kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, marks, {ROLE_ANNOTATION: named.role_arn} if provider else {}
-    )
+    account = ServiceAccount(kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, marks, by_irsa=provider is not None)
+    annotation = RoleAnnotation(kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, named.role_arn, marks)
     association = Association(eks, cluster.name, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, named.role_arn, marks, waiter)
     return [
         Bucket(
@@ -177,7 +175,7 @@ def things(
         Role(iam, named.role, ROLE_POLICY, trust, policy, asked.boundary, marks),
         *(Namespace(kube, name, labels, marks, waiter) for name, labels in NAMESPACES.items()),
         account,
-        *([] if provider else [association]),
+        annotation if provider else association,
     ]  # fmt: skip
 
 

@@ -22,6 +22,9 @@ from tests.contract.lookalike.conftest import ACCOUNT, CLUSTER, REGION, TRUST, C
 ROLE = "Airflow-DVCS3Role"
 ALL = ("bucket", "role", "namespace airflow", "namespace harness", "service account", "Pod Identity association")
 ABSENT, OURS, ADOPTED, FOREIGN = "absent", "ours", "adopted", "somebody else's"
+ARN_OF_ROLE = f"arn:aws:iam::{ACCOUNT}:role/{ROLE}"
+SERVICE_ACCOUNT = "airflow/airflow-dvc-sa"
+Account = dict[str, Any]
 
 
 def by_kind(states: dict[str, str]) -> dict[str, str]:
@@ -358,6 +361,59 @@ def test_a_probe_that_cannot_start_says_why_and_is_removed(preparer: Home, objec
     assert not any(name.startswith("Pod/") for name in objects.names("airflow"))
 
 
+@pytest.fixture
+def irsa(home: Home, cloud: Cloud, enter: Callable[[Credentials], None], objects: Admitting) -> Callable[[], Account]:
+    """Prepare with IRSA where the service account was there before; what it is then."""
+    enter(cloud.user("preparer", policies("prepare", "prepare-irsa", bucket=home.bucket)))
+    objects.associated = lambda _namespace, _account: False
+    theirs = {"harness.owner": "airflow-dvc-harness"}
+    objects.put("Namespace", "airflow", labels={**theirs, "harness.adapter": "on"})
+    objects.put("ServiceAccount", "airflow-dvc-sa", "airflow", labels=theirs)
+
+    def prepare() -> Account:
+        # No injector of IRSA's answers here, so the wait for it ends the command, behind all that is prepared.
+        with pytest.raises(EnvironmentFailed, match="to be told where their keys are"):
+            home.create(identity=Identity.IRSA, settings=home.settings().model_copy(update={"patience": 0.01}))
+        found: Account = objects.found["ServiceAccount", "airflow", "airflow-dvc-sa"]["metadata"]
+        return found
+
+    return prepare
+
+
+def test_with_irsa_a_service_account_that_was_there_gets_the_role_and_loses_it_again(
+    irsa: Callable[[], Account], home: Home, objects: Admitting
+) -> None:
+    assert irsa()["annotations"]["eks.amazonaws.com/role-arn"] == ARN_OF_ROLE
+    assert f"role of service account {SERVICE_ACCOUNT}: made" in home.told
+    states = home.states(identity=Identity.IRSA)
+    assert states[f"role of service account {SERVICE_ACCOUNT}"] == OURS
+    assert states[f"service account {SERVICE_ACCOUNT}"].startswith(ADOPTED)
+    assert home.delete(identity=Identity.IRSA) == ExitCode.GREEN
+    assert objects.found["ServiceAccount", "airflow", "airflow-dvc-sa"]["metadata"]["annotations"] == {}
+
+
+def test_with_irsa_the_role_that_somebody_has_set_stays_theirs(
+    irsa: Callable[[], Account], home: Home, objects: Admitting
+) -> None:
+    account = objects.found["ServiceAccount", "airflow", "airflow-dvc-sa"]["metadata"]
+    account["annotations"] = {"eks.amazonaws.com/role-arn": ARN_OF_ROLE}
+    assert irsa()["annotations"] == {"eks.amazonaws.com/role-arn": ARN_OF_ROLE}
+    assert home.delete(identity=Identity.IRSA) == ExitCode.GREEN
+    assert account["annotations"] == {"eks.amazonaws.com/role-arn": ARN_OF_ROLE}
+
+
+def test_with_irsa_another_role_is_refused_before_anything_is_made(
+    irsa: Callable[[], Account], home: Home, objects: Admitting
+) -> None:
+    other = f"arn:aws:iam::{ACCOUNT}:role/other"
+    account = objects.found["ServiceAccount", "airflow", "airflow-dvc-sa"]["metadata"]
+    account["annotations"] = {"eks.amazonaws.com/role-arn": other}
+    with pytest.raises(GuardError, match="nothing was made") as caught:
+        home.create(identity=Identity.IRSA)
+    assert other in caught.value.evidence[f"role of service account {SERVICE_ACCOUNT}"]
+    assert account["annotations"] == {"eks.amazonaws.com/role-arn": other}
+
+
 def test_with_irsa_the_role_trusts_the_service_account_by_the_clusters_issuer(
     home: Home, cloud: Cloud, enter: Callable[[Credentials], None], client: Client, objects: Admitting
 ) -> None:
@@ -371,7 +427,7 @@ def test_with_irsa_the_role_trusts_the_service_account_by_the_clusters_issuer(
     trust = client("iam").get_role(RoleName=ROLE)["Role"]["AssumeRolePolicyDocument"]["Statement"][0]
     assert trust["Principal"] == {"Federated": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}"}
     account = objects.found["ServiceAccount", "airflow", "airflow-dvc-sa"]["metadata"]
-    assert account["annotations"] == {"eks.amazonaws.com/role-arn": f"arn:aws:iam::{ACCOUNT}:role/{ROLE}"}
+    assert account["annotations"]["eks.amazonaws.com/role-arn"] == ARN_OF_ROLE
     assert client("eks").list_pod_identity_associations(clusterName=CLUSTER)["associations"] == []
     with pytest.raises(CleanupFailed, match="aws-oidc-provider"):
         home.delete()
