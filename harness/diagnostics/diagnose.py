@@ -57,8 +57,8 @@ def _went_on(cause: Cause, seen: Observation, catalogue: Sequence[Cause]) -> boo
     """Whether a log that shows the cause tells of another one later."""
     if seen.source is not Source.LOG:
         return False
-    others = (other for other in catalogue if other.code != cause.code and not other.symptom)
-    return any(other.line_in(seen) > cause.line_in(seen) for other in others)
+    own = cause.line_in(seen)
+    return any(other.line_in(seen) > own for other in catalogue if other.code != cause.code and not other.symptom)
 
 
 def _unknown(evidence: Evidence) -> Diagnosis:

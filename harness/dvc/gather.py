@@ -107,9 +107,10 @@ class Gatherer:
             commit = final.sha if final is not None else tip
             if commit is None and not wanted.changes:
                 commit = wanted.seeded.sha
-            everywhere = own_commits([*commits, *(entry.commit for entry in astray)], wanted)
+            anywhere = [*commits, *(entry.commit for entry in astray)]
+            everywhere = own_commits(anywhere, wanted)
+            others = [one for one in anywhere if one not in everywhere]
             touched = {path, *(pointer for one in own for file in one.paths if (pointer := _pointer_of(file)))}
-            others = self._others([*commits, *(entry.commit for entry in astray)])
             repository.read_all(_of_interest(others, everywhere, touched, [sha for sha in (base, commit, tip) if sha]))
             pointers = {file: repository.read(commit, file) if commit else None for file in sorted(touched)}
             stages = _stages(repository, commit, pointers)
@@ -179,10 +180,6 @@ class Gatherer:
     def _clone(self) -> Iterator[Repository]:
         with tempfile.TemporaryDirectory(prefix="clone-", dir=self.workspace) as folder:
             yield Repository.clone(self.runner, self.access, Path(folder) / "mirror.git")
-
-    def _others(self, commits: Sequence[Commit]) -> list[Commit]:
-        own = own_commits(commits, self.expectation)
-        return [one for one in commits if one not in own]
 
     def _astray(
         self, repository: Repository, before: Snapshot, refs: Mapping[str, str], tip: str | None
@@ -293,13 +290,14 @@ def _of_interest(
     others: Iterable[Commit], own: Iterable[Commit], touched: Collection[str], shas: Iterable[str]
 ) -> Iterator[File]:
     """All files that the evidence is read from, so that they are read at once."""
-    pointers = [*touched, *(posixpath.join(posixpath.dirname(path), STAGES) for path in touched), DVC_CONFIG]
-    for sha in shas:
-        yield from ((sha, path) for path in pointers)
-    for commit in own:
-        yield from ((commit.sha, path) for path in (*commit.paths, DVC_CONFIG))
-    for commit in others:
-        yield from ((commit.sha, path) for path in (*filter(is_pointer_path, commit.paths), DVC_CONFIG))
+    wanted = [
+        *((sha, touched) for sha in shas),
+        *((commit.sha, commit.paths) for commit in own),
+        *((commit.sha, tuple(filter(is_pointer_path, commit.paths))) for commit in others),
+    ]
+    for sha, paths in wanted:
+        beside = (_stages_beside(path) for path in paths if posixpath.basename(path) == LOCK)
+        yield from ((sha, path) for path in (*paths, *beside, DVC_CONFIG))
 
 
 def _pointers_in(repository: Repository, commits: Iterable[Commit]) -> Iterator[RivalPointer]:
@@ -311,10 +309,14 @@ def _pointers_in(repository: Repository, commits: Iterable[Commit]) -> Iterator[
                 yield RivalPointer(commit.sha, path, data, config, stages.get(path))
 
 
+def _stages_beside(lock: str) -> str:
+    return posixpath.join(posixpath.dirname(lock), STAGES)
+
+
 def _stages(repository: Repository, commit: str | None, pointers: Iterable[str]) -> dict[str, bytes | None]:
     """The `dvc.yaml` beside each `dvc.lock`, by the path of the lock file."""
     locks = [path for path in pointers if posixpath.basename(path) == LOCK]
-    return {path: repository.read(commit, posixpath.join(posixpath.dirname(path), STAGES)) for path in locks if commit}
+    return {path: repository.read(commit, _stages_beside(path)) for path in locks if commit}
 
 
 def _labelled(naming: Naming, label: str) -> Address | None:
