@@ -3,12 +3,16 @@
 Each run has a file `<caches>/in-use/<run id>.json` with the names, and a lock beside it that it holds while it lives.
 Names are added, and the register is read by whoever removes images, under one lock: an image is either registered
 before it is looked for, or gone before that.
+
+What a run makes in the caches without the engine is a draft first, `<caches>/in-use/<run id>.drafts/`, and is moved to
+its place once it is whole. So what a killed run had half made goes with its file here.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +63,11 @@ class InUse:
         """Images, by name with tag."""
         return frozenset(self._names)
 
+    @property
+    def drafts(self) -> Path:
+        """The folder for what is half made, on the caches' file system; made by whoever needs it."""
+        return _drafts_of(self._path)
+
     @contextmanager
     def registered(self) -> Iterator[InUse]:
         """Count as live while the block runs."""
@@ -69,8 +78,7 @@ class InUse:
             try:
                 yield self
             finally:
-                self._path.unlink(missing_ok=True)
-                _lock_of(self._path).unlink(missing_ok=True)
+                _forget(self._path)
 
     def add(self, *names: str) -> None:
         """Register images before they are looked for; waits while somebody removes images."""
@@ -103,10 +111,20 @@ def live_runs(cache_dir: Path) -> tuple[LiveRun, ...]:
                 continue  # it has just begun or ended
             found.append(LiveRun(path.stem, int(said["pid"]), frozenset(said["names"])))
         else:
-            for left in (path, _new_of(path), held):
-                left.unlink(missing_ok=True)
+            _forget(path)
             lock.release()
     return tuple(found)
+
+
+def _forget(path: Path) -> None:
+    """Remove what there is of a run; its lock last, by which the rest is found."""
+    shutil.rmtree(_drafts_of(path), ignore_errors=True)
+    for left in (path, _new_of(path), _lock_of(path)):
+        left.unlink(missing_ok=True)
+
+
+def _drafts_of(path: Path) -> Path:
+    return path.with_suffix(".drafts")
 
 
 def _new_of(path: Path) -> Path:

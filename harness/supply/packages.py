@@ -7,7 +7,6 @@ exists by its content key is not made again.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -61,7 +60,7 @@ class PackagesSupply:
         timeline: Told of each step.
         tools_dir: Where kind, helm and kubectl are put, below the caches.
         versions: What to build.
-        run_id: Of the run.
+        drafts: Folder for what is half made, on the same file system.
         locks: One per thing that is made.
         cancel: Ends every build that is under way; called when one fails or on an interrupt.
         status: Told what is going on.
@@ -73,7 +72,7 @@ class PackagesSupply:
     timeline: Timeline
     tools_dir: Path
     versions: Versions
-    run_id: str
+    drafts: Path
     locks: KeyLocks
     cancel: Callable[[], None]
     status: Callable[[str], None] = lambda _text: None
@@ -179,9 +178,8 @@ class PackagesSupply:
 
     def _write_tools(self, recipe: Recipe, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        for stale in folder.parent.glob(f"{folder.name}.*.new"):  # of runs that were killed: the lock is ours
-            shutil.rmtree(stale)
-        fresh = folder.with_name(f"{folder.name}.{self.run_id}.new")
+        self.drafts.mkdir(parents=True, exist_ok=True)
+        fresh = self.drafts / folder.name
         self.builder.export(recipe, fresh)
         (fresh / "kubectl").symlink_to("nodekit")
         fresh.rename(folder)

@@ -54,6 +54,7 @@ class RegistrySupply:
         cleanup: Runs the programs that put in order what was given up; not in `scope`.
         timeline: Told of each step.
         cache_dir: Digests on record, programs and their downloads.
+        drafts: Folder for what is half made, on the same file system.
         versions: Names in the cluster.
         mirrors: Registry host to mirror (`--registry-mirror`).
         status: Told what is going on.
@@ -71,6 +72,7 @@ class RegistrySupply:
     cleanup: Runner
     timeline: Timeline
     cache_dir: Path
+    drafts: Path
     versions: Versions
     mirrors: Mapping[str, str] = field(default_factory=dict)
     status: Callable[[str], None] = lambda _text: None
@@ -193,6 +195,7 @@ class RegistrySupply:
             supply = ToolSupply(
                 runner=self.runner,
                 cache_dir=self.cache_dir,
+                drafts=self.drafts,
                 client=client,
                 status=self.status,
                 clock=self.clock,

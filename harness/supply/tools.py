@@ -7,7 +7,6 @@ import re
 import shutil
 import stat
 import tarfile
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +43,7 @@ class ToolSupply:
     Attributes:
         runner: Asks programs for their version.
         cache_dir: `tools/` and `downloads/` are below it.
+        drafts: Folder for what is half made, on the same file system.
         client: Downloads.
         status: Told where a program comes from and how far a download is.
         clock: Time for the pauses between retries.
@@ -55,6 +55,7 @@ class ToolSupply:
 
     runner: Runner
     cache_dir: Path
+    drafts: Path
     client: httpx.Client
     status: Callable[[str], None] = lambda _text: None
     clock: Clock = SYSTEM_CLOCK
@@ -126,7 +127,8 @@ class ToolSupply:
     def _install(self, fetched: Path, download: Download, program: Path) -> None:
         """Put the checked file where programs are; it is executable only from here on."""
         program.parent.mkdir(parents=True, exist_ok=True)
-        fresh = program.with_name(f"{program.name}.{uuid.uuid4().hex}.new")
+        self.drafts.mkdir(parents=True, exist_ok=True)
+        fresh = self.drafts / program.parent.name
         if download.member is None:
             shutil.copyfile(fetched, fresh)
         else:
@@ -144,7 +146,7 @@ class ToolSupply:
 def needed_downloads(runner: Runner, cache_dir: Path) -> tuple[str, ...]:
     """URLs of the programs that the registry supply would have to download on this machine."""
     with httpx.Client() as nothing_is_sent:
-        supply = ToolSupply(runner=runner, cache_dir=cache_dir, client=nothing_is_sent)
+        supply = ToolSupply(runner=runner, cache_dir=cache_dir, drafts=cache_dir, client=nothing_is_sent)
         return tuple(download.url for pin in pins().tools.values() if (download := supply.needs(pin)) is not None)
 
 

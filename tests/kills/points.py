@@ -33,6 +33,8 @@ class Point:
         phases: The run is there as soon as one of them begins.
         after: Seconds later: in the middle of a phase, where things are half made.
         dirty: Whether a small image, and so the node image, is to be built anew.
+        aside: What the caches hold and is put aside meanwhile, so that it has to be made again: an image's repository
+            below ours, or `TOOLS`.
         ending: Whether the run has its verdict already, and a signal but SIGKILL changes nothing any more.
     """
 
@@ -40,7 +42,12 @@ class Point:
     phases: tuple[str, ...]
     after: float = 0.0
     dirty: bool = False
+    aside: str = ""
     ending: bool = False
+
+
+# The programs of the host: kind, helm and kubectl.
+TOOLS = "tools"
 
 
 def at(name: str) -> Point:
@@ -51,7 +58,9 @@ def at(name: str) -> Point:
 POINTS = (
     at("container engine"),
     at("supply"),
+    Point("Debian, installing", ("Debian trixie",), after=8.0, aside="debian-trixie"),
     Point("image build", SERVICE_IMAGES, dirty=True),
+    Point("kind, helm, kubectl, writing", ("kind, helm, kubectl",), after=0.3, aside=TOOLS),
     Point("node image", ("node image",), dirty=True),
     Point("node image, filling", ("node image",), after=12.0, dirty=True),
     at("kind cluster"),
@@ -80,8 +89,32 @@ ENGINE_POINTS = tuple(
 MAKE_POINTS = tuple(point for point in POINTS if point.name in {"container engine", "kind cluster", "DAG run"})
 
 # On a cluster that an earlier run has kept; where values are to change, under the change.
-KEPT_POINTS = (at("seeding"), at("DAG run"), at("verdict"))
+KEPT_POINTS = (at("seeding"), at("shared claim emptied"), at("DAG run"), at("verdict"))
 CHANGING_POINTS = (Point("helm install, values changed", ("helm install",), after=0.3), at("Airflow ready"))
+
+# Phases at which nothing is killed here, and why. Each phase that the harness says is here or has a point.
+_REGISTRY = "of the registry supply, which needs a registry: tests/contract/supply gives its steps up midway"
+_ELSEWHERE = "of another target or of the look-alike: tests/kills_eks and tests/contract/eks, existing and lookalike"
+NO_POINTS = {
+    "Debian {}": "the point that it has stands for both",
+    "image {}": "the service images stand for all: built in one way",
+    "pull {}": _REGISTRY,
+    "official chart": _REGISTRY,
+    "worker image": "with --worker-image only; looks, or pulls as the registry supply does",
+    "cache eviction": "makes nothing; an image that it has removed is built again",
+    "earlier DAG runs": "makes nothing; the run after one that was killed on a kept cluster begins with it",
+    "parity record": "writes one file into the evidence, beside the verdict's",
+    "DAG {} ready": "of the e2e tests, which bring more DAGs; waits as `DAG ready` does",
+    "Git branch, seeded": _ELSEWHERE,
+    "Git remote": _ELSEWHERE,
+    "EKS cluster": _ELSEWHERE,
+    "existing cluster": _ELSEWHERE,
+    "AWS look-alike": _ELSEWHERE,
+    "account": _ELSEWHERE,
+    "agent and injector": _ELSEWHERE,
+    "fittings applied": _ELSEWHERE,
+    "the runner gets in": _ELSEWHERE,
+}
 
 
 @dataclass(frozen=True, slots=True)

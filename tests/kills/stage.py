@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from harness.wait import Waiter
 
 from .driver import Driven, Ended, NotReached
 from .driver import verb as run_verb
-from .points import Point, Row, Via, Victim
+from .points import TOOLS, Point, Row, Via, Victim
 from .strangers import cluster_of_another_state
 from .traces import Difference, Machine, in_engine, settled
 
@@ -82,7 +83,7 @@ class Stage:
     def kill(self, point: Point, number: signal.Signals, *, via: Via = Via.HARNESS) -> None:
         """Kill a run at a point; fails where it leaves or takes anything."""
         swept = number is signal.SIGKILL
-        with self._images_as_before(point):
+        with self._images_as_before(point), self._aside(point):
             before = self.look()
             with self._missed(point, _how(number, via), before):
                 ended = self._play(point, number, via=via)
@@ -95,7 +96,7 @@ class Stage:
 
     def kill_engine(self, point: Point, victim: Victim) -> None:
         """Kill the engine under a run, or with it; what is there after a sweep."""
-        with self._images_as_before(point):
+        with self._images_as_before(point), self._aside(point):
             before = self.look()
             with self._missed(point, f"SIGKILL of {victim}", before), self._driven(point) as driven:
                 self._reach(driven, point)
@@ -238,6 +239,36 @@ class Stage:
             for name in sorted(self._images() - images, reverse=True) if point.dirty else ():
                 self._docker("image", "rm", "--force", name)
 
+    @contextlib.contextmanager
+    def _aside(self, point: Point) -> Iterator[None]:
+        """Put aside what is to be made again, and put it back: whatever the run has made of it by then."""
+        if not point.aside:
+            yield
+        elif point.aside == TOOLS:
+            folders = [path for path in (self.settings.cache_dir / TOOLS).iterdir() if (path / "helm").exists()]
+            assert folders, "no run has written programs of the host before"
+            with tempfile.TemporaryDirectory(dir=self.settings.cache_dir.parent) as aside:
+                for path in folders:
+                    path.rename(Path(aside, path.name))
+                try:
+                    yield
+                finally:
+                    for path in folders:
+                        shutil.rmtree(path, ignore_errors=True)
+                        Path(aside, path.name).rename(path)
+        else:
+            images = [name for name in self._images() if name.startswith(f"{REPOSITORY}/{point.aside}:")]
+            assert images, f"no run has made {point.aside} before"
+            for name in images:
+                self._docker("image", "tag", name, _aside_of(name))
+                self._docker("image", "rm", name)
+            try:
+                yield
+            finally:
+                for name in images:
+                    self._docker("image", "tag", _aside_of(name), name)
+                    self._docker("image", "rm", _aside_of(name))
+
     def _docker(self, *arguments: str) -> str:
         engines = self.engines()
         engine = engines.acquire()
@@ -275,6 +306,10 @@ def _soiled(tree: Path) -> Path:
     with (tree / "harness/services/apps/adapter/__init__.py").open("a", encoding="utf-8") as out:
         out.write(f"# {secrets.token_hex(8)}\n")
     return tree
+
+
+def _aside_of(image: str) -> str:
+    return f"{image}-aside"
 
 
 def _how(number: signal.Signals, via: Via) -> str:

@@ -395,13 +395,16 @@ def test_what_is_past_its_time_and_in_no_journal_is_named_and_left(state: State)
 
 def test_what_a_killed_run_left_in_the_caches_registers_goes_and_what_is_held_stays(state: State) -> None:
     cache = state.folder / "cache"
-    for name in ("in-use/dead.json", "in-use/dead.lock", "in-use/early.lock", "in-use/early.new", "locks/dead.lock"):
+    dead = ("dead.json", "dead.lock", "dead.drafts/tools/half", "early.lock", "early.new")
+    for name in (*(f"in-use/{one}" for one in dead), "locks/dead.lock"):
         (cache / name).parent.mkdir(parents=True, exist_ok=True)
         (cache / name).write_text("{}")
-    with InUse(cache, "live").registered(), KeyLocks(cache / "locks").holding("live", "building"):
+    with InUse(cache, "live").registered() as live, KeyLocks(cache / "locks").holding("live", "building"):
+        live.drafts.mkdir()
         state.sweep(Engines({}))
         found = sorted(str(path.relative_to(cache)) for path in cache.rglob("*.*"))
-    assert found == ["in-use/live.json", "in-use/live.lock", "locks/live.lock"]
+    assert found == ["in-use/live.drafts", "in-use/live.json", "in-use/live.lock", "locks/live.lock"]
+    assert list((cache / "in-use").iterdir()) == [], "a run that ends takes what it had half made with it"
 
 
 @pytest.fixture

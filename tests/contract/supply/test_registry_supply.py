@@ -100,6 +100,7 @@ def supply_from(builder: TinyBuilder, registry: Registry, mirror: str, tmp_path:
         cleanup=engineer.runner,
         timeline=Timeline(),
         cache_dir=tmp_path / "cache",
+        drafts=tmp_path / "cache" / "drafts",
         versions=replace(versions(), images=names, debian_base=token),
         mirrors={"docker.io": f"{mirror}/hub", "registry.k8s.io": f"{mirror}/hub"},
         # The one host besides the registries, which must not be asked for real.

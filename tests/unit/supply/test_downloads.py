@@ -34,6 +34,7 @@ def supply(tmp_path: Path, answer: Callable[[httpx.Request], httpx.Response], cl
     return ToolSupply(
         runner=SubprocessRunner(),
         cache_dir=tmp_path / "cache",
+        drafts=tmp_path / "cache" / "drafts",
         client=httpx.Client(transport=httpx.MockTransport(answer)),
         clock=clock or Clock(),
         platform="linux-amd64",

@@ -40,6 +40,7 @@ def supply(tmp_path: Path, answer: Callable[[httpx.Request], httpx.Response]) ->
         cleanup=SubprocessRunner(),
         timeline=Timeline(),
         cache_dir=tmp_path / "cache",
+        drafts=tmp_path / "cache" / "drafts",
         versions=versions(),
         client=httpx.Client(transport=httpx.MockTransport(answer)),
         clock=Clock(),
