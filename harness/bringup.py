@@ -72,8 +72,8 @@ class ServicesBringUp:
 
     def proof_from_a_pod(self, services: Services) -> None:
         """A pod made like the DAG's finds names, Git, S3 and the database."""
-        with self.timeline.phase("services from a pod"):
-            self.deployer.prove_from_a_pod(services.s3)
+        with self.timeline.phase("services from a pod") as note:
+            note(self.deployer.prove_from_a_pod(services.s3))
 
 
 def fill(

@@ -174,8 +174,11 @@ class ServicesDeployer:
             return
         self._kube.wait_rollout("Deployment", name, SERVICES_NAMESPACE, self._waiter, timeout=_ROLLOUT_SECONDS)
 
-    def prove_from_a_pod(self, store: S3Service) -> None:
+    def prove_from_a_pod(self, store: S3Service) -> str:
         """Prove Git, S3 and Postgres from a pod that is made like the DAG's: image, account, credentials, adapter.
+
+        Returns:
+            What each took, in the pod's words.
 
         Raises:
             WaitFailed: The pod failed, with its own words, or cannot come to run.
@@ -224,10 +227,11 @@ class ServicesDeployer:
                 transient=(KubeUnavailable,),
                 next_step=f"harness logs {name}",
             )
-            if recorded:
-                for line in self._kube.pod_logs(name, "probe", namespace=AIRFLOW_NAMESPACE).splitlines():
-                    if line.startswith("{"):
-                        awstap.tell_of_agent(line)
+            said = self._kube.pod_logs(name, "probe", namespace=AIRFLOW_NAMESPACE).splitlines()
+            for line in said:
+                if recorded and line.startswith("{"):
+                    awstap.tell_of_agent(line)
+            return said[-1].removeprefix("round trip: ") if said else ""
         finally:
             self._kube.delete("Pod", name, AIRFLOW_NAMESPACE)
 

@@ -2,7 +2,8 @@
 
 Each part is tried until it answers or PROBE_SECONDS are over: on a fresh cluster the resolver and the service addresses
 come up while this runs, and until then a name "does not exist" and a connection is refused. Standard output ends with
-one line, "round trip: ..."; a failure is one line on standard error and exit code 1.
+one line, "round trip: ...", with the seconds that each part took, and what kept it waiting; a failure is one line on
+standard error and exit code 1.
 
 With PROBE_AGENT it also asks the Pod Identity agent, rightly and wrongly, and prints a JSON object for each answer: its
 form, and nothing that is in it.
@@ -28,6 +29,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 _PAUSE_SECONDS = 0.5
+
+Part = Callable[[], None]
 
 
 def postgres() -> None:
@@ -72,28 +75,34 @@ def agent() -> None:
         print(json.dumps({"as": name, "status": response.status, "content_type": kind, "members": members}))
 
 
-def proven(part: Callable[[], None], deadline: float) -> bool:
-    """Try a part until it answers; says why it did not."""
+def proven(part: Part, deadline: float) -> str | None:
+    """Try a part until it answers: what it took. None if it did not; standard error says why."""
+    began, waited_for = time.monotonic(), ""
     while True:
         try:
             part()
         except (OSError, subprocess.TimeoutExpired, BotoCoreError, ClientError) as error:
+            waited_for = f"{type(error).__name__}: {error}"
             if time.monotonic() >= deadline:
-                print(f"{part.__name__}: {type(error).__name__}: {error}", file=sys.stderr)
-                return False
+                print(f"{part.__name__}: {waited_for}", file=sys.stderr)
+                return None
             time.sleep(_PAUSE_SECONDS)  # this runs in a pod, where there is no `harness.wait`
         else:
-            return True
+            took = f"{part.__name__} {time.monotonic() - began:.1f} s"
+            return f"{took} (before: {waited_for})" if waited_for else took
 
 
 def main() -> int:
     """All parts, each within what is left of the time."""
     deadline = time.monotonic() + float(os.environ["PROBE_SECONDS"])
-    if not all(proven(part, deadline) for part in (postgres, git, s3)):
-        return 1
+    took = []
+    for part in (postgres, git, s3):
+        if (one := proven(part, deadline)) is None:
+            return 1
+        took.append(one)
     if os.environ.get("PROBE_AGENT"):
         agent()
-    print("round trip: postgres, git, s3")
+    print(f"round trip: {', '.join(took)}")
     return 0
 
 
