@@ -6,14 +6,18 @@ lock never sees one of a run that is just beginning, or just ending, without its
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+
+from harness import procfs
 
 _LOCK = "alive"
 
@@ -53,9 +57,17 @@ def scratch(state_dir: Path, what: str) -> Iterator[Path]:
 
 
 def bury(folder: Path) -> None:
-    """Remove the folder of a run that has ended, or is ending; no error if there is none."""
+    """Remove the folder of a run that has ended, or is ending; no error if there is none.
+
+    Raises:
+        OSError: It cannot be removed. One in which something is mounted is not even tried: what a killed program had
+            mounted there may be this machine's own `/sys` or `/dev`.
+    """
     if folder.is_dir():
         with _alone(folder.parent):
+            if mounted := procfs.mounts_below(procfs.mounts(), folder.resolve()):
+                command = shlex.join(["umount", "--lazy", *map(str, reversed(mounted))])
+                raise OSError(errno.EBUSY, f"something is mounted there; as root: {command}", str(folder))
             shutil.rmtree(folder)
 
 

@@ -1,8 +1,9 @@
-"""Processes as the kernel shows them in `/proc` (proc(5)), and the killing of one that is still what it was."""
+"""Processes and mounts as the kernel shows them in `/proc` (proc(5)), and the killing of a process that is still it."""
 
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import Final
 
 PROC: Final = Path("/proc")
 _END_SECONDS: Final = 10.0
+# How the kernel writes blanks and backslashes in a mount's path (proc(5), /proc/pid/mountinfo).
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def others() -> list[int]:
@@ -46,3 +49,29 @@ def kill(pid: int, still: Callable[[], bool]) -> None:
         return
     finally:
         os.close(handle)
+
+
+def mounts() -> str:
+    """What this process sees mounted, as the kernel tells it."""
+    return (PROC / "self" / "mountinfo").read_text(encoding="utf-8")
+
+
+def mounts_below(mountinfo: str, *folders: Path) -> list[Path]:
+    """The mount points in some folders, from what the kernel tells of a process's mounts, in their order."""
+    points = (Path(_plain(line.split()[4])) for line in mountinfo.splitlines())
+    return [point for point in points if any(point.is_relative_to(folder) for folder in folders)]
+
+
+def rooted_below(mountinfo: str, folder: Path) -> bool:
+    """Whether a process's own root is an overlay whose upper folder is below a folder, as in a container."""
+    for line in mountinfo.splitlines():
+        mount, _, options = line.partition(" - ")
+        if mount.split()[4] == "/":
+            uppers = (word.partition("=") for word in options.split()[-1].split(","))
+            if any(name == "upperdir" and Path(_plain(value)).is_relative_to(folder) for name, _, value in uppers):
+                return True
+    return False
+
+
+def _plain(path: str) -> str:
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), path)

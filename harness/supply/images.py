@@ -222,6 +222,10 @@ class ImageBuilder:
         with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
             archive = Path(scratch) / "root.tar"
             command = ["mmdebstrap", "--variant=minbase", "--include=ca-certificates", suite, str(archive), *sources]
+            # As root it mounts this machine's /proc, /sys and /dev into the system that it makes. Killed it would leave
+            # them mounted, in a folder that is then to be removed; mounts of a namespace of its own end with it.
+            if os.geteuid() == 0:
+                command = ["unshare", "--mount", "--propagation", "private", *command]
             try:
                 # Its root file system, too: a run that is killed must leave nothing outside of its own folder.
                 self._runner.run(command, env={"TMPDIR": scratch}, timeout=_BUILD_SECONDS, on_line=status)

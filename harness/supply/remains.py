@@ -8,7 +8,6 @@ root in them, serves them or is mounted there is nobody's.
 from __future__ import annotations
 
 import os
-import re
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from harness.process import Runner
 # A process that is being killed may just have started another.
 _ROUNDS = 20
 _UNMOUNT_SECONDS = 30.0
-# How the kernel writes blanks and backslashes in a mount's path (proc(5), /proc/pid/mountinfo).
-_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def clear_remains(data: Path, runtime: Path, *, runner: Runner) -> None:
@@ -58,24 +55,7 @@ def clear_remains(data: Path, runtime: Path, *, runner: Runner) -> None:
 
 
 def _mounts(*folders: Path) -> list[Path]:
-    return mounts_below((procfs.PROC / "self" / "mountinfo").read_text(encoding="utf-8"), *folders)
-
-
-def mounts_below(mountinfo: str, *folders: Path) -> list[Path]:
-    """The mount points in some folders, from what the kernel tells of a process's mounts, in their order."""
-    points = (Path(_plain(line.split()[4])) for line in mountinfo.splitlines())
-    return [point for point in points if any(point.is_relative_to(folder) for folder in folders)]
-
-
-def rooted_below(mountinfo: str, folder: Path) -> bool:
-    """Whether a process's own root is an overlay whose upper folder is below a folder, as in a container."""
-    for line in mountinfo.splitlines():
-        mount, _, options = line.partition(" - ")
-        if mount.split()[4] == "/":
-            uppers = (word.partition("=") for word in options.split()[-1].split(","))
-            if any(name == "upperdir" and Path(_plain(value)).is_relative_to(folder) for name, _, value in uppers):
-                return True
-    return False
+    return procfs.mounts_below(procfs.mounts(), *folders)
 
 
 def _processes(data: Path, runtime: Path) -> list[int]:
@@ -86,8 +66,4 @@ def _is_left(pid: int, data: Path, runtime: Path) -> bool:
     # containerd and its shims name its socket or configuration on their command line.
     words = [os.fsdecode(word) for word in procfs.read(pid, "cmdline").split(b"\0")]
     serves = any(word.startswith("/") and Path(word).is_relative_to(runtime / "containerd") for word in words)
-    return serves or rooted_below(procfs.read(pid, "mountinfo").decode(errors="replace"), data)
-
-
-def _plain(path: str) -> str:
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), path)
+    return serves or procfs.rooted_below(procfs.read(pid, "mountinfo").decode(errors="replace"), data)

@@ -14,8 +14,8 @@ from pathlib import Path
 from harness.errors import WaitTimeout
 from harness.model import Engine
 from harness.orphans import VARIABLE
+from harness.procfs import mounts_below, rooted_below
 from harness.supply.images import REPOSITORY
-from harness.supply.remains import mounts_below, rooted_below
 from harness.wait import Waiter
 
 _PROC = Path("/proc")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import procfs
 from harness.liveness import alive, bury, is_alive, over
 
 
@@ -99,4 +100,18 @@ def test_a_run_may_be_buried_twice(tmp_path: Path) -> None:
     with alive(folder):
         bury(folder)
         bury(folder)
+    assert not folder.exists()
+
+
+def test_a_folder_in_which_something_is_mounted_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed program has mounted in it may be this machine's own /sys."""
+    folder = tmp_path / "run"
+    (folder / "scratch" / "sys").mkdir(parents=True)
+    point = folder / "scratch" / "sys"
+    monkeypatch.setattr(procfs, "mounts", lambda: f"22 1 8:1 / {point} rw - sysfs sysfs rw\n")
+    with pytest.raises(OSError, match=f"umount --lazy {point}"):
+        bury(folder)
+    assert point.is_dir()
+    monkeypatch.setattr(procfs, "mounts", lambda: "22 1 8:1 / /sys rw - sysfs sysfs rw\n")
+    bury(folder)
     assert not folder.exists()

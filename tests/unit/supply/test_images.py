@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from harness import procfs
 from harness.errors import SupplyError
 from harness.model import Engine
 from harness.process import SubprocessRunner
@@ -109,6 +111,30 @@ def test_a_base_without_mmdebstrap_is_an_error_where_it_cannot_be_installed(
         builder.base("sid")
     assert "not on PATH" in str(caught.value)
     assert "apt-get install mmdebstrap" in caught.value.next_step
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Something of the machine's, which an mmdebstrap on PATH mounts before it is killed, as it does /sys."""
+    system, program = tmp_path / "sys", tmp_path / "programs" / "mmdebstrap"
+    system.mkdir()
+    program.parent.mkdir()
+    mounting = f'mkdir "$TMPDIR/sys" && mount --bind {system} "$TMPDIR/sys" && touch {system}/mounted'
+    program.write_text(f"#!/bin/sh\n{mounting}\nkill -9 $$\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return system
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's mmdebstrap mounts without a namespace of its own")
+def test_what_mmdebstrap_mounts_is_mounted_for_itself_alone(
+    machine: Path, builder: ImageBuilder, tmp_path: Path
+) -> None:
+    """One that is killed would leave this machine's /sys mounted in a folder that is then removed."""
+    with InUse(tmp_path / "cache", "run").registered(), pytest.raises(SupplyError, match="could not be made"):
+        builder.base("sid")
+    assert procfs.mounts_below(procfs.mounts(), tmp_path) == []
+    assert (machine / "mounted").exists()
 
 
 def test_mmdebstrap_is_installed_where_it_is_missing_and_nothing_else_is(

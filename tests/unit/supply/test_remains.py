@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from harness.process import SubprocessRunner
-from harness.supply.remains import clear_remains, mounts_below, rooted_below
+from harness.procfs import mounts_below, rooted_below
+from harness.supply.remains import clear_remains
 
 _MOUNTS = """\
 22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
