@@ -31,6 +31,7 @@ def render(*, ports: Mapping[str, int], run_id: str, own_network: bool, addition
         pod_network=str(POD_NETWORK),
         service_network=str(SERVICE_NETWORK),
         coredns=versions().coredns,
+        kubeadm_patches=str(Path(__file__).parent / "kubeadm"),
         mounts=[(str(mount.host), mount.node) for mount in additions.mounts],
         patches=list(additions.kubeadm),
         containerd=list(additions.containerd),

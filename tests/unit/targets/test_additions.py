@@ -60,12 +60,17 @@ def test_it_is_made_once_the_network_is_there_and_before_the_cluster_is(tmp_path
     target.up()
     assert gateway.seen == ["made at 172.18.0.1 in ['h-1'], clusters []"]
     config = yaml.safe_load((target.folder / "kind.yaml").read_text())
-    assert config["kubeadmConfigPatches"][0] == PATCH
+    kubeadm = config["kubeadmConfigPatches"]
+    assert PATCH in kubeadm
     assert config["containerdConfigPatches"] == [TOML]
     mounts = {one["containerPath"]: one for one in config["nodes"][0]["extraMounts"]}
     assert mounts["/kind/keys"] == {
         "hostPath": str(target.folder / "keys"), "containerPath": "/kind/keys", "readOnly": True
     }  # fmt: skip
+    # kubeadm takes the name of a file there for what it patches.
+    (initial,) = (one for one in map(yaml.safe_load, kubeadm) if "patches" in one)
+    patches = Path(mounts[initial["patches"]["directory"]]["hostPath"])
+    assert [path.name for path in patches.iterdir()] == ["corednsdeployment.yaml"]
     (rules,) = kind.rules
     assert "ip daddr 10.1.2.3/32 meta l4proto { tcp, udp } th dport 443 accept" in rules
     assert "ip daddr 172.18.0.1/32 meta l4proto { tcp, udp } th dport 4242 accept" in rules
