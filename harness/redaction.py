@@ -1,8 +1,8 @@
 """The one redactor: applied where text is kept, shown or written to a file.
 
 It knows two kinds of secrets: the values a run generated or was given (`learn`), found also in their base64, hex,
-JSON, HTML and URL-encoded forms, and shapes that are secret wherever they come from (AWS keys, JWTs, access tokens of
-Git hosts, credentials in a URL and in its query, private keys).
+JSON, HTML, quoted and URL-encoded forms, and shapes that are secret wherever they come from (AWS keys, JWTs, access
+tokens of Git hosts, credentials in a URL and in its query, private keys).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Redactor:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def learn(self, *secrets: str) -> None:
-        """Mask these values from now on, in plain, base64, hex, JSON, HTML and URL-encoded form.
+        """Mask these values from now on, in plain, base64, hex, JSON, HTML, quoted and URL-encoded form.
 
         The lines of a value of several lines (a key file) are masked each by itself too.
 
@@ -176,17 +176,43 @@ class LineRedactor:
 
 def _forms(secret: str) -> _Forms:
     in_hex, cores = secret.encode().hex(), _base64_cores(secret)
-    in_json = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
-    # Programs in Go, such as git-sync, also escape these three in JSON (encoding/json, `HTMLEscape`).
-    in_go = in_json[1].replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
-    in_html = (html.escape(secret), html.escape(secret, quote=False))
-    others = (in_go, *in_html, repr(secret)[1:-1])
+    literals = {secret, *_escaped(secret), in_hex, in_hex.upper(), *cores}
     return _Forms(
-        literals=tuple(sorted({secret, *in_json, *others, in_hex, in_hex.upper(), *cores}, key=len, reverse=True)),
+        literals=tuple(sorted(literals, key=len, reverse=True)),
         encoded=_url_encoded(secret),
         cores=tuple(cores),
         wrapped=tuple(re.compile(_LINE_END.join(map(re.escape, core))) for core in cores),
     )
+
+
+def _escaped(secret: str) -> set[str]:
+    """As programs write it between quotes or in a page, and as JSON then writes that.
+
+    Airflow logs in JSON what a task prints, be that JSON, Python's view of a value or a traced command. Of a value of
+    letters and digits all of them are the value itself, so that no more is looked for.
+    """
+    once = {secret, *_in_json(secret), *_in_quotes(secret), *_in_html(secret)}
+    return once.union(*map(_in_json, once))
+
+
+def _in_json(text: str) -> set[str]:
+    plain = json.dumps(text, ensure_ascii=False)[1:-1]
+    # Programs in Go, such as git-sync, also escape these three (encoding/json, `HTMLEscape`).
+    in_go = plain.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+    return {json.dumps(text)[1:-1], plain, in_go}
+
+
+def _in_quotes(text: str) -> set[str]:
+    # Python escapes "'" only in a text that holds both quotes, be it outside of the secret.
+    in_python = {repr(text)[1:-1], repr(f"'\"{text}")[4:-1]}
+    # YAML; `set -x` of bash; shlex.quote.
+    return in_python | {text.replace("'", quote) for quote in ("''", r"'\''", "'\"'\"'")}
+
+
+def _in_html(text: str) -> set[str]:
+    # Go's EscapeString and Jinja write both quotes as numbers, html/template (htmlReplacementTable) "+" as well.
+    in_numbers = html.escape(text, quote=False).replace("'", "&#39;").replace('"', "&#34;")
+    return {html.escape(text), html.escape(text, quote=False), in_numbers, in_numbers.replace("+", "&#43;")}
 
 
 def _url_encoded(secret: str) -> re.Pattern[str]:

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import re
+import shlex
 import string
 import threading
 import time
@@ -67,6 +68,34 @@ def test_no_secret_survives_as_other_programs_escape_it(secret: str) -> None:
     in_go = json.dumps(secret).replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
     for form in (in_go[1:-1], html.escape(secret), html.escape(secret, quote=False), repr(secret)[1:-1]):
         assert redactor(secret).examined(f"<{form}>") == (f"<{MASK}>", 1)
+
+
+IN_HTML = str.maketrans({'"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
+QUOTED: dict[str, Callable[[str], str]] = {
+    "JSON in JSON": lambda secret: json.dumps({"event": json.dumps({"a": secret})}),
+    "a Python value in JSON": lambda secret: json.dumps({"event": repr({"a": secret})}),
+    "a Python value with both quotes in it": lambda secret: repr(f"""it's "{secret}" """),
+    "YAML": lambda secret: "a: '{}'".format(secret.replace("'", "''")),
+    "the trace of a shell": lambda secret: "+ login '{}'".format(secret.replace("'", r"'\''")),
+    "the trace of a shell in JSON": lambda secret: json.dumps({"event": "+ '{}'".format(secret.replace("'", r"'\''"))}),
+    "a command that Python quoted": shlex.quote,
+    "a page by Go or Jinja": lambda secret: secret.translate(IN_HTML),
+    "a page by html/template": lambda secret: secret.translate(IN_HTML | {ord("+"): "&#43;"}),
+}
+
+
+@pytest.mark.parametrize("secret", ['a"double-quoted', "it's-a-secret", "back\\slashed-one", 'it\'s+"both"&<more>\\'])
+@pytest.mark.parametrize("form", QUOTED)
+def test_no_secret_survives_in_quotes_within_quotes(form: str, secret: str) -> None:
+    shown, found = redactor(secret).examined(QUOTED[form](secret))
+    assert found == 1
+    assert not re.search("quoted|secret|slashed|both|more", shown)
+
+
+@pytest.mark.parametrize("token", ["s3cr3t-s3cr3t_s3cr3t", "Qm9va3NBcmVOaWNlIQ"])
+def test_of_a_token_of_letters_and_digits_no_more_forms_are_looked_for(token: str) -> None:
+    (forms,) = redactor(token)._known
+    assert set(forms.literals) - set(forms.cores) == {token, token.encode().hex(), token.encode().hex().upper()}
 
 
 @given(tokens, st.binary(max_size=100), st.binary(max_size=100))
