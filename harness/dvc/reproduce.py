@@ -17,6 +17,10 @@ from harness.redaction import Redactor
 
 _PULL_SECONDS = 600.0
 _TAIL_LINES = 8
+# Over `.dvc/config` (dvc 3.67.1, config.py: `LEVELS`), relative to its own folder: a cache that a team shares on a
+# volume is named there, and would be filled on this machine, and pulled from. `local` is the old way to name one; it
+# wins over `dir` (cachemgr.py). DVC_SITE_CACHE_DIR is over any `site_cache_dir` as it is (dirs.py).
+_OWN_CACHE = "[cache]\ndir = ../../cache\nlocal =\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ def reproduce(
     folder.mkdir(parents=True)
     clone = folder / "clone"
     check_out(runner, access, sha=sha, into=clone)
+    _without_cache(clone)
     pulled = runner.run(
         [dvc.program, "pull", "--quiet", pointer],
         env={**access.env, **dvc.env(folder / "home")},
@@ -114,6 +119,14 @@ def reproduce(
     )
     said = "\n".join((pulled.stderr.strip() or pulled.stdout.strip()).splitlines()[-_TAIL_LINES:])
     return Reproduction(pulled.code, dvc.redactor.text(said), _digests(clone, outputs))
+
+
+def _without_cache(clone: Path) -> None:
+    """Let nothing that is committed name DVC's cache, a `config.local` neither, which is meant to be one machine's."""
+    if (clone / ".dvc").is_dir():
+        local = clone / ".dvc" / "config.local"
+        local.unlink(missing_ok=True)  # it may be a link to a file of this machine
+        local.write_text(_OWN_CACHE, encoding="utf-8")
 
 
 def _digests(clone: Path, outputs: tuple[str, ...]) -> Mapping[str, Digest]:

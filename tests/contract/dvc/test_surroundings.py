@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from harness.dvc import Verdict
 
@@ -166,3 +169,41 @@ def test_data_pushed_to_another_remote_is_red_though_a_clean_clone_gets_it(playe
     told = red(played.verdict(extra_paths=(".dvc/",)))
     assert "binds its data to remote side" in told["remote.expected"]
     assert "clone.reproduces" not in told
+
+
+@pytest.mark.parametrize("named_in", ["config", "config.local"])
+@pytest.mark.parametrize(
+    "cache",
+    ["[cache]\n    dir = {}\n", "[cache]\n    local = shared\n['remote \"shared\"']\n    url = {}\n"],
+    ids=["dir", "local"],
+)
+def test_a_cache_that_the_repository_names_is_neither_filled_nor_pulled_from(
+    played: Any, tmp_path: Path, cache: str, named_in: str
+) -> None:
+    pipeline, shared = played.pipeline, tmp_path / "shared"
+    pipeline.git("rm", "-q", "--cached", ".dvc/.gitignore")
+    (pipeline.clone / ".dvc/.gitignore").unlink()
+    with (pipeline.clone / ".dvc" / named_in).open("a") as config:
+        config.write(cache.format(shared))
+    pipeline.git("add", f".dvc/{named_in}")
+    pipeline.git("commit", "-q", "-a", "--amend", "--no-edit")
+    pipeline.git("push", "-q", "--force", "origin", "HEAD:main")
+    verdict = played.verdict(extra_paths=(".dvc/",))
+    assert verdict.green, verdict.failures
+    assert not shared.exists()
+
+    (md5,) = {out["md5"] for out in yaml.safe_load((pipeline.clone / POINTER).read_text())["outs"]}
+    shutil.copytree(pipeline.clone / ".dvc/cache", shared)
+    pipeline.s3.client.delete_object(Bucket=BUCKET, Key=f"{PREFIX}/files/md5/{md5[:2]}/{md5[2:]}")
+    assert "clone.reproduces" in red(played.verdict(extra_paths=(".dvc/",)))
+
+
+def test_a_committed_link_to_a_configuration_of_this_machine_leaves_that_as_it_is(played: Any, tmp_path: Path) -> None:
+    pipeline, mine = played.pipeline, tmp_path / "mine"
+    mine.write_text("[core]\n")
+    (pipeline.clone / ".dvc/config.local").symlink_to(mine)
+    pipeline.git("add", "--force", ".dvc/config.local")
+    pipeline.git("commit", "-q", "--amend", "--no-edit")
+    pipeline.git("push", "-q", "--force", "origin", "HEAD:main")
+    assert played.verdict(extra_paths=(".dvc/",)).green
+    assert mine.read_text() == "[core]\n"
