@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,15 @@ import yaml
 
 from harness.errors import UsageError
 from harness.model import Seeded
+from harness.pipeline.dagfiles import python_files
 from harness.pipeline.inputs import DAGS
 from harness.pipeline.remoteconfig import point_remote
 from harness.process import Runner
 
-# Of a team's own folder: its history, what DVC keeps beside it (`config.local` may hold keys), and caches.
-_NOT_COPIED = shutil.ignore_patterns(".git", "cache", "tmp", "config.local", "__pycache__")
+# Of a team's own folders: histories (a file in a worktree and a submodule; with one, Git takes no file of that folder,
+# but a link to a commit), caches, and what DVC keeps beside its configuration (`config.local` may hold keys).
+_NOT_COPIED = frozenset({".git", "__pycache__"})
+_DVC_OWN = frozenset({"cache", "tmp", "config.local"})
 # Of what cannot be copied, for the reader.
 _SHOWN = 3
 _IDENTITY = ("-c", "user.name=Harness", "-c", "user.email=harness@example.invalid")
@@ -67,14 +70,18 @@ class Seed:
 
 
 def build_seed(plan: SeedPlan, *, scratch: Path, runner: Runner) -> Seed:
-    """Make the seed in an empty folder, from inputs that were checked (`inputs.check_inputs`)."""
+    """Make the seed in an empty folder, from inputs that were checked (`inputs.check_inputs`).
+
+    Raises:
+        UsageError: Something cannot be copied, or Git would take none of the DAG files.
+    """
     tree = scratch / "repository"
     _copy(plan, tree)
     point_remote(tree, bucket=plan.bucket, prefix=plan.prefix)
     with plan.data.open("rb") as data:
         md5 = hashlib.file_digest(data, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     _write_pointer(tree / f"{plan.tracked_file}.dvc", md5, plan.data.stat().st_size)
-    sha, bundle = _commit(tree, plan.branch, scratch, runner)
+    sha, bundle = _commit(plan, tree, scratch, runner)
     return Seed(
         seeded=Seeded(sha=sha, branch=plan.branch, prefix=plan.prefix, dags_path=DAGS),
         bundle=bundle,
@@ -84,17 +91,10 @@ def build_seed(plan: SeedPlan, *, scratch: Path, runner: Runner) -> Seed:
 
 def _copy(plan: SeedPlan, tree: Path) -> None:
     """The template with the DAGs under test and no others, and without the data itself."""
-    dvc_folder = plan.template / ".dvc"
-
-    def ignored(folder: str, names: list[str]) -> set[str]:
-        # "cache" and "tmp" are DVC's own only in its folder.
-        skipped = set(_NOT_COPIED(folder, names))
-        return skipped if Path(folder) == dvc_folder else skipped - {"cache", "tmp"}
-
-    _copytree(plan.template, tree, ignored)
+    _copytree(plan.template, tree)
     if (tree / DAGS).exists():
         shutil.rmtree(tree / DAGS)
-    _copytree(plan.dags, tree / DAGS, shutil.ignore_patterns("__pycache__"))
+    _copytree(plan.dags, tree / DAGS)
     data = tree / plan.tracked_file
     data.unlink(missing_ok=True)
     data.parent.mkdir(parents=True, exist_ok=True)
@@ -106,14 +106,18 @@ def _copy(plan: SeedPlan, tree: Path) -> None:
         ignore.write_text("\n".join([*lines, entry, ""]), encoding="utf-8")
 
 
-def _copytree(source: Path, target: Path, ignore: Callable[[str, list[str]], Iterable[str]]) -> None:
+def _not_copied(folder: str, names: list[str]) -> set[str]:
+    return set(names) & (_NOT_COPIED | _DVC_OWN if Path(folder).name == ".dvc" else _NOT_COPIED)
+
+
+def _copytree(source: Path, target: Path) -> None:
     """Copy a folder, links as what they lead to; those that lead nowhere (an editor's lock) are left out.
 
     Raises:
         UsageError: Something in it cannot be copied; names it.
     """
     try:
-        shutil.copytree(source, target, ignore=ignore, ignore_dangling_symlinks=True)
+        shutil.copytree(source, target, ignore=_not_copied, ignore_dangling_symlinks=True)
     except shutil.Error as error:
         problems = {str(path): str(why) for path, _, why in error.args[0][:_SHOWN]}
         raise UsageError(
@@ -131,14 +135,24 @@ def _write_pointer(pointer: Path, md5: str, size: int) -> None:
     pointer.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
-def _commit(tree: Path, branch: str, scratch: Path, runner: Runner) -> tuple[str, Path]:
+def _commit(plan: SeedPlan, tree: Path, scratch: Path, runner: Runner) -> tuple[str, Path]:
     # The reader's own Git configuration (hooks, signing, attributes) has no say in a seed.
     env = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
     git: Callable[..., str] = lambda *args: runner.run(["git", "-C", tree, *args], env=env).stdout.strip()  # noqa: E731
-    git("init", "--quiet", "--initial-branch", branch)
+    git("init", "--quiet", "--initial-branch", plan.branch)
     git("add", "--all")
+    _check_dag_files(plan, tree, git("ls-files", "-z", "--", DAGS).split("\0"))
     git(*_IDENTITY, "commit", "--quiet", "--message", "Seed of the run")
     sha = git("rev-parse", "HEAD")
     bundle = scratch / "seed.bundle"
-    git("bundle", "create", "--quiet", str(bundle), branch)
+    git("bundle", "create", "--quiet", str(bundle), plan.branch)
     return sha, bundle
+
+
+def _check_dag_files(plan: SeedPlan, tree: Path, taken: list[str]) -> None:
+    """What a `.gitignore` names is in no repository of a team either; that of a generated folder may name all of it."""
+    if not any(path.relative_to(tree).as_posix() in taken for path in python_files(tree / DAGS)):
+        raise UsageError(
+            f"a .gitignore names every DAG file in {plan.dags}, so that Git would bring none to Airflow",
+            next_step="take the files out of the .gitignore there or in the repository's folder, or remove it",
+        )

@@ -124,6 +124,73 @@ def test_dags_that_are_given_take_the_place_of_the_repositorys(dvc: Path, reposi
     assert [path.name for path in (tree / "dags").iterdir()] == ["dataset_pipeline.py"]
 
 
+def in_the_seed(tree: Path) -> list[str]:
+    """What a clone of it gets: mode and path of everything in its commit."""
+    listed = SubprocessRunner().run(["git", "-C", tree, "ls-tree", "-r", "HEAD"]).stdout.splitlines()
+    return [line.split()[0] + " " + line.partition("\t")[2] for line in listed]
+
+
+def checkout(folder: Path) -> Path:
+    """A checkout with a DAG file in its root."""
+    folder.mkdir(parents=True)
+    (folder / "birds.py").write_text('DAG("birds")\n', encoding="utf-8")
+    run = SubprocessRunner().run
+    run(["git", "-C", folder, "init", "-q"])
+    run(["git", "-C", folder, "add", "-A"])
+    run(["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=a@x", "commit", "-q", "-m", "x"])
+    return folder
+
+
+def test_the_root_of_a_checkout_is_seeded_with_its_files(dvc: Path, tmp_path: Path) -> None:
+    _made, tree = seed(Settings(dags=checkout(tmp_path / "team"), dag_id="birds"), dvc, tmp_path / "scratch")
+    assert "100644 dags/birds.py" in in_the_seed(tree)
+
+
+def test_a_worktree_is_seeded_with_its_files(dvc: Path, tmp_path: Path) -> None:
+    other = tmp_path / "worktree"
+    SubprocessRunner().run(["git", "-C", checkout(tmp_path / "team"), "worktree", "add", "-q", str(other)])
+    _made, tree = seed(Settings(dags=other, dag_id="birds"), dvc, tmp_path / "scratch")
+    assert "100644 dags/birds.py" in in_the_seed(tree)
+
+
+def test_a_repository_within_the_dag_folder_is_seeded_with_its_files(dvc: Path, tmp_path: Path) -> None:
+    dags = tmp_path / "dags"
+    checkout(dags / "shared" / "lib")
+    _made, tree = seed(Settings(dags=dags, dag_id="birds"), dvc, tmp_path / "scratch")
+    assert "100644 dags/shared/lib/birds.py" in in_the_seed(tree)
+
+
+def test_what_dvc_keeps_for_one_machine_is_not_seeded_from_a_dag_folder_either(dvc: Path, tmp_path: Path) -> None:
+    dags = checkout(tmp_path / "team")
+    for name in ("config", "config.local", "cache/aa", "tmp/lock"):
+        (dags / ".dvc" / name).parent.mkdir(parents=True, exist_ok=True)
+        (dags / ".dvc" / name).write_text("", encoding="utf-8")
+    _made, tree = seed(Settings(dags=dags, dag_id="birds"), dvc, tmp_path / "scratch")
+    assert [path.name for path in (tree / "dags/.dvc").iterdir()] == ["config"]
+
+
+def test_what_a_gitignore_names_is_not_in_the_seed_as_it_is_not_in_a_teams_repository(
+    dvc: Path, tmp_path: Path
+) -> None:
+    dags = checkout(tmp_path / "team")
+    (dags / ".gitignore").write_text("local_*\n", encoding="utf-8")
+    (dags / "local_birds.py").touch()
+    _made, tree = seed(Settings(dags=dags, dag_id="birds"), dvc, tmp_path / "scratch")
+    assert [line for line in in_the_seed(tree) if " dags/" in line] == [
+        "100644 dags/.gitignore",
+        "100644 dags/birds.py",
+    ]
+
+
+def test_a_dag_folder_of_which_git_would_take_no_dag_file_is_refused(dvc: Path, tmp_path: Path) -> None:
+    dags = checkout(tmp_path / "team")
+    (dags / ".gitignore").write_text("*\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"a \.gitignore names every DAG file in .*team") as caught:
+        seed(Settings(dags=dags, dag_id="birds"), dvc, tmp_path / "scratch")
+    assert caught.value.exit_code == 4
+    assert caught.value.next_step
+
+
 def test_a_file_that_is_not_under_dvc_is_refused_with_those_that_are(dvc: Path, repository: Path) -> None:
     settings = Settings(repository=repository, tracked_file="data/cars.csv", dag_id="birds")
     with pytest.raises(
