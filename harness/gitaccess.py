@@ -7,6 +7,7 @@ no URL, no argument list and no file. No configuration of this machine or its us
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,29 +36,43 @@ class GitAccess:
     @property
     def env(self) -> dict[str, str]:
         """What git needs in its environment. Holds the password: for `Runner.run(env=...)` only."""
+        settings = [
+            # The empty helper first: it clears whatever was configured before it.
+            ("credential.helper", ""),
+            ("advice.detachedHead", "false"),
+            # The helper answers whoever asks: a server must not send git, and with it the password, somewhere else.
+            ("http.followRedirects", "false"),
+        ]
         env = {
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_ASKPASS": "",
             "SSH_ASKPASS": "",
             "LC_ALL": "C",
             # A mirror has refs/replace, which an ordinary clone has not: all read what was pushed.
             "GIT_NO_REPLACE_OBJECTS": "1",
-            # The empty helper first: it clears whatever was configured before it.
-            "GIT_CONFIG_COUNT": "3",
-            "GIT_CONFIG_KEY_0": "credential.helper",
-            "GIT_CONFIG_VALUE_0": "",
-            "GIT_CONFIG_KEY_1": "advice.detachedHead",
-            "GIT_CONFIG_VALUE_1": "false",
-            # The helper answers whoever asks: a server must not send git, and with it the password, somewhere else.
-            "GIT_CONFIG_KEY_2": "http.followRedirects",
-            "GIT_CONFIG_VALUE_2": "false",
         }
         if self.ca_file is not None:
             # Without the second, git trusts the system's authorities too, and takes 30 ms to read all of them.
             env |= {"GIT_SSL_CAINFO": str(self.ca_file), "GIT_SSL_CAPATH": os.devnull}
         if self.username is not None and self.password is not None:
-            env |= {"GIT_CONFIG_COUNT": "4", "GIT_CONFIG_KEY_3": "credential.helper", "GIT_CONFIG_VALUE_3": _HELPER}
+            settings.append(("credential.helper", _HELPER))
             env |= {_USERNAME: self.username, _PASSWORD: self.password.get_secret_value()}
-        return env
+        return env | git_environment(settings)
+
+
+def git_environment(settings: Iterable[tuple[str, str]] = ()) -> dict[str, str]:
+    """Variables with which git reads no configuration of this machine or its user, but these settings, and asks nobody.
+
+    What is ignored, and which attributes files have, stands in files of their own, which git reads also where its
+    configuration is switched off (gitignore(5), gitattributes(5)).
+    """
+    pairs = [("core.excludesFile", os.devnull), ("core.attributesFile", os.devnull), *settings]
+    env = {
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_CONFIG_COUNT": str(len(pairs)),
+    }
+    for number, (key, value) in enumerate(pairs):
+        env |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return env

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from harness.errors import UsageError
+from harness.gitaccess import git_environment
 from harness.model import Seeded
 from harness.pipeline.dagfiles import python_files
 from harness.pipeline.inputs import DAGS
@@ -136,8 +137,8 @@ def _write_pointer(pointer: Path, md5: str, size: int) -> None:
 
 
 def _commit(plan: SeedPlan, tree: Path, scratch: Path, runner: Runner) -> tuple[str, Path]:
-    # The reader's own Git configuration (hooks, signing, attributes) has no say in a seed.
-    env = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null", "GIT_TERMINAL_PROMPT": "0"}
+    # The reader's own Git configuration (hooks, signing, attributes, what is ignored) has no say in a seed.
+    env = git_environment()
     git: Callable[..., str] = lambda *args: runner.run(["git", "-C", tree, *args], env=env).stdout.strip()  # noqa: E731
     git("init", "--quiet", "--initial-branch", plan.branch)
     git("add", "--all")

@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from harness.dvc import GitAccess, Repository
+from harness.dvc.repository import check_out
 from harness.errors import CommandFailed
 from harness.process import SubprocessRunner
 
@@ -202,3 +203,16 @@ def test_what_stands_in_for_an_object_is_not_read(remote: Path, tmp_path: Path) 
     assert tip in names
     (*_before, last) = repository.commits([tip], without=[])
     assert (last.sha, last.subject) == (tip, "Merge branch 'side'")
+
+
+def test_a_checkout_has_the_line_ends_of_the_commit_whatever_the_readers_attributes_say(
+    remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "config/git").mkdir(parents=True)
+    (tmp_path / "config/git/attributes").write_text("*.py text eol=crlf\n")
+    (remote / "a.py").write_bytes(b"a = 1\n")
+    run_git(remote, "add", "-A")
+    run_git(remote, "commit", "-q", "-m", "code")
+    check_out(SubprocessRunner(), GitAccess(str(remote)), sha=run_git(remote, "rev-parse", "HEAD"), into=tmp_path / "c")
+    assert (tmp_path / "c/a.py").read_bytes() == b"a = 1\n"

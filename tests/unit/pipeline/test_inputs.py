@@ -182,6 +182,22 @@ def test_what_a_gitignore_names_is_not_in_the_seed_as_it_is_not_in_a_teams_repos
     ]
 
 
+def test_what_the_reader_has_git_ignore_or_convert_has_no_say_in_the_seed(
+    dvc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (tmp_path / "config/git").mkdir(parents=True)
+    (tmp_path / "config/git/ignore").write_text("generated/\n", encoding="utf-8")
+    (tmp_path / "config/git/attributes").write_text("*.py text\n", encoding="utf-8")
+    dags = checkout(tmp_path / "team")
+    (dags / "generated").mkdir()
+    (dags / "generated/lines.py").write_bytes(b"a = 1\r\nb = 2\r\n")
+    _made, tree = seed(Settings(dags=dags, dag_id="birds"), dvc, tmp_path / "scratch")
+    assert "100644 dags/generated/lines.py" in in_the_seed(tree)
+    blob = SubprocessRunner().run(["git", "-C", tree, "cat-file", "blob", "HEAD:dags/generated/lines.py"])
+    assert blob.raw == b"a = 1\r\nb = 2\r\n"
+
+
 def test_a_dag_folder_of_which_git_would_take_no_dag_file_is_refused(dvc: Path, tmp_path: Path) -> None:
     dags = checkout(tmp_path / "team")
     (dags / ".gitignore").write_text("*\n", encoding="utf-8")
