@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +42,8 @@ _KIND_ANNOTATION = "airflow-dvc-harness/kind"
 _RENDERED_FROM = re.compile(r"templates/.+|files/.+|values\.yaml|values\.schema\.json")
 _READ = re.compile(rf"Chart\.yaml|charts/[^/]+/values\.yaml|charts/[^/]+\.tgz|{_RENDERED_FROM.pattern}")
 _LARGEST_MEMBER = 16 * 1024 * 1024
+# The second is the folder that holds what the first names, where only that is set.
+_REGISTRY_LOGIN = frozenset({"HELM_REGISTRY_CONFIG", "HELM_CONFIG_HOME"})
 
 
 class ChartKind(StrEnum):
@@ -137,9 +140,10 @@ def contract(chart: Chart) -> ChartContract:
 
 
 def helm_environment(home: Path) -> dict[str, str]:
-    """Variables that keep Helm off the user's caches, plug-ins, repositories and clusters.
+    """Variables that keep Helm off the user's caches, plug-ins, repositories, clusters and databases.
 
-    A registry login is left alone: like proxies and the CA bundle it says how this machine reaches the outside.
+    Every other setting of the user's is empty, which Helm takes for none (v3.19.5, pkg/cli/environment.go). A registry
+    login is left alone: like proxies and the CA bundle it says how this machine reaches the outside.
     """
     folders = {
         "HELM_CACHE_HOME": "cache",
@@ -148,14 +152,16 @@ def helm_environment(home: Path) -> dict[str, str]:
         "HELM_REPOSITORY_CACHE": "repositories",
         "HELM_REPOSITORY_CONFIG": "repositories.yaml",
     }
-    cluster = ("HELM_KUBECONTEXT", "HELM_KUBEAPISERVER", "HELM_KUBETOKEN", "HELM_KUBECAFILE", "HELM_NAMESPACE")
+    ambient = (name for name in os.environ if name.startswith("HELM_") and name not in _REGISTRY_LOGIN)
     return {
+        **dict.fromkeys(ambient, ""),
+        **{name: str(home / part) for name, part in folders.items()},
+        # Where releases are kept (cmd/helm/helm.go): with "sql" in whatever database is named.
+        "HELM_DRIVER": "secret",
         "KUBECONFIG": "/dev/null",
         # What Helm learns of a cluster's API goes to the user's ~/.kube/cache otherwise (k8s.io/cli-runtime,
         # pkg/genericclioptions/config_flags.go).
         "KUBECACHEDIR": str(home / "discovery"),
-        **{name: str(home / part) for name, part in folders.items()},
-        **dict.fromkeys(cluster, ""),
     }
 
 

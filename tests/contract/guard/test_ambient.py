@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ import pytest
 import urllib3
 from pydantic import SecretStr
 
-from harness.errors import EnvironmentFailed, GuardError
+from harness.airflow.chart import helm_environment
+from harness.errors import CommandFailed, EnvironmentFailed, GuardError
 from harness.kubeapi import KubeApi, KubeUnavailable
 from harness.model import Engine, S3Service, Toolchain
 from harness.process import SubprocessRunner
@@ -215,3 +216,47 @@ def test_the_programs_get_our_kubeconfig_and_our_engine_whatever_the_environment
     cluster = RunnerKindCluster(name="h-1", folder=folder, toolchain=toolchain, runner=SubprocessRunner())
 
     assert cluster.kubectl("version").split() == [str(folder / "kubeconfig"), "unix:///ours.sock"]
+
+
+@pytest.fixture
+def helm_is_production(trap: Trap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every variable by which Helm is led to a cluster, a user of it, or a place where releases are kept."""
+    for name, value in {
+        "HELM_DRIVER": "sql",
+        "HELM_DRIVER_SQL_CONNECTION_STRING": f"postgresql://u:p@127.0.0.1:{trap.port}/helm?sslmode=disable",
+        "HELM_KUBEAPISERVER": f"http://127.0.0.1:{trap.port}",
+        "HELM_KUBEASGROUPS": "production",
+        "HELM_KUBEASUSER": "production",
+        "HELM_KUBECAFILE": "/production",
+        "HELM_KUBECONTEXT": "production",
+        "HELM_KUBEINSECURE_SKIP_TLS_VERIFY": "true",
+        "HELM_KUBETLS_SERVER_NAME": "production",
+        "HELM_KUBETOKEN": "production",
+        "HELM_NAMESPACE": "production",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+def helm_status(program: Path, folder: Path, env: Mapping[str, str]) -> None:
+    """Ask for a release of ours, which is not there to answer."""
+    of_ours: list[str | Path] = ["--kubeconfig", ours(folder), "--kube-context", "kind-ours", "--namespace", "airflow"]
+    with pytest.raises(CommandFailed):
+        SubprocessRunner().run([program, "status", "airflow", *of_ours], env=env)
+
+
+@pytest.mark.usefixtures("helm_is_production")
+def test_helm_keeps_releases_in_our_cluster_and_nowhere_else(trap: Trap, helm_program: Path) -> None:
+    helm_status(helm_program, trap.folder, {})
+    assert trap.sprung
+    trap.reset()
+
+    helm_status(helm_program, trap.folder, helm_environment(trap.folder / "helm"))
+    assert not trap.sprung
+
+
+@pytest.mark.usefixtures("helm_is_production")
+def test_helm_takes_no_setting_of_a_cluster_from_the_environment(trap: Trap, helm_program: Path) -> None:
+    said = SubprocessRunner().run([helm_program, "env"], env=helm_environment(trap.folder / "helm")).stdout
+    settings = dict(line.split("=", 1) for line in said.splitlines())
+    cluster = {name: value for name, value in settings.items() if name.startswith(("HELM_KUBE", "HELM_NAMESPACE"))}
+    assert set(cluster.values()) == {'""', '"false"', '"default"'}

@@ -185,10 +185,16 @@ def test_a_helm_that_is_too_old_or_none_is_refused(tmp_path: Path, said: str) ->
         check_helm(Path("helm"), runner=Helm(says=said), home=tmp_path)
 
 
-def test_helm_sees_neither_the_users_cluster_nor_their_plugins(tmp_path: Path) -> None:
+def test_helm_sees_neither_the_users_cluster_nor_their_plugins_but_their_registry_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HELM_KUBECONTEXT", "HELM_KUBEASUSER", "HELM_DRIVER", "HELM_PLUGINS", "HELM_REGISTRY_CONFIG"):
+        monkeypatch.setenv(name, "the-users")
     environment = helm_environment(tmp_path)
     assert environment["KUBECONFIG"] == "/dev/null"
-    assert environment["HELM_KUBECONTEXT"] == ""
+    assert environment["HELM_DRIVER"] == "secret"
+    assert {environment["HELM_KUBECONTEXT"], environment["HELM_KUBEASUSER"]} == {""}
+    assert "HELM_REGISTRY_CONFIG" not in environment
     assert all(
         environment[name].startswith(str(tmp_path))
         for name in ("HELM_CACHE_HOME", "HELM_DATA_HOME", "HELM_PLUGINS", "HELM_REPOSITORY_CONFIG", "KUBECACHEDIR")
