@@ -26,6 +26,7 @@ from harness.streams import Drain, feed, finish, joined
 _log = logging.getLogger(__name__)
 _GRACE_SECONDS = 5.0
 DEFAULT_TIMEOUT = 120.0
+_LOOPBACK = "127.0.0.1,localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +97,19 @@ class Runner(Protocol):
 
 
 def _ambient() -> dict[str, str]:
-    """The environment without Git's own variables.
+    """The environment without Git's own variables, and with no proxy for what is on this machine.
 
     A hook, or `git rebase --exec`, that starts the harness sets GIT_DIR and GIT_INDEX_FILE: every git of ours would
-    then work on the reader's own repository.
+    then work on the reader's own repository. Services of a run are reached at loopback, where a proxy has its own;
+    git and DVC ask it for them unless they are told, programs in Go never do.
     """
-    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    if any(env.get(name) or env.get(name.upper()) for name in ("http_proxy", "https_proxy", "all_proxy")):
+        # Programs differ in which of the two they prefer. To some "*" means all only where it stands alone.
+        both = env.get("no_proxy") or env.get("NO_PROXY"), env.get("NO_PROXY") or env.get("no_proxy")
+        for name, exempt in zip(("no_proxy", "NO_PROXY"), both, strict=True):
+            env[name] = "*" if exempt == "*" else ",".join(filter(None, (_LOOPBACK, exempt)))
+    return env
 
 
 @dataclass(slots=True)

@@ -64,6 +64,8 @@ class Dvc:
         }
         if self.s3.outside is not None:
             env["AWS_ENDPOINT_URL_S3"] = self.s3.outside
+            # "true" in the environment would have the endpoint ignored (botocore 1.43, args.py): DVC would be at AWS.
+            env["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"] = "false"
         if (keys := self._keys()) is not None:
             config = home / "aws"
             config.write_text("[default]\n", encoding="utf-8")

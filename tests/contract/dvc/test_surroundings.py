@@ -171,6 +171,30 @@ def test_data_pushed_to_another_remote_is_red_though_a_clean_clone_gets_it(playe
     assert "clone.reproduces" not in told
 
 
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"http_proxy": NOBODY, "https_proxy": NOBODY},
+        # AWS is asked by https alone: by way of a proxy that is not there, so that nothing of this gets out.
+        {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "https_proxy": NOBODY},
+    ],
+    ids=["a proxy", "endpoints ignored"],
+)
+def test_the_clean_clone_pulls_from_the_store_of_the_run_whatever_the_environment_says(
+    played: Any, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    verdict = played.verdict()
+    assert verdict.green, verdict.failures
+
+
 @pytest.mark.parametrize("named_in", ["config", "config.local"])
 @pytest.mark.parametrize(
     "cache",

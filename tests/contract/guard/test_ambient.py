@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ import pytest
 import urllib3
 from pydantic import SecretStr
 
+from harness import process
 from harness.airflow.chart import helm_environment
 from harness.errors import CommandFailed, EnvironmentFailed, GuardError
+from harness.gitaccess import GitAccess
 from harness.kubeapi import KubeApi, KubeUnavailable
 from harness.model import Engine, S3Service, Toolchain
 from harness.process import SubprocessRunner
@@ -260,3 +262,72 @@ def test_helm_takes_no_setting_of_a_cluster_from_the_environment(trap: Trap, hel
     settings = dict(line.split("=", 1) for line in said.splitlines())
     cluster = {name: value for name, value in settings.items() if name.startswith(("HELM_KUBE", "HELM_NAMESPACE"))}
     assert set(cluster.values()) == {'""', '"false"', '"default"'}
+
+
+@pytest.fixture
+def proxy(trap: Trap, monkeypatch: pytest.MonkeyPatch) -> Trap:
+    """A proxy for everything, as on many an office network, and nothing that is exempt from it."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{trap.port}")
+        monkeypatch.setenv(name.upper(), f"http://127.0.0.1:{trap.port}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return trap
+
+
+def ask_git(port: int, scheme: str = "http") -> None:
+    access = GitAccess(f"{scheme}://127.0.0.1:{port}/x.git", "bot", SecretStr("test-test"))
+    with pytest.raises(CommandFailed):
+        SubprocessRunner().run(["git", "ls-remote", access.url], env=access.env)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_no_proxy_is_asked_for_the_git_server_of_a_run(
+    proxy: Trap, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    ask_git(9, scheme)
+    assert not proxy.sprung
+
+    with monkeypatch.context() as outside:
+        outside.setattr(process, "_LOOPBACK", "")
+        ask_git(9, scheme)
+    assert proxy.sprung
+
+
+@pytest.mark.parametrize("backend", ["LocalStack 4.14.0", "ministack 1.5.33"])
+def test_no_proxy_is_asked_for_the_store_of_a_run(proxy: Trap, backend: str) -> None:
+    with pytest.raises(botocore.exceptions.EndpointConnectionError):
+        s3.connect(store(backend)).list_buckets()
+    assert not proxy.sprung
+
+
+def test_the_proxy_is_asked_for_a_store_elsewhere(proxy: Trap) -> None:
+    with pytest.raises(botocore.exceptions.ProxyConnectionError):
+        s3.connect(replace(store("ministack 1.5.33"), outside="http://s3.invalid")).list_buckets()
+    assert proxy.sprung
+
+
+@pytest.mark.usefixtures("proxy")
+@pytest.mark.parametrize(
+    ("exempt", "then"),
+    [
+        ({}, ("127.0.0.1,localhost", "127.0.0.1,localhost")),
+        ({"NO_PROXY": "a.example"}, ("127.0.0.1,localhost,a.example", "127.0.0.1,localhost,a.example")),
+        ({"NO_PROXY": "a.example", "no_proxy": "b"}, ("127.0.0.1,localhost,a.example", "127.0.0.1,localhost,b")),
+        ({"no_proxy": "*"}, ("*", "*")),
+    ],
+)
+def test_what_is_exempt_from_the_proxy_stays_so(
+    monkeypatch: pytest.MonkeyPatch, exempt: Mapping[str, str], then: tuple[str, str]
+) -> None:
+    for name, value in exempt.items():
+        monkeypatch.setenv(name, value)
+    said = SubprocessRunner().run(["sh", "-c", 'echo "$NO_PROXY $no_proxy"']).stdout.split()
+    assert tuple(said) == then
+
+
+def test_without_a_proxy_nothing_is_exempt_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert SubprocessRunner().run(["sh", "-c", 'echo "$NO_PROXY$no_proxy"']).stdout == "\n"
