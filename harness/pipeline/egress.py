@@ -46,12 +46,19 @@ def named(
 def since(
     before: Iterable[BlockedEgress] | None, after: Iterable[BlockedEgress] | None
 ) -> tuple[BlockedEgress, ...] | None:
-    """What came after an earlier reading, each with the packets since then; None where nobody watches."""
+    """What came after an earlier reading, each with the packets since then; None where nobody watches.
+
+    A node that is started anew counts from nothing: what counts less than before came since then, all of it.
+    """
     if before is None or after is None:
         return None
     counted = {_key(entry): entry.packets for entry in before}
-    newer = (replace(entry, packets=entry.packets - counted.get(_key(entry), 0)) for entry in after)
-    return tuple(entry for entry in newer if entry.packets > 0)
+
+    def newer(entry: BlockedEgress) -> int:
+        earlier = counted.get(_key(entry), 0)
+        return entry.packets - earlier if entry.packets >= earlier else entry.packets
+
+    return tuple(replace(entry, packets=newer(entry)) for entry in after if newer(entry))
 
 
 def with_blocked(run: PipelineRun, *, namespace: str, blocked: Iterable[BlockedEgress]) -> PipelineRun:

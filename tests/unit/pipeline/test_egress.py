@@ -58,6 +58,10 @@ def test_of_two_readings_only_what_came_between_counts() -> None:
     assert since(before, after) == (attempt(packets=3), attempt(port=None))
 
 
+def test_what_a_node_counts_that_was_started_anew_came_since() -> None:
+    assert since([attempt(packets=5)], [attempt(packets=2)]) == (attempt(packets=2),)
+
+
 def test_where_nobody_watches_nothing_is_known_of_what_came() -> None:
     assert since(None, None) is None
     assert since((), None) is None
