@@ -7,7 +7,6 @@ pod of its own.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from harness.errors import EnvironmentFailed, WaitTimeout
 from harness.kubeapi import KubeApi, KubeUnavailable
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
 from harness.podstate import OVER, fatal_reason
+from harness.targets.eks.aws import led_to
 from harness.wait import Waiter
 
 # What the webhooks of Pod Identity and of IRSA add to a pod.
@@ -133,7 +133,7 @@ def _pod(image: str) -> dict[str, Any]:
     templates = Environment(  # noqa: S701 - YAML, and strings go through `tojson`
         loader=FileSystemLoader(Path(__file__).parent / "manifests"), undefined=StrictUndefined
     )
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_STS") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = led_to("STS")
     text = templates.get_template("identity-probe.yaml.j2").render(
         namespace=AIRFLOW_NAMESPACE,
         service_account=DVC_SERVICE_ACCOUNT,

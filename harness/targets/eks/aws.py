@@ -74,6 +74,16 @@ def open_session(*, profile: str | None, region: str | None) -> boto3.Session:
     return tapped(session)
 
 
+def led_to(service: str) -> str | None:
+    """Where the environment has the calls to a service go, such as "S3"; None for AWS itself.
+
+    As botocore 1.43 reads it (args.py, utils.py: `ensure_boolean`), for those whom boto3 does not tell: pods.
+    """
+    if os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+        return None
+    return os.environ.get(f"AWS_ENDPOINT_URL_{service}") or os.environ.get("AWS_ENDPOINT_URL") or None
+
+
 def client(session: boto3.Session, service: str) -> Any:
     """A client that tries a few times and does not wait for ever.
 

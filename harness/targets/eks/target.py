@@ -6,7 +6,6 @@ bucket a prefix per run. S3 is reached by the reader's own session; the pods get
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from harness.targets.attached.expiry import expiry
 from harness.targets.attached.folder import KUBECONFIG
 from harness.targets.attached.target import AttachedTarget, name_for
 from harness.targets.eks.attach import EksCluster, write_kubeconfig
-from harness.targets.eks.aws import open_session
+from harness.targets.eks.aws import led_to, open_session
 from harness.targets.eks.bucket import BucketClaim, check_bucket
 from harness.targets.eks.ecr import ECR, EcrImages
 from harness.targets.eks.efs import check_efs
@@ -220,7 +219,7 @@ class EksTarget(AttachedTarget):
             name=self._settings.bucket,
             region=found.region,
             # Where the reader's own clients are led, the pods must be led too.
-            endpoint=os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"),
+            endpoint=led_to("S3"),
             root=_root(self._settings),
             run=prefix_of(_root(self._settings), self._wanted.run_id),
             profile=self._settings.profile,
@@ -232,5 +231,5 @@ class EksTarget(AttachedTarget):
 
     def _pod_environment(self) -> dict[str, str]:
         """By IRSA pods call STS themselves: where the reader's own clients are led, they must be led too."""
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_STS") or os.environ.get("AWS_ENDPOINT_URL")
+        endpoint = led_to("STS")
         return {"AWS_ENDPOINT_URL_STS": endpoint} if self._irsa and endpoint else {}
