@@ -31,6 +31,21 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Passing:
+    """What a pointer names in an earlier commit of the run's only.
+
+    Attributes:
+        sha: The commit.
+        path: The pointer's path.
+        naming: The objects that must be there; whoever goes back to that commit wants its data, too.
+    """
+
+    sha: str
+    path: str
+    naming: Naming
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """Facts and what they mean.
 
@@ -46,8 +61,7 @@ class Case:
         unasked: Objects that need not be there: those of outputs that the run has left as they were, where nobody
             knows of a time when they were there. A seed puts the tracked data alone into its fresh prefix.
         rivals: Objects that other people's new pointers name.
-        passing: What the pointer under test names in earlier commits of the run's only, by commit.
-        passing_beside: The same of its other pointers, of all commits.
+        passing: What the run's pointers name in earlier commits of its only.
         remote: The DVC remote at the commit; None if it is unusable.
         remote_problem: Why it is.
     """
@@ -62,8 +76,7 @@ class Case:
     earlier: Mapping[str, Reading]
     unasked: frozenset[Address]
     rivals: Naming
-    passing: Mapping[str, Naming]
-    passing_beside: Naming
+    passing: tuple[Passing, ...]
     remote: Remote | None
     remote_problem: str
 
@@ -147,11 +160,7 @@ def study(expectation: Expectation, evidence: Evidence) -> Case:
         for other, data in evidence.earlier.items()
         if other != path and data is not None
     }
-    unasked = (
-        _unasked(expectation, evidence, reading, earlier[other])
-        for other, reading in others.items()
-        if other in earlier
-    )
+    unasked = (_unasked(expectation, evidence, reading, earlier.get(other)) for other, reading in others.items())
     first = read_pointer(
         before.pointer,
         before.config,
@@ -162,13 +171,11 @@ def study(expectation: Expectation, evidence: Evidence) -> Case:
     )
     remote, remote_problem = _remote(evidence.config)
 
-    def naming(one: RivalPointer) -> Naming:
+    def naming(one: RivalPointer, before: Reading | None = None) -> Naming:
         read = read_pointer(one.data, one.config, path=one.path, manifests=evidence.manifests, stages=one.stages)
-        return (
-            replace(read.naming, problems=(f"{one.path} at {one.sha[:10]}: {read.problem}",))
-            if read.problem
-            else read.naming
-        )
+        if read.problem:
+            return replace(read.naming, problems=(f"{one.path} at {one.sha[:10]}: {read.problem}",))
+        return _without(read.naming, _unasked(expectation, evidence, read, before))
 
     return Case(
         expectation=expectation,
@@ -188,8 +195,7 @@ def study(expectation: Expectation, evidence: Evidence) -> Case:
         earlier=earlier,
         unasked=frozenset().union(*unasked),
         rivals=merge(*map(naming, evidence.rivals)),
-        passing={one.sha: naming(one) for one in evidence.passing if one.path == path},
-        passing_beside=merge(*(naming(one) for one in evidence.passing if one.path != path)),
+        passing=tuple(Passing(one.sha, one.path, naming(one, earlier.get(one.path))) for one in evidence.passing),
         remote=remote,
         remote_problem=remote_problem,
     )
@@ -202,9 +208,10 @@ def was_there(expectation: Expectation, evidence: Evidence, address: Address) ->
     return address.bucket == expectation.bucket and address.key in evidence.before.listing
 
 
-def _unasked(expectation: Expectation, evidence: Evidence, now: Reading, before: Reading) -> set[Address]:
+def _unasked(expectation: Expectation, evidence: Evidence, now: Reading, before: Reading | None) -> set[Address]:
     """Objects of outputs that the run left alone, in neither of the two listings."""
-    old = {out.path: (out.content, out.remote, out.pushed) for out in (before.pointer.outs if before.pointer else ())}
+    outs_before = before.pointer.outs if before is not None and before.pointer is not None else ()
+    old = {out.path: (out.content, out.remote, out.pushed) for out in outs_before}
     outs = now.pointer.outs if now.pointer else ()
     same = [out for out in outs if old.get(out.path) == (out.content, out.remote, out.pushed)]
     return {

@@ -170,7 +170,7 @@ class Gatherer:
             earlier_stages=earlier_stages,
             watch=watch,
             pushes=tuple(self.pushes()) if wanted.ordered else (),
-            stored=self._stored(named.objects, found, before) if wanted.ordered else {},
+            stored=self._stored((*named.objects, *passed.objects), found, before) if wanted.ordered else {},
             exposures=exposed,
             passing=passing,
             lost=lost,

@@ -286,6 +286,17 @@ def earlier_of_two_commits_never_pushed(play: Play) -> None:
     play.complete(version=play.recorded.after.of(ROWS + ROW * 2), on=first)
 
 
+LOCK_TWICE = Policy(commits=2, extra_paths=("dvc.lock",))
+
+
+@mutation("object.present", "dvc push did not happen", "(report.txt)", prepare=_with_a_stage, policy=LOCK_TWICE)
+def earlier_lock_file_never_pushed(play: Play) -> None:
+    report = StageOutput("report", b"five rows\n")
+    play.put(f"{play.prefix}/{report.key}", report.content)
+    first = play.commit({"dvc.lock": lock_of(StageOutput("report", b"no rows\n"))}, on=play.seed)
+    play.complete(files={"dvc.lock": lock_of(report)}, on=first)
+
+
 @mutation("object.present", "a delete marker hides it", also=CLONE, versioned=True)
 def object_behind_a_delete_marker(play: Play) -> None:
     play.complete()
@@ -415,6 +426,15 @@ def commit_before_its_object(play: Play) -> None:
     play.push(play.commit({play.pointer_path: play.recorded.after.pointer}, on=play.seed))
     play.let_a_second_pass()
     play.store(play.recorded.after)
+
+
+@mutation("object.before-commit", "the commit was published before its data", policy=TWO_VERSIONS)
+def earlier_of_two_commits_before_its_object(play: Play) -> None:
+    first = play.commit({play.pointer_path: play.recorded.after.pointer}, on=play.seed)
+    play.push(first)
+    play.let_a_second_pass()
+    play.store(play.recorded.after)
+    play.complete(version=play.recorded.after.of(ROWS + ROW * 2), on=first)
 
 
 # Data.

@@ -172,6 +172,16 @@ def two_commits_each_with_its_data(play: Play) -> None:
     play.complete(version=play.recorded.after.of(ROWS + ROW * 2), on=play.complete())
 
 
+@legal(prepare=_with_stages, policy=Policy(commits=2, extra_paths=("dvc.lock",)))
+def one_stage_of_two_run_again_twice(play: Play) -> None:
+    """What the stage wrote first is in the bucket as well; the other stage's output, which never was, need not be."""
+    first, second = (replace(REPORT, content=content) for content in (b"four rows\n", b"five rows\n"))
+    for report in (first, second):
+        play.put(f"{play.prefix}/{report.key}", report.content)
+    commit = play.commit({"dvc.lock": lock_of(INDEX, first)}, on=play.seed)
+    play.complete(files={"dvc.lock": lock_of(INDEX, second)}, on=commit)
+
+
 @legal(policy=Policy(new_rows=2))
 def two_rows_by_policy(play: Play) -> None:
     play.complete(version=play.recorded.after.of(ROWS + ROW * 2))

@@ -20,10 +20,9 @@ def _present(case: Case) -> Finding:
     expected = f"{len(named.objects)} object{'s' * (len(named.objects) != 1)} where the pointer's layout puts them"
     problems = list(named.problems)
     problems += [_missing(case, wanted) for wanted in named.objects if wanted.address not in case.evidence.digests]
-    # Whoever goes back to one of several commits wants its data, too.
-    for sha, passing in case.passing.items():
-        lost = (wanted for wanted in passing.objects if wanted.address not in case.evidence.digests)
-        problems += [*passing.problems, *(_missing(case, wanted, at=sha[:10]) for wanted in lost)]
+    for passing in case.passing:
+        lost = (wanted for wanted in passing.naming.objects if wanted.address not in case.evidence.digests)
+        problems += [*passing.naming.problems, *(_missing(case, wanted, at=passing.sha[:10]) for wanted in lost)]
     problems += [
         f"the folder manifest at {address} could not be read"
         for address in named.unread
@@ -53,7 +52,7 @@ def _missing(case: Case, wanted: NamedObject, *, at: str = "") -> str:
 def _bytes(case: Case) -> Finding:
     named, digests = case.named.objects, case.evidence.digests
     wrong = []
-    passing = [(sha[:10], wanted) for sha, naming in case.passing.items() for wanted in naming.objects]
+    passing = [(one.sha[:10], wanted) for one in case.passing for wanted in one.naming.objects]
     for at, wanted in (*((case.at, wanted) for wanted in named), *passing):
         got = digests[wanted.address].named(legacy=wanted.legacy)
         if got != wanted.md5:
@@ -138,8 +137,8 @@ def _previous(case: Case) -> Finding:
 def _strays(case: Case) -> Finding:
     new = set(case.evidence.listing) - set(case.evidence.before.listing)
     bucket = case.expectation.bucket
-    passing = merge(case.rivals, case.passing_beside, *case.passing.values())
-    named = {wanted.address for wanted in (*case.named.objects, *passing.objects)}
+    beside = merge(case.rivals, *(passing.naming for passing in case.passing))
+    named = {wanted.address for wanted in (*case.named.objects, *beside.objects)}
     keys = {address.key for address in named if address.bucket == bucket}
     # Until a rival's folder manifest is read, its files cannot be told from strays; that is red, not silent.
     strays = sorted(key for key in new - keys if not _allowed(case, key))

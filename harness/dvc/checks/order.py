@@ -25,14 +25,15 @@ _SHOWN = 3
 
 def _before_commit(case: Case) -> Finding:
     late, unknown, fresh = [], [], 0
-    for path, naming in case.namings.items():
+    final = ((_committed(case, path), path, naming) for path, naming in case.namings.items())
+    for sha, path, naming in (*final, *((one.sha, one.path, one.naming) for one in case.passing)):
         new = [wanted for wanted in naming.objects if not was_there(case.expectation, case.evidence, wanted.address)]
         fresh += len(new)
-        push = _published(case, path) if new else None
+        push = _published(case, sha) if new else None
         for wanted in new:
             stored = case.evidence.stored.get(wanted.address)
             if push is None:
-                unknown.append(f"the Git server has noted no push that brought {path} as it is at {case.at}")
+                unknown.append(f"the Git server has noted no push that brought {path} as it is at {sha[:10]}")
             elif stored is None:
                 unknown.append(f"the bucket does not say when {wanted.address} was stored")
             elif stored > push.time:
@@ -52,13 +53,18 @@ def _before_commit(case: Case) -> Finding:
     )
 
 
-def _published(case: Case, path: str) -> Push | None:
-    """The push by which the branch got the pointer as it was read."""
+def _committed(case: Case, path: str) -> str:
+    """The commit by which the pointer became what was read; empty where there is none of the run's."""
     touching = [commit for commit in case.own if path in commit.paths]
     commit = touching[-1] if touching else case.final
+    return commit.sha if commit else ""
+
+
+def _published(case: Case, sha: str) -> Push | None:
+    """The push by which the branch got a commit."""
     ref = f"refs/heads/{case.expectation.policy.branch}"
     pushes = [push for push in case.evidence.pushes if push.ref == ref]
-    return next((push for push in pushes if commit and commit.sha in reached(push.after, case.evidence.commits)), None)
+    return next((push for push in pushes if sha in reached(push.after, case.evidence.commits)), None)
 
 
 def _told(wanted: NamedObject, stored: datetime, push: Push) -> str:

@@ -85,6 +85,7 @@ C_MISSING = (
     f"the pointer at {'c' * 10} names md5 {C_MD5} ({TRACKED}), but no object is at {C_KEY}: "
     "dvc push did not happen or went elsewhere"
 )
+BESIDE_MISSING = C_MISSING.replace(TRACKED, "penguins.csv")
 C_UNUSABLE = f"{POINTER} at {'c' * 10}: it is empty"
 PRESENT: dict[str, tuple[Facts, Told]] = {
     "it is": (given(), (True, f"1 object {WHERE}", str(NEW), "")),
@@ -98,8 +99,12 @@ PRESENT: dict[str, tuple[Facts, Told]] = {
     "an earlier commit's pointer is unusable": (
         given(passing=passing(b"")), (False, f"1 object {WHERE}", C_UNUSABLE, f"{C_UNUSABLE}."),
     ),
-    "that of an earlier commit's other pointer is not asked for": (
-        given(passing=passing(path="o.dvc")), (True, f"1 object {WHERE}", str(NEW), ""),
+    "that of an earlier commit's other pointer is nowhere": (
+        given(passing=passing(path="o.dvc")), (False, f"1 object {WHERE}", BESIDE_MISSING, f"{BESIDE_MISSING}."),
+    ),
+    "an earlier commit's other pointer is unusable": (
+        given(passing=passing(b"", path="o.dvc")),
+        (False, f"1 object {WHERE}", C_UNUSABLE.replace(POINTER, "o.dvc"), f"{C_UNUSABLE.replace(POINTER, 'o.dvc')}."),
     ),
     "a folder": (
         folder_facts(ONE, TWO), (True, f"3 objects {WHERE}", f"{TWO.address}; {OLD}; {NEW}", ""),
@@ -167,6 +172,12 @@ BYTES: dict[str, tuple[Facts, Told]] = {
         given(passing=passing(), digests={**DIGESTS, C_KEY: DAMAGED}),
         (False, NEW_MD5, NEW_MD5,
          (f"the bytes at {C_KEY} ({TRACKED}) hash to {OTHER_MD5}, not to {C_MD5}: they are not the data that the "
+          f"pointer at {'c' * 10} names.")),
+    ),
+    "those of an earlier commit's other pointer are damaged": (
+        given(passing=passing(path="o.dvc"), digests={**DIGESTS, C_KEY: DAMAGED}),
+        (False, NEW_MD5, NEW_MD5,
+         (f"the bytes at {C_KEY} (penguins.csv) hash to {OTHER_MD5}, not to {C_MD5}: they are not the data that the "
           f"pointer at {'c' * 10} names.")),
     ),
     "of a legacy pointer": (

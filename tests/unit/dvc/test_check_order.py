@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from harness.dvc import Address, Outcome, decided, judge
+from harness.dvc import Address, Outcome, RivalPointer, decided, judge
 from harness.errors import EnvironmentFailed
 from harness.model import Push, TaskOutcome
 
 from .conftest import (
     BUCKET,
+    CONFIG,
     MAIN,
     NEW,
     NEW_BYTES,
@@ -25,6 +26,7 @@ from .conftest import (
     SEED,
     SIDE,
     STORED,
+    TRACKED,
     Facts,
     Told,
     address_of,
@@ -71,6 +73,23 @@ THREE = (
 IN_TURN = pushed((SEED, RIVAL, -SECOND), (RIVAL, NEW, 0 * SECOND), (NEW, SIDE, 9 * SECOND))
 # The pointer in a first commit, a note in a second one.
 TWO = (commit(RIVAL, SEED), commit(NEW, RIVAL, paths=("log",)))
+FIRST_BYTES = b"id,mass\r\n1,20\r\n2,10\r\n"
+FIRST = address_of(FIRST_BYTES, legacy=False)
+
+
+def twice(first: Any, *, path: str = POINTER, pushes: tuple[Push, ...] | None = None) -> Facts:
+    """A version in each of two commits, pushed a second after each other; when that of the first one was stored."""
+    each = pushed((SEED, RIVAL, 0 * SECOND), (RIVAL, NEW, SECOND))
+    times = {NAMED: STORED, **({FIRST: first} if first else {})}
+    return given(
+        policy={"commits": 2, "extra_paths": (path,)}, stored=times, pushes=each if pushes is None else pushes,
+        commits=(commit(RIVAL, SEED, paths=(path,)), commit(NEW, RIVAL)),
+        passing=(RivalPointer(RIVAL, path, pointer_of(FIRST_BYTES, legacy=False), CONFIG),),
+        digests={**given()[1].digests, FIRST: digest_of(FIRST_BYTES)},
+    )  # fmt: skip
+
+
+FIRST_LATE = RED[3].replace(str(NAMED), str(FIRST)).replace("bbbbbbbbbb", "cccccccccc")
 MERGED = (
     commit(RIVAL, SEED, email="r@x", paths=("x",)), commit(NEW, SEED),
     commit(SIDE, RIVAL, NEW, email="r@x", paths=()),
@@ -99,6 +118,14 @@ ROWS: dict[str, tuple[Facts, Told]] = {
            pushes=pushed((SEED, RIVAL, 0 * SECOND), (RIVAL, NEW, 9 * SECOND))),
         (*RED[:3], RED[3].replace("bbbbbbbbbb", "cccccccccc")),
     ),
+    "each version in time for its own commit": (twice(STORED), (True, EXPECTED, "2 new objects, so stored", "")),
+    "that of the first commit before the second one, but after its own": (twice(LATER), (*RED[:3], FIRST_LATE)),
+    "that of another pointer in the first commit after its own": (
+        twice(LATER, path="o.dvc"), (*RED[:3], FIRST_LATE.replace(TRACKED, "penguins.csv")),
+    ),
+    "both by one push": (
+        twice(LATER, pushes=pushed((SEED, NEW, SECOND))), (True, EXPECTED, "2 new objects, so stored", ""),
+    ),
     "later, by a task that was tried once": (tried(1, at(LATER)), RED),
     "in time, by a task that was tried again": (tried(2, at(STORED)), GREEN),
     "that of another pointer": (
@@ -119,6 +146,12 @@ UNKNOWN: dict[str, tuple[Facts, str]] = {
         at(STORED, pushes=pushed((SEED, SIDE, SECOND))),
         f"{OPEN}the Git server has noted no push that brought {POINTER} as it is at bbbbbbbbbb.",
     ),
+    "none of the first of two commits is": (
+        twice(STORED, pushes=pushed((RIVAL, SIDE, SECOND))),
+        (f"{OPEN}the Git server has noted no push that brought {POINTER} as it is at bbbbbbbbbb; "
+         f"the Git server has noted no push that brought {POINTER} as it is at cccccccccc."),
+    ),
+    "no time of the first commit's object": (twice(None), f"{OPEN}the bucket does not say when {FIRST} was stored."),
     "no time of the object": (at(None), f"{OPEN}the bucket does not say when {NAMED} was stored."),
     "later, by a task that was tried again": (
         tried(2, at(LATER)),

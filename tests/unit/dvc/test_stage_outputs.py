@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from harness.dvc import Address, Digest, judge
+from harness.dvc import Address, Digest, RivalPointer, judge
 
 from .conftest import (
     BUCKET,
+    CONFIG,
     NEW,
     NEW_BYTES,
     OLD_BYTES,
     POINTER,
     PREFIX,
+    RIVAL,
     SEED,
     Facts,
     Folder,
@@ -83,6 +85,19 @@ def test_of_the_outputs_of_stages_those_must_be_there_that_are_new_or_were_there
     assert set(found) <= {"object.present", "object.previous-kept"}
     assert found.get("object.present", "").startswith(why)
     assert bool(why) == ("object.present" in found)
+
+
+@pytest.mark.parametrize(("there", "why"), [((TWO_MD5, THREE_MD5), ""), ((THREE_MD5,), "names md5 " + TWO_MD5)])
+def test_of_an_earlier_commits_stages_the_same_is_asked(there: tuple[str, ...], why: str) -> None:
+    """The first of the outputs never was in the fresh prefix, and the run leaves it as it was."""
+    was, passed = locked(ONE_MD5, "d4" * 16), locked(ONE_MD5, TWO_MD5)
+    _, evidence = stages_run(was, NOW, after=there)
+    commits = (commit(RIVAL, SEED, paths=(LOCK,)), commit(NEW, RIVAL, paths=(POINTER, LOCK)))
+    kept = {name: getattr(evidence, name) for name in ("pointers", "earlier", "stages", "digests", "listing")}
+    passing = (RivalPointer(RIVAL, LOCK, passed, CONFIG),)
+    verdict = judge(*given(policy={"commits": 2, "extra_paths": (LOCK,)}, commits=commits, passing=passing, **kept))
+    assert verdict.green is not bool(why)
+    assert why in verdict.headline
 
 
 def test_no_size_is_asked_of_a_folder_that_is_not_there_as_a_whole() -> None:
