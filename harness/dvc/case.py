@@ -61,7 +61,7 @@ class Case:
         unasked: Objects that need not be there: those of outputs that the run has left as they were, where nobody
             knows of a time when they were there. A seed puts the tracked data alone into its fresh prefix.
         rivals: Objects that other people's new pointers name.
-        passing: What the run's pointers name in earlier commits of its only.
+        passing: What pointers name in earlier commits of the run's only.
         remote: The DVC remote at the commit; None if it is unusable.
         remote_problem: Why it is.
     """

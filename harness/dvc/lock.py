@@ -55,7 +55,7 @@ class Stage:
 
 
 def parse_lock(data: bytes, *, path: str, stages: bytes | None = None) -> Pointer:
-    """The outputs in a lock file.
+    """The outputs in a lock file; none where its stages only check something, or only data sets are locked.
 
     Args:
         data: Its bytes.
@@ -64,7 +64,7 @@ def parse_lock(data: bytes, *, path: str, stages: bytes | None = None) -> Pointe
             taken for a pushed one.
 
     Raises:
-        PointerError: The bytes are no lock file with outputs, or those of `dvc.yaml` are no list of stages.
+        PointerError: The bytes are no lock file, or those of `dvc.yaml` are no list of stages.
     """
     declared = _parse_stages(stages) if stages is not None else {}
     folder = posixpath.dirname(path)
@@ -79,8 +79,6 @@ def parse_lock(data: bytes, *, path: str, stages: bytes | None = None) -> Pointe
             found = mapping(entry, f"an output of stage {name!r}")
             out = output(found, posixpath.join(folder, made_of.wdir))
             outs.append(_as_declared(out, str(found["path"]), made_of.outs))
-    if not outs:
-        raise PointerError("its stages have no outputs")
     return Pointer(tuple(outs))
 
 

@@ -85,7 +85,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
-    """A parsed pointer file; has at least one output."""
+    """A parsed pointer file; has at least one output, but for a lock file."""
 
     outs: tuple[Output, ...]
 

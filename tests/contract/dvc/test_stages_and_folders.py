@@ -63,6 +63,12 @@ def test_an_output_of_a_stage_that_a_run_keeps_out_of_the_remote_is_red(played: 
     assert "dvc.lock no longer pushes report/lines.txt" in told["pointer.same-outputs"]
 
 
+def test_a_stage_that_only_checks_and_writes_nothing_is_legal(played: Any) -> None:
+    reproduced(played, "stages:\n  check:\n    cmd: test -s datasets/penguins.csv\n    deps: [datasets/penguins.csv]\n")
+    verdict = played.verdict(**POLICY)
+    assert verdict.green, red(verdict)
+
+
 def folder_run(fresh: Any) -> tuple[Any, Any, str]:
     """A tracked folder, a run that changes one of its files, and the key of its manifest before."""
     pipeline = replace(fresh, tracked="datasets/all", policy=Policy(new_rows=None))

@@ -103,17 +103,17 @@ WELLFORMED: dict[str, tuple[Facts, Told]] = {
         (True, f"{POINTER} names {TRACKED}", f"md5 {NEWER}", ""),
     ),
     "a lock file is read as one": (
-        given(pointers={POINTER: pointer_of(NEW_BYTES, legacy=False), "p/dvc.lock": b"stages: {}"}),
-        (False, f"{POINTER} names {TRACKED}", "p/dvc.lock: its stages have no outputs",
-         f"the pointer at {B} is unusable: p/dvc.lock: its stages have no outputs."),
+        given(pointers={POINTER: pointer_of(NEW_BYTES, legacy=False), "p/dvc.lock": b"stages: x"}),
+        (False, f"{POINTER} names {TRACKED}", "p/dvc.lock: 'stages' is text, not a mapping of names",
+         f"the pointer at {B} is unusable: p/dvc.lock: 'stages' is text, not a mapping of names."),
     ),
     "another was as unusable before": (
-        beside(b"stages: {}", b"stages: {}", "dvc.lock"), (True, f"{POINTER} names {TRACKED}", f"md5 {NEWER}", ""),
+        beside(b"stages: x", b"stages: x", "dvc.lock"), (True, f"{POINTER} names {TRACKED}", f"md5 {NEWER}", ""),
     ),
     "another was unusable before in the same way, but is not what it was": (
-        beside(b"stages: { }", b"stages: {}", "dvc.lock"),
-        (False, f"{POINTER} names {TRACKED}", "dvc.lock: its stages have no outputs",
-         f"the pointer at {B} is unusable: dvc.lock: its stages have no outputs."),
+        beside(b"stages:  x", b"stages: x", "dvc.lock"),
+        (False, f"{POINTER} names {TRACKED}", "dvc.lock: 'stages' is text, not a mapping of names",
+         f"the pointer at {B} is unusable: dvc.lock: 'stages' is text, not a mapping of names."),
     ),
     "the stages beside another became unusable": (
         beside(b"stages: {}", b"stages: {}", "dvc.lock", stages={"dvc.lock": b"x"}),

@@ -19,7 +19,6 @@ def test_a_lock_file_gives_the_outputs_of_all_its_stages() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("stages: {one: {cmd: x}}", "its stages have no outputs"),
         ("x", "the document is text, not a mapping of names"),
         ("a: b", "'stages' is empty, not a mapping of names"),
         ("stages: {one: x}", "stage 'one' is text, not a mapping of names"),
@@ -31,6 +30,11 @@ def test_a_bad_lock_file_is_refused_for_its_own_reason(text: str, reason: str) -
     with pytest.raises(PointerError) as caught:
         parse_lock(text.encode(), path="dvc.lock")
     assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("text", ["stages: {check: {cmd: x}}", "stages: {check: {cmd: x, outs: []}}", "stages: {}"])
+def test_a_lock_file_whose_stages_write_nothing_names_nothing(text: str) -> None:
+    assert parse_lock(text.encode(), path="dvc.lock").outs == ()
 
 
 def lock(*paths: str, stage: str = "train", more: str = "") -> bytes:
