@@ -3,14 +3,16 @@
 The format is DVC's own (dvc 3.67.1, `dvc/schema.py` and `dvc/output.py`): YAML with a list `outs`. An output with
 `hash: md5` is DVC 3's; one without is *legacy* (DVC 2 and before) and lies elsewhere in the remote, its md5 taken
 after line ends were made Unix ones. A version-aware remote adds `cloud:` with a version id per remote name, and
-lists the `files` of a folder in place of the folder's md5.
+lists the `files` of a folder in place of the folder's md5. What `dvc import` has made names a repository in its only
+dependency; its data stays in that one's remote: `dvc push` leaves it out (`dvc/stage/__init__.py`: `is_repo_import`,
+`dvc/repo/fetch.py`: `stage_filter`), and `--no-download` leaves out the md5.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.dvc.dvcfile import PointerError, flag, kind, load, mapping
@@ -55,7 +57,8 @@ class Output:
 
     Attributes:
         path: Path in the repository.
-        md5: 32 lower-case hexadecimal digits, without `.dir`; empty only where `files` stands in its place.
+        md5: 32 lower-case hexadecimal digits, without `.dir`; empty only where `files` stands in its place, and
+            for what was imported from another repository without its data.
         size: Bytes, of a folder the sum of its files; None if not stated.
         legacy: Whether it follows the layout and hashing of DVC 2 (it names no `hash`).
         is_dir: Whether it is a folder.
@@ -63,7 +66,8 @@ class Output:
         remote: Name of the remote that this output is bound to; None for the default remote.
         version: Where a version-aware remote keeps it; None for ordinary remotes.
         files: Of a folder on a version-aware remote.
-        pushed: False if the output says `cache: false` or `push: false`, so that no remote holds it.
+        pushed: False if no remote holds it: the output says `cache: false` or `push: false`, or was imported from
+            another repository.
     """
 
     path: str
@@ -115,7 +119,8 @@ def parse_pointer(data: bytes, *, path: str, tracked: str | None = None) -> Poin
     if not isinstance(wdir, str):
         raise PointerError(f"'wdir' is {kind(wdir)}, not text")
     folder = posixpath.join(posixpath.dirname(path), wdir)
-    pointer = Pointer(tuple(output(mapping(entry, "an entry of 'outs'"), folder) for entry in outs))
+    imported = _is_import(document.get("deps"), outs)
+    pointer = Pointer(tuple(output(mapping(entry, "an entry of 'outs'"), folder, imported=imported) for entry in outs))
     paths = [out.path for out in pointer.outs]
     if len(set(paths)) != len(paths):
         raise PointerError("it names the same path twice")
@@ -123,6 +128,9 @@ def parse_pointer(data: bytes, *, path: str, tracked: str | None = None) -> Poin
         covering = pointer.covering(tracked)
         if covering is None:
             raise PointerError(f"its path is {', '.join(paths)}, not {tracked}")
+        if imported:
+            why = "is imported from another repository ('deps' with 'repo'), so no remote of this one holds it"
+            raise PointerError(f"{covering.path} {why}")
         if not covering.pushed:
             raise PointerError(f"{covering.path} is marked 'cache: false' or 'push: false', so no remote holds it")
     return pointer
@@ -133,8 +141,20 @@ def is_pointer_path(path: str) -> bool:
     return path.endswith(".dvc") or posixpath.basename(path) == "dvc.lock"
 
 
-def output(entry: Mapping[str, object], folder: str) -> Output:
+def _is_import(deps: object, outs: Sequence[object]) -> bool:
+    match deps:
+        case [{"repo": repo}]:
+            return bool(repo) and len(outs) == 1
+    return False
+
+
+def output(entry: Mapping[str, object], folder: str, *, imported: bool = False) -> Output:
     """One entry of a list of outputs; its path is relative to the folder.
+
+    Args:
+        entry: It.
+        folder: That of the file, or its working folder.
+        imported: Whether it comes from another repository.
 
     Raises:
         PointerError: It is none.
@@ -145,7 +165,7 @@ def output(entry: Mapping[str, object], folder: str) -> Output:
         raise PointerError(f"{path}: 'hash' is {hash_name!r}; only md5 is known")
     files = _files(entry["files"], path) if "files" in entry else None
     md5, is_dir = "", files is not None
-    if "md5" in entry or files is None:
+    if "md5" in entry or (files is None and not imported):
         md5, named_dir = _md5(entry.get("md5"), path)
         is_dir = is_dir or named_dir
     nfiles = _count(entry, "nfiles", path)
@@ -164,7 +184,7 @@ def output(entry: Mapping[str, object], folder: str) -> Output:
         remote=remote,
         version=_version(entry, path),
         files=files,
-        pushed=flag(entry, "cache", path) and flag(entry, "push", path),
+        pushed=flag(entry, "cache", path) and flag(entry, "push", path) and not imported,
     )
 
 

@@ -7,7 +7,7 @@ they were, changes what it wants to be wrong, and lets the verdict read everythi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,10 @@ class S3:
     def objects(self) -> dict[str, bytes]:
         keys = BotoStore(self.client).list_objects(BUCKET, "")
         return {key: self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+
+    def remove(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.client.delete_object(Bucket=BUCKET, Key=key)
 
     def put(self, objects: Mapping[str, bytes]) -> None:
         for key, data in objects.items():

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from harness.dvc import Verdict
 from harness.settings import Policy
+
+from .conftest import Pipeline
 
 BUCKET, PREFIX = "mlops", "runs/r1"
 STAGES = """\
@@ -66,6 +71,26 @@ def test_an_output_of_a_stage_that_a_run_keeps_out_of_the_remote_is_red(played: 
 def test_a_stage_that_only_checks_and_writes_nothing_is_legal(played: Any) -> None:
     reproduced(played, "stages:\n  check:\n    cmd: test -s datasets/penguins.csv\n    deps: [datasets/penguins.csv]\n")
     verdict = played.verdict(**POLICY)
+    assert verdict.green, red(verdict)
+
+
+@pytest.mark.parametrize("download", [True, False])
+def test_data_imported_from_another_repository_is_not_looked_for_in_the_bucket(
+    played: Any,
+    tmp_path: Path,
+    download: bool,  # noqa: FBT001
+) -> None:
+    """`dvc push` leaves it out; what was not downloaded has no md5 either."""
+    pipeline = played.pipeline
+    other = Pipeline(tmp_path / "other", pipeline.s3, pipeline.program)
+    other.create({"islands.csv": b"island\nDream\n"}, add="islands.csv")
+    imported = {key: data for key, data in pipeline.s3.objects().items() if data == b"island\nDream\n"}
+    how = () if download else ("--no-download",)
+    pipeline.dvc("import", "-q", *how, str(other.folder / "remote.git"), "islands.csv")
+    pipeline.s3.remove(imported)
+    pipeline.dvc("push", "-q")
+    pipeline.commit("the islands")
+    verdict = played.verdict(commits=2, extra_paths=("islands.csv.dvc", ".gitignore"))
     assert verdict.green, red(verdict)
 
 

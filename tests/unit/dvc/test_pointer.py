@@ -55,6 +55,7 @@ def test_yaml_like_text_is_parsed_or_refused_with_a_reason(text: str) -> None:
 
 OUT = f"outs:\n- md5: {MD5}\n  path: p.csv\n"
 FILE = f"relpath: a, md5: {MD5}"
+IMPORTED = "deps:\n- path: data/p.csv\n  repo:\n    url: https://git.example/team.git\n    rev_lock: abc\n"
 REFUSED = [
     ("", "it is empty"),
     ("outs: [", "it is not YAML (expected the node content, but found '<stream end>', line 1)"),
@@ -120,6 +121,8 @@ REFUSED = [
     (f"{OUT}  files: [{{{FILE}, size: x}}]", "datasets/p.csv/a: 'size' is text, not a whole number"),
     (f"{OUT}  files: [{{{FILE}, cloud: x}}]", "datasets/p.csv/a: 'cloud' is text, not a mapping of names"),
     (f"{OUT}  files: [{{{FILE}}}, {{{FILE}}}]", "datasets/p.csv: 'files' names the same file twice"),
+    (f"{OUT}{IMPORTED}",
+     "datasets/p.csv is imported from another repository ('deps' with 'repo'), so no remote of this one holds it"),
     (f"{OUT}wdir: 3", "'wdir' is a number, not text"),
 ]  # fmt: skip
 
@@ -129,6 +132,27 @@ def test_a_bad_pointer_is_refused_for_its_own_reason(text: str, reason: str) -> 
     with pytest.raises(PointerError) as caught:
         parse(text)
     assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("text", "md5", "pushed"),
+    [
+        (f"{OUT}{IMPORTED}", MD5, False),
+        (f"outs:\n- path: p.csv\n  hash: md5\n{IMPORTED}", "", False),
+        (OUT + IMPORTED.replace("repo:", "etag:"), MD5, True),
+        (f"{OUT}deps: []\n", MD5, True),
+        (f"{OUT}deps: [x]\n", MD5, True),
+        (f"{OUT}{IMPORTED}- path: q\n", MD5, True),
+        (f"{OUT}- md5: {MD5}\n  path: q.csv\n{IMPORTED}", MD5, True),
+    ],
+)
+def test_what_is_imported_from_another_repository_is_in_no_remote_of_this_one(
+    text: str,
+    md5: str,
+    pushed: bool,  # noqa: FBT001
+) -> None:
+    out = parse_pointer(text.encode(), path=PATH).outs[0]
+    assert (out.md5, out.pushed, out.is_dir) == (md5, pushed, False)
 
 
 def test_bytes_that_are_no_text_are_refused() -> None:
