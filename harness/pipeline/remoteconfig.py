@@ -16,13 +16,17 @@ _TEMPLATE: Final = "config.j2"
 _FROM_OUTSIDE: Final = (
     "endpointurl", "profile", "credentialpath", "configpath", "access_key_id", "secret_access_key", "session_token",
 )  # fmt: skip
+# A file lies under its own path there, told apart by a version id that its pointer names; a seed is made before any
+# id is known. DVC takes "true" and "false" in any case (dvc 3.67.1, `config_schema.py`: `Bool`).
+_KEEPS_VERSIONS: Final = ("version_aware", "worktree")
 
 
 def check_remote(repository: Path) -> None:
     """See that the repository's remote can be pointed elsewhere.
 
     Raises:
-        UsageError: `.dvc/config` is missing, names no default remote on S3, or says who asks or where.
+        UsageError: `.dvc/config` is missing, names no default remote on S3, says who asks or where, or has a remote
+            that keeps versions.
     """
     if not (repository / ".dvc" / _TEMPLATE).is_file():
         _default_remote(repository)
@@ -73,5 +77,13 @@ def _default_remote(repository: Path) -> tuple[configparser.RawConfigParser, str
         raise UsageError(
             f"{path} sets {', '.join(outside)} for the remote {name!r}, which no pod of the pipeline can use",
             next_step="move it to .dvc/config.local, or to the environment of whoever needs it",
+        )
+    versions = [key for key in _KEEPS_VERSIONS if config.get(section, key, fallback="false").lower() != "false"]
+    if versions:
+        raise UsageError(
+            f"{path} sets {', '.join(versions)} for the remote {name!r}, and a run starts from data under its md5, "
+            "in a bucket without versions",
+            next_step="in a copy of the repository "
+            + ", ".join(f"`dvc remote modify {name} {key} false`" for key in versions),
         )
     return config, section

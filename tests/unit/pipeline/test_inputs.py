@@ -242,6 +242,20 @@ def test_a_remote_that_cannot_be_pointed_elsewhere_is_refused(repository: Path, 
         check_remote(repository)
 
 
+@pytest.mark.parametrize("option", ["version_aware", "worktree"])
+def test_a_remote_that_keeps_versions_is_refused_with_what_to_do(repository: Path, option: str) -> None:
+    (repository / ".dvc" / "config").write_text(f"{CONFIG}    {option} = True\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=f"sets {option} for the remote 'ours', and a run starts from") as caught:
+        check_remote(repository)
+    assert f"`dvc remote modify ours {option} false`" in caught.value.next_step
+
+
+@pytest.mark.parametrize("more", ["    version_aware = false\n", "['remote \"another\"']\n    version_aware = true\n"])
+def test_a_remote_that_keeps_no_versions_is_taken(repository: Path, more: str) -> None:
+    (repository / ".dvc" / "config").write_text(CONFIG + more, encoding="utf-8")
+    check_remote(repository)
+
+
 def test_a_run_without_git_is_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="no git on PATH"):
