@@ -29,6 +29,9 @@ _NOT_COPIED = frozenset({".git", "__pycache__"})
 _DVC_OWN = frozenset({"cache", "tmp", "config.local"})
 # Of what cannot be copied, for the reader.
 _SHOWN = 3
+# Of a pointer. All else says where its data came from, or where it is (`deps`, `wdir`): not so of seeded data, which is
+# as `dvc add` leaves it (dvc 3.67.1, `schema.py`: `SINGLE_STAGE_SCHEMA`).
+_FOR_PEOPLE = ("desc", "meta")
 _IDENTITY = ("-c", "user.name=Harness", "-c", "user.email=harness@example.invalid")
 
 
@@ -129,9 +132,9 @@ def _copytree(source: Path, target: Path) -> None:
 
 
 def _write_pointer(pointer: Path, md5: str, size: int) -> None:
-    """The pointer of the seeded data; what a team's own pointer says besides (description, meta) stays."""
+    """The pointer of the seeded data; what a team's own pointer says of it for people stays."""
     document = yaml.safe_load(pointer.read_text(encoding="utf-8")) if pointer.exists() else None
-    document = document if isinstance(document, dict) else {}
+    document = {key: document[key] for key in _FOR_PEOPLE if key in document} if isinstance(document, dict) else {}
     document["outs"] = [{"md5": md5, "size": size, "hash": "md5", "path": pointer.name.removesuffix(".dvc")}]
     pointer.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from harness.assets import asset
+from harness.dvc.pointer import parse_pointer
 from harness.errors import UsageError
 from harness.pipeline.inputs import check_inputs, dvc_program
 from harness.pipeline.remoteconfig import check_remote
@@ -116,6 +117,27 @@ def test_a_teams_repository_is_seeded_without_its_history_keys_and_data(
     assert yaml.safe_load((tree / "data" / "birds.parquet.dvc").read_text(encoding="utf-8"))["desc"] == "birds"
     assert [path.name for path in made.objects.values()] == ["birds.parquet"]
     assert settings.policy.new_rows is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "wdir: ..\nouts: [{md5: aa, size: 1, path: data/birds.parquet}]\n",
+        "frozen: true\ndeps: [{path: b, repo: {url: u}}]\nouts: [{md5: aa, size: 1, path: birds.parquet}]\n",
+    ],
+    ids=["wdir", "import"],
+)
+def test_the_seeds_pointer_names_the_tracked_file_wherever_the_teams_own_one_had_it_from(
+    dvc: Path, repository: Path, tmp_path: Path, more: str
+) -> None:
+    path = repository / "data" / "birds.parquet.dvc"
+    path.write_text(f"desc: birds\nmeta: {{owner: us}}\n{more}", encoding="utf-8")
+    settings = Settings(repository=repository, tracked_file="data/birds.parquet", dag_id="birds")
+    made, tree = seed(settings, dvc, tmp_path / "scratch")
+    data = (tree / "data" / "birds.parquet.dvc").read_bytes()
+    (out,) = parse_pointer(data, path="data/birds.parquet.dvc", tracked="data/birds.parquet").outs
+    assert list(made.objects) == [f"runs/1/files/md5/{out.md5[:2]}/{out.md5[2:]}"]
+    assert yaml.safe_load(data).keys() == {"desc", "meta", "outs"}
 
 
 def test_dags_that_are_given_take_the_place_of_the_repositorys(dvc: Path, repository: Path, tmp_path: Path) -> None:
