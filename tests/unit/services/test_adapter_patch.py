@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.names import ADAPTER_ANNOTATION
+from harness.pipeline.differences import added_to
 from harness.services.apps.adapter.patch import ANNOTATION, Configuration, ConfigurationError, patch_for
 from tests.jsonpatch import applied
 
@@ -100,6 +101,15 @@ def test_what_a_container_sets_itself_is_kept_and_said(own: dict[str, Any]) -> N
     before = pod({"name": "base", "env": [own]})
     assert patched(before)["spec"]["containers"][0]["env"][0] == own
     assert patch_for(before, CONFIGURATION).kept == ["base: env AWS_REGION"]
+
+
+def test_what_is_added_to_a_container_with_variables_from_elsewhere_is_said_to_come_before_them() -> None:
+    """A variable of `env` goes before one of the same name of `envFrom`, and what that holds is not in the pod."""
+    source = [{"configMapRef": {"name": "team"}}]
+    after = patched(pod({"name": "base", "envFrom": source}, {"name": "beside"}))
+    assert after["spec"]["containers"][0]["envFrom"] == source
+    assert [one for one in added_to(after) if "envFrom" in one] == ["base: env before envFrom"]
+    assert patch_for(after, CONFIGURATION).operations == []
 
 
 def test_an_adapted_pod_needs_nothing_more() -> None:

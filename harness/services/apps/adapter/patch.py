@@ -1,7 +1,9 @@
 """What the adapter adds to a pod, as a pure function from a pod to a JSON patch (RFC 6902).
 
-It adds and never overrides: what a container sets itself stays, and is listed as kept. Everything added is noted in
-an annotation on the pod, which is where the difference between a local and a real cluster is read from.
+What a container sets itself in `env` stays, and is listed as kept. What it has from `envFrom` is not in the pod; an
+added variable goes before one of that name there (Kubernetes API, Container, `envFrom`: "Values defined by an Env with
+a duplicate key will take precedence"), and that it may is noted. Everything added is noted in an annotation on the
+pod, which is where the difference between a local and a real cluster is read from.
 """
 
 from __future__ import annotations
@@ -81,7 +83,7 @@ def patch_for(pod: Mapping[str, Any], configuration: Configuration) -> Patch:
     for path, container in _containers(spec):
         name = container["name"]
         for change in _container_changes(path, container, env, configuration):
-            if change.operations:
+            if change.operations or change.note:
                 operations += change.operations
                 added.append(f"{name}: {change.what}")
             else:
@@ -102,6 +104,7 @@ def patch_for(pod: Mapping[str, Any], configuration: Configuration) -> Patch:
 class _Change:
     what: str
     operations: list[dict[str, Any]]
+    note: bool = False
 
 
 def _container_changes(
@@ -117,6 +120,8 @@ def _container_changes(
     else:
         for entry in missing:
             yield _Change(f"env {entry['name']}", [_add(f"{path}/env/-", entry)])
+    if missing and container.get("envFrom"):
+        yield _Change("env before envFrom", [], note=True)
     for name, value in wanted.items():
         if name in present and present[name].get("value") != value:
             yield _Change(f"env {name}", [])
