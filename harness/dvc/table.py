@@ -1,9 +1,10 @@
 """Two versions of a CSV table: are the old rows still there, in order, and what came after them?
 
 Both are read as streams, in step, so a large table never stands in memory. Line ends and quoting are form, not
-content: pandas and spreadsheets rewrite them. So is a number's form (`181` and `181.0`), since pandas turns a column
-of whole numbers with a gap into floats. A code with leading zeros (`00181`) is no number, and one such as `12e4` must
-not become `120000.0`; a plain number may be written with an exponent, as pandas does with `0.00001`.
+content: pandas and spreadsheets rewrite them. So is a number's form (`181` and `181.0`, `.5` and `0.5`), since pandas
+turns a column of whole numbers with a gap into floats. A code with leading zeros (`00181`) or a plus (`+4930`, a
+telephone's) is no number, and one such as `12e4` must not become `120000.0`; a plain number may be written with an
+exponent, as pandas does with `0.00001`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from decimal import Decimal
 from itertools import zip_longest
 from typing import Any
 
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?P<exponent>[eE][-+]?[0-9]{1,3})?")
+_NUMBER = re.compile(r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?P<exponent>[eE][-+]?[0-9]{1,3})?")
 _SHOWN_CELLS = 6
 # In characters. A quote that is never closed makes one cell of the rest of the table, which must not fill the memory.
 LONGEST_CELL = 16 * 1024 * 1024
