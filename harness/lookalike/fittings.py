@@ -30,6 +30,8 @@ _IN_API_SERVER: Final = "/etc/kubernetes/lookalike"
 _WEBHOOK_FILE: Final = "token-webhook.yaml"
 _AGENT: Final = "eks-pod-identity-agent"
 _SECONDS: Final = 120.0
+# Not that of runs: what they apply to the same service account takes no label of this away.
+_MANAGER: Final = "eks-lookalike"
 _MANIFESTS: Final = Path(__file__).parent / "manifests"
 
 
@@ -96,10 +98,7 @@ class Fittings:
             EnvironmentFailed: The API server refused an object, or does not answer.
         """
         await_service_account(self.kube, self.waiter, "kube-system", what="the Kubernetes API")
-        names = {
-            "airflow": AIRFLOW_NAMESPACE, "services": SERVICES_NAMESPACE, "service_account": DVC_SERVICE_ACCOUNT,
-        }  # fmt: skip
-        self.kube.apply(_render("runner-access.yaml.j2", group=RUNNERS, **names))
+        self.prepare()
         self.kube.apply(_render("administrator-access.yaml"))
         self.kube.apply(_render("injector.yaml.j2", url=f"{serving.webhooks}/mutate", ca_bundle=_base64(authority)))
         self.kube.apply(
@@ -116,6 +115,17 @@ class Fittings:
             )
         )
         self._storage()
+
+    def prepare(self) -> None:
+        """What a team prepares once: the namespaces, the service account, what runs may.
+
+        Raises:
+            EnvironmentFailed: The API server refused an object.
+        """
+        names = {
+            "airflow": AIRFLOW_NAMESPACE, "services": SERVICES_NAMESPACE, "service_account": DVC_SERVICE_ACCOUNT,
+        }  # fmt: skip
+        self.kube.apply(_render("runner-access.yaml.j2", group=RUNNERS, **names), manager=_MANAGER)
 
     def _storage(self) -> None:
         # kind's own comes as the cluster does; EKS has no class of that name, and none that is the default.

@@ -20,7 +20,10 @@ RESOURCES: Resources = {
         ("replicasets", "ReplicaSet", True),
     ],
     "/apis/batch/v1": [("jobs", "Job", True), ("cronjobs", "CronJob", True)],
-    "/apis/rbac.authorization.k8s.io/v1": [("roles", "Role", True), ("rolebindings", "RoleBinding", True)],
+    "/apis/rbac.authorization.k8s.io/v1": [
+        ("roles", "Role", True), ("rolebindings", "RoleBinding", True), ("clusterroles", "ClusterRole", False),
+        ("clusterrolebindings", "ClusterRoleBinding", False),
+    ],
     "/apis/networking.k8s.io/v1": [("networkpolicies", "NetworkPolicy", True), ("ingresses", "Ingress", True)],
     "/apis/storage.k8s.io/v1": [("storageclasses", "StorageClass", False), ("csidrivers", "CSIDriver", False)],
     "/apis/policy/v1": [("poddisruptionbudgets", "PodDisruptionBudget", True)],

@@ -9,14 +9,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
+from jinja2 import Environment, FileSystemLoader
 
+from harness.assets import package_path
 from harness.eks_settings import Identity
 from harness.errors import CleanupFailed, EnvironmentFailed, ExitCode, GuardError, UsageError
+from harness.kubeapi import KubeApi
 from harness.lookalike.cloud import Cloud
+from harness.lookalike.fittings import Fittings
 from harness.lookalike.principals import Credentials
 from harness.targets.eks.aws import AwsRefused
+from harness.wait import Waiter
 from tests.contract.eks_admin.conftest import ISSUER, Admitting, Home, policies
+from tests.contract.kubeapi.conftest import ApiServer
 from tests.contract.lookalike.conftest import ACCOUNT, CLUSTER, REGION, TRUST, Client
 
 ROLE = "Airflow-DVCS3Role"
@@ -59,6 +66,22 @@ def test_from_nothing_to_ready_and_back_to_nothing(
     assert by_kind(preparer.states()) == dict.fromkeys(ALL, ABSENT)
     assert objects.names() == set()
     assert preparer.journal().open() == []
+
+
+def test_what_a_run_says_of_the_look_alikes_service_account_takes_nothing_of_it_away(
+    preparer: Home, objects: Admitting, server: ApiServer
+) -> None:
+    with KubeApi(server.kubeconfig, "kind-ours") as kube:
+        Fittings(kube, Waiter()).prepare()
+        kube.apply([*_of_a_run("namespaces.yaml"), *_of_a_run("pipeline.yaml.j2")])
+    states = by_kind(preparer.states())
+    assert {states[what] for what in ("namespace airflow", "namespace harness", "service account")} == {ADOPTED}
+
+
+def _of_a_run(name: str) -> list[dict[str, Any]]:
+    manifests = Environment(loader=FileSystemLoader(package_path("services", "manifests")))  # noqa: S701 - YAML, not HTML
+    values = {"pipeline": {}, "ca_certificate": "", "storage_class": "", "access": "ReadWriteOnce"}
+    return list(yaml.safe_load_all(manifests.get_template(name).render(values)))
 
 
 def test_the_journal_has_each_thing_before_it_is_made(preparer: Home) -> None:
