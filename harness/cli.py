@@ -6,6 +6,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from harness import eks_record, eks_sweeping, eks_verbs, parity_verb, rerun, series, session, verbs
 from harness.eks_admin import verbs as eks_admin
+from harness.eks_admin.making import Wanted
 from harness.eks_admin.plan import Asked
 from harness.eks_settings import Identity
 from harness.errors import ExitCode, HarnessError, Interrupted
@@ -290,11 +292,12 @@ def eks_create(
 ) -> ExitCode:
     """Have role, bucket, association, namespaces and service account there; what is there already is left or mended."""
     settings = settings_from(given)
-    hours = lifetime or (settings.eks.max_lifetime if make_cluster else None)
-    asked = Asked(suffix, identity, permissions_boundary, frozenset(adopt or ()), expires=eks_admin.expiry(hours))
-    return eks_admin.create(
-        settings, asked, ReportConsole(), probe_image=probe_image, make_cluster=make_cluster, config=eks_config
+    wanted = (
+        Wanted(lifetime or settings.eks.max_lifetime, datetime.now(UTC).date(), eks_config) if make_cluster else None
     )
+    hours = wanted.hours if wanted else lifetime
+    asked = Asked(suffix, identity, permissions_boundary, frozenset(adopt or ()), expires=eks_admin.expiry(hours))
+    return eks_admin.create(settings, asked, ReportConsole(), probe_image=probe_image, cluster=wanted)
 
 
 @eks.command("delete")

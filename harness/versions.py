@@ -22,6 +22,7 @@ class Versions:
 
     Attributes:
         kubernetes: Of the control plane, kubelet and kubectl, with its "v".
+        eks: Minor of the EKS clusters that are made; one in standard support, which costs a sixth of extended support.
         etcd: Without a "v", as kubeadm writes it (without the "-0" of its image tag).
         coredns: With its "v".
         pause: Of the pause image.
@@ -36,6 +37,7 @@ class Versions:
     """
 
     kubernetes: str
+    eks: str
     etcd: str
     coredns: str
     pause: str
@@ -86,6 +88,7 @@ def versions() -> Versions:
     kubernetes = data["kubernetes"]
     return Versions(
         kubernetes=kubernetes["version"],
+        eks=kubernetes["eks"],
         etcd=kubernetes["etcd"],
         coredns=kubernetes["coredns"],
         pause=kubernetes["pause"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import date
 
 import boto3
 
@@ -41,13 +41,16 @@ def hold_place(session: boto3.Session, settings: EksSettings) -> None:
         )
 
 
-def price(settings: EksSettings, *, version: str, nodes: int) -> Estimate:
+def price(plan: Plan, settings: EksSettings, *, today: date) -> Estimate:
     """What a cluster would cost for as long as it may live.
 
     Raises:
         GuardError: More than it may.
+        UsageError: No price is known for its nodes.
     """
-    plan = Plan(hours=settings.max_lifetime, version=version, creates_cluster=True, nodes=nodes)
-    found = estimate(plan, today=datetime.now(UTC).date())
-    hold_price(found, settings)
+    found = estimate(plan, today=today)
+    less = "ask for less with --lifetime"
+    if found.extended:
+        less += f"; Kubernetes {plan.version} is not in EKS's standard support any more, as far as the harness knows"
+    hold_price(found, settings, less=less)
     return found

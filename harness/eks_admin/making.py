@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import boto3
@@ -10,6 +12,7 @@ import boto3
 from harness.eks_admin.eksctl import EksctlCluster
 from harness.eks_admin.guards import hold_place, price
 from harness.eks_admin.plan import Asked, environment, journal_of
+from harness.eks_admin.sizes import plan_of
 from harness.eks_admin.things import Marks
 from harness.errors import EnvironmentFailed, GuardError
 from harness.process import SubprocessRunner, which
@@ -18,21 +21,34 @@ from harness.targets.eks.aws import open_session
 from harness.versions import versions
 
 Say = Callable[[str], None]
-_NODES = 2
 _ACTIVE = "ACTIVE"
 
 
-def make(settings: Settings, asked: Asked, *, say: Say, template: Path | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A cluster that is to be made if there is none.
+
+    Attributes:
+        hours: How long it may live.
+        today: The day, UTC, that its price is asked for.
+        template: File for eksctl; None for our own.
+    """
+
+    hours: float
+    today: date
+    template: Path | None = None
+
+
+def make(settings: Settings, asked: Asked, wanted: Wanted, *, say: Say) -> None:
     """Have the cluster there: made here, now or before.
 
     Raises:
-        UsageError: No cluster is named, or there is no eksctl.
+        UsageError: No cluster is named, its file is of another or has no price, or there is no eksctl.
         GuardError: It may not be made there, would cost too much, or somebody else's is there.
         EnvironmentFailed: eksctl failed, or an earlier one did.
     """
-    session, cluster = _cluster(settings, asked, say, template)
+    session, cluster = _cluster(settings, asked, say, wanted.template)
     hold_place(session, settings.eks)
-    cost = price(settings.eks, version=cluster.version, nodes=_NODES)
     status = cluster.status(session)
     if status == _ACTIVE:
         say(f"cluster {cluster.name}: there already")
@@ -42,6 +58,10 @@ def make(settings: Settings, asked: Asked, *, say: Say, template: Path | None) -
             f"the cluster {cluster.name} was begun and not finished: {status or 'EKS does not know it'}",
             next_step=f"harness eks delete --eks-cluster {cluster.name}, then again",
         )
+    plan = plan_of(
+        cluster.rendered(), hours=wanted.hours, name=cluster.name, region=cluster.region, tags=cluster.marks.tags
+    )
+    cost = price(plan, settings.eks, today=wanted.today)
     say(f"cluster {cluster.name}: 15 to 20 minutes, {cost}")
     cluster.create()
     say(f"cluster {cluster.name}: made")
@@ -87,8 +107,7 @@ def _cluster(settings: Settings, asked: Asked, say: Say, template: Path | None) 
     session = open_session(profile=eks.profile, region=eks.region)
     named = environment(eks.cluster or "", asked.suffix)
     journal = journal_of(settings.state_dir, named)
-    minor = versions().kubernetes.removeprefix("v").rpartition(".")[0]
     return session, EksctlCluster(
-        eks, str(session.region_name), minor, Marks(named, asked.expires), which("eksctl"), template,
+        eks, str(session.region_name), versions().eks, Marks(named, asked.expires), which("eksctl"), template,
         journal.path.parent, SubprocessRunner(), journal, say,
     )  # fmt: skip

@@ -52,8 +52,7 @@ def create(
     console: Console,
     *,
     probe_image: str | None,
-    make_cluster: bool = False,
-    config: Path | None = None,
+    cluster: making.Wanted | None = None,
 ) -> ExitCode:
     """Have role, bucket, association, namespaces and service account there, and show that a pod gets the role.
 
@@ -61,8 +60,7 @@ def create(
         settings: Which cluster, bucket and account, and the consent.
         asked: What is wanted besides.
         console: Told what is done.
-        make_cluster: Whether the cluster is to be made, if there is none.
-        config: File for eksctl; None for our own.
+        cluster: The cluster that is to be made, if there is none; None to make none.
         probe_image: Image with python3 and botocore that the nodes can have; None leaves the pod out.
 
     Raises:
@@ -70,8 +68,8 @@ def create(
         GuardError: Account, cluster or region are not allowed, or a thing of that name is somebody else's.
         EnvironmentFailed: Something could not be made, or a pod does not get the role.
     """
-    if make_cluster:
-        making.make(settings, asked, say=lambda text: _say(console, text), template=config)
+    if cluster is not None:
+        making.make(settings, asked, cluster, say=lambda text: _say(console, text))
     with _opened(settings, asked, writes=True) as there:
         if asked.identity is Identity.POD_IDENTITY:
             check_pod_identity(there.session, there.cluster.name)

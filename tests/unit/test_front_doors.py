@@ -14,6 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from harness import cli, eks_verbs, plugin, session
+from harness.eks_admin import verbs
+from harness.eks_admin.making import Wanted
 from harness.errors import ExitCode
 from harness.options import LOOKALIKE_OPTIONS, OPTIONS
 from harness.settings import Settings
@@ -106,6 +108,21 @@ def test_the_look_alike_takes_what_the_making_of_its_cluster_takes(monkeypatch: 
     assert seen[0].worker_image == "registry.example/team/worker:1.4"
     refused = CliRunner().invoke(cli.app, ["eks-lookalike", "up", "--keep", "never"])
     assert refused.exit_code != 0, "it is always kept"
+
+
+@pytest.mark.parametrize(("flags", "hours"), [(["--lifetime", "720"], 720), (["--max-lifetime", "2"], 2)])
+def test_a_cluster_that_is_made_is_priced_for_the_hours_that_it_may_live(
+    flags: list[str], hours: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+
+    def drive(*_rest: object, cluster: Wanted, **_options: object) -> ExitCode:
+        seen.append(cluster.hours)
+        return ExitCode.GREEN
+
+    monkeypatch.setattr(verbs, "create", drive)
+    result = CliRunner().invoke(cli.app, ["eks", "create", "--eks-create", *flags])
+    assert (result.exit_code, seen) == (0, [hours]), result.output
 
 
 class Options:

@@ -72,8 +72,13 @@ def guarded_cluster(session: boto3.Session, settings: EksSettings) -> EksCluster
     return cluster
 
 
-def hold_price(estimate: Estimate, settings: EksSettings) -> None:
-    """Hold an estimate to what a run may cost.
+def hold_price(estimate: Estimate, settings: EksSettings, *, less: str = "ask for less with --max-lifetime") -> None:
+    """Hold an estimate to what may be spent.
+
+    Args:
+        estimate: It.
+        settings: What may be.
+        less: What makes it cheaper, for the reader.
 
     Raises:
         GuardError: It is more.
@@ -81,7 +86,7 @@ def hold_price(estimate: Estimate, settings: EksSettings) -> None:
     if estimate.total > settings.max_cost:
         raise GuardError(
             f"this would cost about {estimate.total:.2f} USD, and eks.max_cost allows {settings.max_cost:.2f}",
-            next_step="allow more with --max-cost (eks.max_cost), or ask for less with --max-lifetime",
+            next_step=f"allow more with --max-cost (eks.max_cost), or {less}",
             evidence={"estimate": str(estimate)},
         )
 

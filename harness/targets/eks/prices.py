@@ -18,6 +18,21 @@ _FRESH_DAYS: Final = 180
 
 
 @dataclass(frozen=True, slots=True)
+class Nodes:
+    """A group of nodes.
+
+    Attributes:
+        types: EC2 types that they may be of; the dearest counts.
+        count: How many.
+        gb: Volumes of each, GB.
+    """
+
+    types: tuple[str, ...]
+    count: int
+    gb: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What a run uses.
 
@@ -25,9 +40,7 @@ class Plan:
         hours: For how long.
         version: Kubernetes minor of the cluster, for extended support.
         creates_cluster: Whether control plane and nodes are the run's own; those of a cluster that is there run anyway.
-        node_type: EC2 type of the nodes.
-        nodes: How many.
-        node_gb: Root volume of each, GB.
+        nodes: Of the run's own cluster.
         nat_gateways: How many.
         claim_gb: Volumes of the run, GB.
         claim_on_efs: Whether they are on EFS, not on EBS.
@@ -36,9 +49,7 @@ class Plan:
     hours: float
     version: str
     creates_cluster: bool = False
-    node_type: str = "t3.large"
-    nodes: int = 2
-    node_gb: int = 40
+    nodes: tuple[Nodes, ...] = ()
     nat_gateways: int = 0
     claim_gb: int = 10
     claim_on_efs: bool = False
@@ -54,6 +65,7 @@ class Estimate:
         date: Of the prices.
         region: Of the prices.
         stale: Whether the prices are old.
+        extended: Whether the control plane is in extended support, which costs several times as much.
     """
 
     lines: dict[str, float]
@@ -61,6 +73,7 @@ class Estimate:
     date: date
     region: str
     stale: bool
+    extended: bool = False
 
     @property
     def total(self) -> float:
@@ -89,21 +102,27 @@ def estimate(plan: Plan, *, today: date) -> Estimate:
     prices = _prices()
     hourly = prices["hourly"]
     lines: dict[str, float] = {}
+    extended = plan.creates_cluster and today > prices["standard_support"].get(plan.version, date.min)
     if plan.creates_cluster:
-        extended = today > prices["standard_support"].get(plan.version, date.min)
         kind = "control plane in extended support" if extended else "control plane"
         lines[kind] = plan.hours * hourly["control_plane_extended" if extended else "control_plane"]
-        if plan.node_type not in hourly["node"]:
-            raise UsageError(
-                f"no price is known for {plan.node_type}", next_step=f"add it to {_FILE.name}, with a date"
-            )
-        lines[f"{plan.nodes} x {plan.node_type}"] = plan.hours * plan.nodes * hourly["node"][plan.node_type]
+        for group in plan.nodes:
+            dearest = _dearest(group.types, hourly["node"])
+            name = f"{group.count} x {dearest}"
+            lines[name] = lines.get(name, 0) + plan.hours * group.count * hourly["node"][dearest]
     if plan.nat_gateways:
         lines["NAT"] = plan.hours * plan.nat_gateways * hourly["nat_gateway"]
     monthly = prices["monthly"]
-    on_ebs = (0 if plan.claim_on_efs else plan.claim_gb) + (plan.nodes * plan.node_gb if plan.creates_cluster else 0)
+    on_ebs = (0 if plan.claim_on_efs else plan.claim_gb) + sum(one.count * one.gb for one in plan.nodes)
     lines["volumes"] = plan.hours * on_ebs * monthly["gp3_gb"] / _HOURS_A_MONTH
     if plan.claim_on_efs:
         lines["EFS"] = plan.hours * plan.claim_gb * monthly["efs_gb"] / _HOURS_A_MONTH
     stale = (today - prices["date"]).days > _FRESH_DAYS
-    return Estimate(lines, plan.hours, prices["date"], prices["region"], stale)
+    return Estimate(lines, plan.hours, prices["date"], prices["region"], stale, extended)
+
+
+def _dearest(types: tuple[str, ...], known: dict[str, float]) -> str:
+    for one in types:
+        if one not in known:
+            raise UsageError(f"no price is known for {one}", next_step=f"add it to {_FILE.name}, with a date")
+    return max(types, key=known.__getitem__)

@@ -8,6 +8,7 @@ import json
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 from rich.console import Console
 
 from harness.eks_admin import verbs
+from harness.eks_admin.making import Wanted
 from harness.eks_admin.plan import Asked
 from harness.eks_policies import PolicyName, document
 from harness.eks_settings import EksSettings
@@ -50,6 +52,8 @@ from tests.contract.lookalike.conftest import (
 __all__ = ["admin", "boto", "client", "clock", "cloud", "enter", "limited", "server", "store", "url"]
 
 ARN = f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{CLUSTER}"
+# Of the prices.
+TODAY = date(2026, 11, 21)
 ISSUER = f"oidc.eks.{REGION}.amazonaws.com/id/0123456789ABCDEF"
 
 
@@ -184,9 +188,10 @@ class Home:
 
     def create(
         self, *, probe_image: str | None = None, settings: Settings | None = None, make_cluster: bool = False,
-        config: Path | None = None, **asked: Any,
+        config: Path | None = None, hours: float = 4, today: date = TODAY, **asked: Any,
     ) -> ExitCode:  # fmt: skip
-        options: dict[str, Any] = {"probe_image": probe_image, "make_cluster": make_cluster, "config": config}
+        cluster = Wanted(hours, today, config) if make_cluster else None
+        options: dict[str, Any] = {"probe_image": probe_image, "cluster": cluster}
         return self._do(lambda c: verbs.create(settings or self.settings(), Asked(**asked), c, **options))
 
     def delete(self, *, settings: Settings | None = None, **asked: Any) -> ExitCode:

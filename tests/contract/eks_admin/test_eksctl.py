@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from harness.lookalike.principals import Credentials
 from tests.contract.eks_admin.conftest import ARN, Admitting, Home, policies
 from tests.contract.lookalike.conftest import CLUSTER, REGION, Client
 
+META = (
+    "{name: '${name}', region: '${region}', version: '1.35', tags: {harness.owner: airflow-dvc-harness, "
+    "harness.expires: '${expires}', harness.environment: '${environment}'}}"
+)
 # What stands in for eksctl notes its arguments, the file that it was given, and what our journal has by then.
 _PROGRAM = """#!/bin/sh
 set -eu
@@ -191,7 +196,54 @@ def test_a_file_of_ones_own_is_taken_and_held_to_be_one(
     own.write_text("metadata: {name: ${name}, of: ${nobody}}\n")
     with pytest.raises(UsageError, match="cannot be filled in: 'nobody'"):
         nobody.create(make_cluster=True, config=own)
-    own.write_text("metadata: {name: ${name}, region: ${region}}\n")
+    own.write_text(f"metadata: {META}\n")
     with pytest.raises(EnvironmentFailed, match="there is no EKS cluster"):
         nobody.create(make_cluster=True, config=own)
-    assert yaml.safe_load(eksctl.calls[0]["config"]) == {"metadata": {"name": CLUSTER, "region": REGION}}
+    assert yaml.safe_load(eksctl.calls[0]["config"])["metadata"]["name"] == CLUSTER
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        (META.replace("${name}", "other"), f"name: other, expected {CLUSTER}"),
+        (META.replace("${region}", "us-east-2"), f"region: us-east-2, expected {REGION}"),
+        (META.replace(", harness.environment: '${environment}'", ""), f"harness.environment: None, expected {CLUSTER}"),
+        (META.replace("'1.35'", "''"), "no metadata.version"),
+    ],
+)
+def test_a_file_of_ones_own_must_be_of_the_cluster_that_was_named_and_say_whose_it_is(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, tmp_path: Path, metadata: str, said: str
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(f"metadata: {metadata}\n")
+    with pytest.raises(UsageError) as caught:
+        nobody.create(make_cluster=True, config=own)
+    assert said in str(caught.value)
+    assert eksctl.calls == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"hours": 720}, "for 720 h"),
+        ({"today": date(2099, 1, 1)}, "not in EKS's standard support any more"),
+    ],
+)
+def test_the_estimate_is_of_the_hours_and_the_day_that_are_asked_for(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, asked: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(GuardError, match=r"eks.max_cost allows 2.00") as caught:
+        nobody.create(make_cluster=True, **asked)
+    assert said in str(caught.value)
+    assert eksctl.calls == []
+
+
+def test_ten_large_nodes_of_ones_own_file_are_not_priced_as_two_small_ones(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(f"metadata: {META}\nmanagedNodeGroups: [{{instanceType: m5.large, maxSize: 10}}]\n")
+    with pytest.raises(GuardError, match=r"eks.max_cost allows 2.00") as caught:
+        nobody.create(make_cluster=True, config=own)
+    assert "10 x m5.large 3.84" in str(caught.value)
+    assert eksctl.calls == []

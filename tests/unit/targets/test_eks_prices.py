@@ -7,9 +7,10 @@ from datetime import date
 import pytest
 
 from harness.errors import UsageError
-from harness.targets.eks.prices import Plan, estimate
+from harness.targets.eks.prices import Nodes, Plan, estimate
 
 TODAY = date(2026, 11, 21)
+TWO = Nodes(("t3.large", "t3a.large"), 2, 40)
 
 
 def test_a_cluster_that_is_there_costs_its_volumes_alone() -> None:
@@ -23,7 +24,7 @@ def test_a_claim_on_efs_costs_what_efs_costs() -> None:
 
 
 def test_a_cluster_of_our_own_costs_control_plane_nodes_volumes_and_nat() -> None:
-    plan = Plan(hours=2, version="1.35", creates_cluster=True, nodes=2, node_gb=40, claim_gb=10, nat_gateways=1)
+    plan = Plan(hours=2, version="1.35", creates_cluster=True, nodes=(TWO,), claim_gb=10, nat_gateways=1)
     found = estimate(plan, today=TODAY)
     assert found.lines == {
         "control plane": pytest.approx(0.20),
@@ -55,4 +56,7 @@ def test_the_estimate_names_the_date_of_its_prices_and_that_they_are_old() -> No
 
 def test_a_node_without_a_price_is_not_free() -> None:
     with pytest.raises(UsageError, match=r"no price is known for x9\.huge"):
-        estimate(Plan(hours=1, version="1.35", creates_cluster=True, node_type="x9.huge"), today=TODAY)
+        estimate(
+            Plan(hours=1, version="1.35", creates_cluster=True, nodes=(Nodes(("t3.large", "x9.huge"), 1, 1),)),
+            today=TODAY,
+        )
