@@ -43,7 +43,7 @@ def sweep(settings: Settings, console: Console, *, yes: bool) -> ExitCode:
         UsageError: The settings name no cluster or bucket, or allow nothing.
         GuardError: Account, region, cluster or tag are not those that are allowed.
         EnvironmentFailed: The cluster or AWS does not answer, or refused something.
-        CleanupFailed: Something that was to go is still there; names it.
+        CleanupFailed: Something that was to go is still there, or costs until somebody removes it by hand; names it.
     """
     with _found(settings, console) as found:
         for one in found:
@@ -58,6 +58,11 @@ def sweep(settings: Settings, console: Console, *, yes: bool) -> ExitCode:
             _say(console, f"nothing was removed; with --yes {len(going)} would be")
         else:
             _remove(going, console)
+    if costs := {one.what: one.why for one in found if one.by_hand}:
+        commands = "; ".join(one.by_hand for one in found if one.by_hand)
+        raise CleanupFailed(
+            "something costs past its time, and no sweep removes it", evidence=costs, next_step=commands
+        )
     return ExitCode.GREEN
 
 

@@ -155,10 +155,17 @@ class Prepared:
         tags, name = self.cluster.tags, self.cluster.name
         expires = tags.get(LABEL_EXPIRES, NEVER)
         if tags.get(LABEL_OWNER) == OWNER and tags.get(ENVIRONMENT, "").partition(".")[0] == name and is_past(expires):
-            why = (
-                f"{_MADE_BY} made it, past its time since {expires}: harness eks delete --eks-cluster {name} removes it"
-            )
-            yield Leftover(f"cluster {name}", why)
+            # Not removed here: eksctl is not where sweeps are, and with a cluster goes what else somebody has in it.
+            command = removed_by(self.cluster)
+            why = f"{_MADE_BY} made it, past its time since {expires}: {command} removes it"
+            yield Leftover(f"cluster {name}", why, by_hand=command)
+
+
+def removed_by(cluster: EksCluster) -> str:
+    """The command that removes a cluster of ours, with the suffix of its environment."""
+    suffix = cluster.tags.get(ENVIRONMENT, "").partition(".")[2]
+    more = f" --suffix {suffix}" if suffix else ""
+    return f"harness eks delete --eks-cluster {cluster.name}{more} --eks-consent"
 
 
 def _remove(thing: Thing, journal: Journal) -> None:

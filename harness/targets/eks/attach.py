@@ -18,7 +18,7 @@ import boto3
 from harness.assets import package_path
 from harness.errors import EnvironmentFailed
 from harness.kubeapi import KubeApi
-from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
+from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, LABEL_EXPIRES, LABEL_OWNER, OWNER
 from harness.targets.attached.folder import write_config
 from harness.targets.eks.aws import AwsRefused, client, explained
 
@@ -79,9 +79,14 @@ def describe(session: boto3.Session, name: str) -> EksCluster:
     finally:
         eks.close()
     if found["status"] != _ACTIVE:
+        step = f"wait until it is: aws eks describe-cluster --name {name} --query cluster.status"
+        tags = found.get("tags") or {}
+        if ours := tags.get(LABEL_OWNER) == OWNER:
+            step += f"; or, for harness eks create made it: harness eks delete --eks-cluster {name}"
         raise EnvironmentFailed(
             f"the EKS cluster {name} is {found['status']}, not {_ACTIVE}",
-            next_step=f"wait until it is: aws eks describe-cluster --name {name} --query cluster.status",
+            next_step=step,
+            evidence={"it may stay until": tags.get(LABEL_EXPIRES, "it does not say")} if ours else None,
         )
     authority = found["certificateAuthority"]["data"]
     try:

@@ -37,11 +37,13 @@ class Leftover:
         what: It, for the reader.
         why: Whose it is, and why it may go or stays.
         remove: Removes it; None for what stays.
+        by_hand: Command that removes what costs until somebody does; empty for all else.
     """
 
     what: str
     why: str
     remove: Callable[[], object] | None = field(default=None, repr=False)
+    by_hand: str = ""
 
 
 @dataclass(frozen=True, slots=True)

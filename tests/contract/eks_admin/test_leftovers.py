@@ -12,7 +12,7 @@ from rich.console import Console
 
 from harness import eks_sweeping
 from harness.eks_settings import Identity
-from harness.errors import EnvironmentFailed, ExitCode
+from harness.errors import CleanupFailed, EnvironmentFailed, ExitCode
 from harness.kubeapi import KubeApi
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.eks import Cluster
@@ -143,17 +143,39 @@ def test_what_these_credentials_may_not_see_is_said_once(
     assert f"role {ROLE}" in line
 
 
-def test_a_cluster_that_was_made_is_named_with_what_removes_it(
+def ours(cloud: Cloud, *, expires: str = PAST, environment: str = CLUSTER) -> Cluster:
+    """The cluster, as if it had been made by --eks-create."""
+    cluster: Cluster = cloud.eks.cluster(CLUSTER)
+    marks = {"harness.owner": "airflow-dvc-harness", "harness.environment": environment, "harness.expires": expires}
+    cluster.retag({**cluster.tags, **marks})
+    return cluster
+
+
+@pytest.mark.parametrize("yes", [True, False])
+@pytest.mark.parametrize(("environment", "more"), [(CLUSTER, ""), (f"{CLUSTER}.pr-7", " --suffix pr-7")])
+def test_a_cluster_that_was_made_and_is_past_its_time_ends_a_sweep_with_what_removes_it(
+    preparer: Home, sweep: Callable[..., list[str]], cloud: Cloud, *, yes: bool, environment: str, more: str
+) -> None:
+    ours(cloud, environment=environment)
+    with pytest.raises(CleanupFailed, match="costs past its time") as caught:
+        sweep(yes=yes)
+    assert caught.value.next_step == f"harness eks delete --eks-cluster {CLUSTER}{more} --eks-consent"
+    assert f"past its time since {PAST}" in caught.value.evidence[f"cluster {CLUSTER}"]
+
+
+def test_a_cluster_that_was_made_and_has_time_left_is_no_matter_for_a_sweep(
     preparer: Home, sweep: Callable[..., list[str]], cloud: Cloud
 ) -> None:
-    cluster: Cluster = cloud.eks.cluster(CLUSTER)
-    cluster.retag(
-        {
-            **cluster.tags,
-            "harness.owner": "airflow-dvc-harness",
-            "harness.environment": CLUSTER,
-            "harness.expires": PAST,
-        }
-    )
-    (line,) = [one for one in sweep(yes=True) if one.startswith("left cluster")]
-    assert line.endswith(f"past its time since {PAST}: harness eks delete --eks-cluster {CLUSTER} removes it")
+    ours(cloud, expires=LATER)
+    assert "nothing to sweep" in sweep(yes=True)
+
+
+@pytest.mark.parametrize("status", ["CREATING", "FAILED"])
+def test_a_cluster_that_was_begun_and_never_came_up_is_named_with_what_removes_it(
+    preparer: Home, sweep: Callable[..., list[str]], cloud: Cloud, status: str
+) -> None:
+    ours(cloud).status = status
+    with pytest.raises(EnvironmentFailed, match=status) as caught:
+        sweep(yes=True)
+    assert caught.value.next_step.endswith(f"harness eks delete --eks-cluster {CLUSTER}")
+    assert caught.value.evidence == {"it may stay until": PAST}
