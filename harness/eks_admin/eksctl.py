@@ -111,23 +111,34 @@ class EksctlCluster:
             on_line=self.say,
             next_step=f"harness eks delete --eks-cluster {self.name} removes what eksctl has made so far",
         )
+        self.journal.record(KIND, self.name, region=self.region, finished="yes")
 
-    def delete(self) -> None:
+    def finished(self) -> bool:
+        """Whether eksctl came to its end, by the journal: a control plane is ACTIVE before it has nodes."""
+        entries = self.entries()
+        return not entries or any("finished" in one.detail for one in entries)
+
+    def delete(self, session: boto3.Session) -> None:
         """Remove it, with all that eksctl has made for it.
 
         Raises:
-            CleanupFailed: There is no eksctl, or it failed.
+            CleanupFailed: There is no eksctl, it failed, or something is there yet.
         """
         try:
+            # Where EKS knows no such cluster, eksctl gives up before its stacks unless it is forced; then it ends well
+            # past errors, too (eksctl-io/eksctl, pkg/ctl/delete/cluster.go; issues 3209, 4538, 5103).
+            forced = () if self.status(session) else ("--force",)
             program = self._program("then harness eks delete again")
             self.runner.run(
                 [
                     program, "delete", "cluster", "--name", self.name, "--region", self.region, "--wait",
-                    "--disable-nodegroup-eviction", *self._profile(),
+                    "--disable-nodegroup-eviction", *forced, *self._profile(),
                 ],
                 timeout=_DELETE_SECONDS,
                 on_line=self.say,
             )  # fmt: skip
+            if there := self._left(session):
+                raise EnvironmentFailed(f"eksctl has ended, and there is {there} yet")  # noqa: TRY301 - one message
         except (EnvironmentFailed, UsageError) as error:
             raise CleanupFailed(
                 f"the cluster {self.name} could not be removed, and goes on costing: {error.message}",
@@ -136,6 +147,24 @@ class EksctlCluster:
             ) from error
         for entry in self.entries():
             self.journal.removed(entry)
+
+    def _left(self, session: boto3.Session) -> str:
+        """What there is of it yet; nothing if nothing is."""
+        if status := self.status(session):
+            return f"the cluster, {status}"
+        stack = f"eksctl-{self.name}-cluster"
+        stacks = client(session, "cloudformation")
+        try:
+            with explained(f"look for the stack {stack} (cloudformation:DescribeStacks)"):
+                found = stacks.describe_stacks(StackName=stack)["Stacks"]
+        except AwsRefused as refused:
+            # "Stack with id NAME does not exist": CloudFormation has no code of its own for that.
+            if refused.code == "ValidationError":
+                return ""
+            raise
+        finally:
+            stacks.close()
+        return f"its stack {stack}, {found[0]['StackStatus']}"
 
     def entries(self) -> list[Entry]:
         """What our journal has of it: made here, and not removed."""

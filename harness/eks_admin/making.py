@@ -22,6 +22,8 @@ from harness.versions import versions
 
 Say = Callable[[str], None]
 _ACTIVE = "ACTIVE"
+# What a cluster is before it was ever ACTIVE, or once it is on its way out. One that is UPDATING may be full of things.
+_NEVER_UP = frozenset({"CREATING", "PENDING", "FAILED", "DELETING"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,12 @@ def make(settings: Settings, asked: Asked, wanted: Wanted, *, say: Say) -> None:
     session, cluster = _cluster(settings, asked, say, wanted.template)
     hold_place(session, settings.eks)
     status = cluster.status(session)
-    if status == _ACTIVE:
+    if status == _ACTIVE and cluster.finished():
         say(f"cluster {cluster.name}: there already")
         return
     if status or cluster.entries():
         raise EnvironmentFailed(
-            f"the cluster {cluster.name} was begun and not finished: {status or 'EKS does not know it'}",
+            f"the cluster {cluster.name} was begun and not finished: {_standing(status)}",
             next_step=f"harness eks delete --eks-cluster {cluster.name}, then again",
         )
     plan = plan_of(
@@ -68,7 +70,9 @@ def make(settings: Settings, asked: Asked, wanted: Wanted, *, say: Say) -> None:
 
 
 def remove_unfinished(settings: Settings, asked: Asked, *, say: Say) -> bool:
-    """Remove a cluster that was begun here and never came up: there is nothing in it to be removed first.
+    """Remove a cluster that was begun and never came up: there is nothing in it to be removed first.
+
+    By its tags where EKS knows it, whichever machine has begun it; else by the journal here.
 
     Returns:
         Whether there was one.
@@ -78,10 +82,14 @@ def remove_unfinished(settings: Settings, asked: Asked, *, say: Say) -> bool:
         CleanupFailed: It could not be removed.
     """
     session, cluster = _cluster(settings, asked, say, None)
-    if not cluster.entries() or cluster.status(session) == _ACTIVE:
+    try:
+        status = cluster.status(session)
+    except GuardError:
+        return False  # it is somebody else's
+    if status not in _NEVER_UP and not (status == "" and cluster.entries()):
         return False
     hold_place(session, settings.eks)
-    cluster.delete()
+    cluster.delete(session)
     say(f"cluster {cluster.name}: removed, it was not finished")
     return True
 
@@ -98,8 +106,14 @@ def remove(settings: Settings, asked: Asked, *, say: Say) -> None:
     except GuardError:
         return  # it was there before
     if status:
-        cluster.delete()
+        cluster.delete(session)
         say(f"cluster {cluster.name}: removed")
+
+
+def _standing(status: str) -> str:
+    if status == _ACTIVE:
+        return "its control plane is up, and what was to follow, nodes and add-ons, may not be there"
+    return status or "EKS does not know it"
 
 
 def _cluster(settings: Settings, asked: Asked, say: Say, template: Path | None) -> tuple[boto3.Session, EksctlCluster]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.eks_admin.eksctl import KIND as CLUSTER
 from harness.eks_admin.things import Found, State, Taken, Thing
 from harness.errors import CleanupFailed, GuardError, HarnessError, UsageError
 from harness.journal import Journal
@@ -139,7 +140,8 @@ def delete(things: Sequence[Thing], *, journal: Journal, say: Say) -> None:
         say(f"{thing.what}: {said}")
     known = {(thing.kind, thing.name) for thing in things}
     for entry in journal.open():
-        if (entry.kind, entry.name) not in known:
+        # The cluster itself goes after all that is in it.
+        if (entry.kind, entry.name) not in known and entry.kind != CLUSTER:
             left[f"{entry.kind} {entry.name}"] = "in the journal, made with other flags (--identity)"
     if left:
         raise CleanupFailed(

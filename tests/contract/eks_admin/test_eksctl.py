@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +26,20 @@ META = (
     "{name: '${name}', region: '${region}', version: '1.35', tags: {harness.owner: airflow-dvc-harness, "
     "harness.expires: '${expires}', harness.environment: '${environment}'}}"
 )
-# What stands in for eksctl notes its arguments, the file that it was given, and what our journal has by then.
+# What stands in for eksctl notes its arguments, the file that it was given, and what our journal has by then; and asks
+# the stand-in of CloudFormation, in the test's own process, to do what it would have done.
 _PROGRAM = """#!/bin/sh
 set -eu
 python3 - "$@" <<'END'
-import json, os, pathlib, sys
-said = {"argv": sys.argv[1:], "journal": pathlib.Path(os.environ["RECORD_JOURNAL"]).read_text()}
+import json, os, pathlib, sys, urllib.request
+journal = pathlib.Path(os.environ["RECORD_JOURNAL"])
+said = {"argv": sys.argv[1:], "journal": journal.read_text() if journal.exists() else ""}
 if "--config-file" in sys.argv:
     said["config"] = pathlib.Path(sys.argv[sys.argv.index("--config-file") + 1]).read_text()
 with open(os.environ["RECORD"], "a") as out:
     out.write(json.dumps(said) + "\\n")
+if os.environ.get("RECORD_EXIT", "0") == "0":
+    urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL_CLOUDFORMATION"] + "/" + sys.argv[1]).close()
 END
 echo "2026-11-21 [i] eksctl version 0.220.0"
 exit "${RECORD_EXIT:-0}"
@@ -41,26 +47,36 @@ exit "${RECORD_EXIT:-0}"
 
 
 class Eksctl:
-    """The stand-in: what it was asked."""
+    """The stand-in: what it was asked, and what CloudFormation says.
 
-    def __init__(self, record: Path) -> None:
+    Attributes:
+        stack: Status of the cluster's stack; empty for none.
+    """
+
+    def __init__(self, record: Path, cloud: Cloud) -> None:
         self.record = record
+        self.stack = ""
+        self._cloud = cloud
+
+    def done(self, what: str) -> None:
+        """It has come to its end."""
+        if what == "delete":
+            self._cloud.eks.remove_cluster(CLUSTER)
+
+    @property
+    def stacks(self) -> tuple[int, str]:
+        """What CloudFormation answers to DescribeStacks, in its query protocol."""
+        if not self.stack:
+            message = f"Stack with id eksctl-{CLUSTER}-cluster does not exist"
+            error = f"<Error><Type>Sender</Type><Code>ValidationError</Code><Message>{message}</Message></Error>"
+            return 400, f"<ErrorResponse>{error}</ErrorResponse>"
+        member = f"<StackName>s</StackName><StackStatus>{self.stack}</StackStatus>"
+        found = f"<DescribeStacksResult><Stacks><member>{member}</member></Stacks></DescribeStacksResult>"
+        return 200, f"<DescribeStacksResponse>{found}</DescribeStacksResponse>"
 
     @property
     def calls(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.record.read_text().splitlines()] if self.record.exists() else []
-
-
-@pytest.fixture
-def eksctl(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Eksctl:
-    program = tmp_path / "bin" / "eksctl"
-    program.parent.mkdir()
-    program.write_text(_PROGRAM)
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("RECORD", str(tmp_path / "record.jsonl"))
-    monkeypatch.setenv("RECORD_JOURNAL", str(home.journal().path))
-    return Eksctl(tmp_path / "record.jsonl")
 
 
 @pytest.fixture
@@ -69,6 +85,42 @@ def nobody(home: Home, cloud: Cloud, enter: Callable[[Credentials], None]) -> Ho
     cloud.eks.remove_cluster(CLUSTER)
     enter(cloud.user("preparer", policies("prepare", bucket=home.bucket)))
     return home
+
+
+@pytest.fixture
+def eksctl(nobody: Home, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Eksctl]:
+    program = tmp_path / "bin" / "eksctl"
+    program.parent.mkdir()
+    program.write_text(_PROGRAM)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("RECORD", str(tmp_path / "record.jsonl"))
+    monkeypatch.setenv("RECORD_JOURNAL", str(nobody.journal().path))
+    made = Eksctl(tmp_path / "record.jsonl", cloud)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.done(self.path.strip("/"))
+            self._answer(200, "")
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(*made.stacks)
+
+        def _answer(self, status: int, body: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_said: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDFORMATION", f"http://127.0.0.1:{http.server_port}")
+        yield made
+        http.shutdown()
 
 
 def made(cloud: Cloud, like: Cluster, **tags: str) -> None:
@@ -126,7 +178,8 @@ def test_what_eksctl_did_not_finish_is_told_and_removed_by_delete(
     monkeypatch.setenv("RECORD_EXIT", "0")
     assert nobody.delete() == ExitCode.GREEN
     assert eksctl.calls[-1]["argv"] == [
-        "delete", "cluster", "--name", CLUSTER, "--region", REGION, "--wait", "--disable-nodegroup-eviction"
+        "delete", "cluster", "--name", CLUSTER, "--region", REGION, "--wait", "--disable-nodegroup-eviction",
+        "--force",
     ]  # fmt: skip
     assert nobody.journal().open() == []
 
@@ -143,11 +196,73 @@ def test_a_cluster_that_was_made_here_is_filled_and_goes_last(
     assert objects.names() == set()
 
 
-def test_a_cluster_of_somebody_else_is_neither_taken_nor_removed(preparer: Home, eksctl: Eksctl) -> None:
+def test_what_eksctl_was_forced_past_and_is_there_yet_is_told_and_stays_in_the_journal(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECORD_EXIT", "1")
+    with pytest.raises(CommandFailed):
+        nobody.create(make_cluster=True)
+    monkeypatch.setenv("RECORD_EXIT", "0")
+    eksctl.stack = "DELETE_FAILED"
+    with pytest.raises(CleanupFailed, match=f"its stack eksctl-{CLUSTER}-cluster, DELETE_FAILED yet"):
+        nobody.delete()
+    assert nobody.journal().open()
+
+
+def test_a_control_plane_without_what_was_to_follow_is_not_taken_for_a_cluster(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECORD_EXIT", "1")
+    with pytest.raises(CommandFailed):
+        nobody.create(make_cluster=True)
+    made(cloud, cluster)
+    with pytest.raises(EnvironmentFailed, match="begun and not finished: its control plane is up"):
+        nobody.create(make_cluster=True)
+    monkeypatch.setenv("RECORD_EXIT", "0")
+    assert nobody.delete() == ExitCode.GREEN
+    assert eksctl.calls[-1]["argv"][0] == "delete"
+    assert nobody.journal().open() == []
+
+
+def test_a_cluster_that_was_finished_here_is_there_already_the_next_time(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, cloud: Cloud
+) -> None:
+    with pytest.raises(EnvironmentFailed, match="there is no EKS cluster"):  # the stand-in makes none
+        nobody.create(make_cluster=True)
+    made(cloud, cluster)
+    assert nobody.create(make_cluster=True) == ExitCode.GREEN
+    assert [call["argv"][0] for call in eksctl.calls] == ["create"]
+
+
+@pytest.mark.parametrize("status", ["CREATING", "FAILED"])
+def test_a_cluster_that_another_machine_began_and_never_came_up_is_removed_by_its_tags(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, cloud: Cloud, status: str
+) -> None:
+    cluster.status = status
+    made(cloud, cluster)
+    assert nobody.delete() == ExitCode.GREEN
+    assert "--force" not in eksctl.calls[0]["argv"]
+
+
+def test_a_cluster_that_is_being_updated_is_not_taken_for_one_that_never_came_up(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, cloud: Cloud
+) -> None:
+    nobody.journal().record("eks-cluster", CLUSTER, region=REGION)
+    cluster.status = "UPDATING"
+    made(cloud, cluster)
+    with pytest.raises(EnvironmentFailed, match="is UPDATING"):
+        nobody.delete()
+    assert eksctl.calls == []
+
+
+def test_a_cluster_of_somebody_else_is_neither_taken_nor_removed(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, cloud: Cloud
+) -> None:
+    cloud.eks.add_cluster(cluster)
     with pytest.raises(GuardError, match="was not made here"):
-        preparer.create(make_cluster=True)
-    preparer.create()
-    preparer.delete()
+        nobody.create(make_cluster=True)
+    nobody.create()
+    nobody.delete()
     assert eksctl.calls == []
 
 
