@@ -25,6 +25,7 @@ class Cluster:
         endpoint: Of its API server.
         authority: PEM certificate that signed the API server's.
         issuer: OIDC issuer of its service account tokens.
+        auto_mode: Whether it says that it is of EKS Auto Mode.
         addons: Version by name of the add-ons that are there, each ACTIVE.
     """
 
@@ -36,6 +37,7 @@ class Cluster:
     issuer: str = "https://kubernetes.default.svc.cluster.local"
     status: str = "ACTIVE"
     tags: dict[str, str] = field(default_factory=dict)
+    auto_mode: bool = False
     addons: dict[str, str] = field(default_factory=lambda: {"eks-pod-identity-agent": "v1.3.10-eksbuild.1"})
 
     def retag(self, tags: Mapping[str, str]) -> None:
@@ -143,6 +145,7 @@ class Eks(Service):
             "tags": dict(cluster.tags),
             "health": {"issues": []},
             "accessConfig": {"authenticationMode": "API"},
+            "computeConfig": {"enabled": cluster.auto_mode},
         }
 
     def _list(self, _caller: Principal, q: Parameters) -> Output:

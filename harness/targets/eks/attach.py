@@ -99,17 +99,30 @@ def describe(session: boto3.Session, name: str) -> EksCluster:
 
 
 def check_pod_identity(session: boto3.Session, cluster: str) -> None:
-    """Hold a cluster to have the add-on that gives pods their keys.
+    """Hold a cluster to have what gives pods their keys: the add-on, or EKS Auto Mode, which has the agent built in.
+
+    Auto Mode: docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html; `cluster.computeConfig.enabled` in
+    botocore's model of EKS.
 
     Raises:
         EnvironmentFailed: It is missing, or not ACTIVE.
         AwsRefused: It may not be asked.
     """
-    if not has_addon(session, cluster, _POD_IDENTITY):
+    if not has_addon(session, cluster, _POD_IDENTITY) and not _is_auto_mode(session, cluster):
         raise EnvironmentFailed(
             f"{cluster} has no add-on {_POD_IDENTITY}: its pods get no keys",
             next_step=f"aws eks create-addon --cluster-name {cluster} --addon-name {_POD_IDENTITY}",
         )
+
+
+def _is_auto_mode(session: boto3.Session, cluster: str) -> bool:
+    eks = client(session, "eks")
+    try:
+        with explained(f"describe the EKS cluster {cluster}"):
+            found: dict[str, Any] = eks.describe_cluster(name=cluster)["cluster"]
+    finally:
+        eks.close()
+    return bool((found.get("computeConfig") or {}).get("enabled"))
 
 
 def has_addon(session: boto3.Session, cluster: str, name: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -187,9 +188,22 @@ class EcrImages:
         digest = str(image["imageId"]["imageDigest"])
         configuration = json.loads(image["imageManifest"]).get("config", {}).get("digest")
         # An engine's id is the digest of the configuration; with containerd's image store, that of the manifest.
-        if one.id not in {configuration, digest}:
+        if one.id not in {configuration, digest} and digest != self._pushed_alone(one):
             raise EnvironmentFailed(
                 f"ECR has another image as {where}: {configuration or digest}, not {one.id}",
                 next_step="delete that tag in ECR, or name another eks.ecr_prefix",
             )
         return digest
+
+    def _pushed_alone(self, one: Wanted) -> str:
+        """Digest of the one manifest that an engine pushes in place of an index; empty if it does not say.
+
+        In containerd's image store the id of an image that was pulled by an index is that of the index, of which most
+        platforms are not there; `docker push` then pushes the manifest of the one that is (moby/moby #48731;
+        docker/cli, push.go, ManifestPushedInsteadOfIndex). Asked for a platform, such an engine gives that manifest's
+        digest as the id (moby/moby, daemon/containerd/image_inspect.go). An older one takes no platform.
+        """
+        ask: list[str | Path] = [self.engine.docker, "image", "inspect", "--format"]
+        run = partial(self.runner.run, env=self.engine.env, timeout=_SECONDS, check=False)
+        platform = run([*ask, "{{.Os}}/{{.Architecture}}{{with .Variant}}/{{.}}{{end}}", one.source]).stdout.strip()
+        return run([*ask, "{{.Id}}", "--platform", platform, one.source]).stdout.strip() if platform else ""

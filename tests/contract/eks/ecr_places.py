@@ -76,9 +76,13 @@ class Docker(FakeRunner):
         self.made = made
         self.logins: list[tuple[Path, int, Any]] = []
         self.before: Callable[[], None] = lambda: None
+        self.index = ""
 
     @property
     def id(self) -> str:
+        """As an image has it; with containerd's image store the digest of the index that it was pulled by."""
+        if self.index:
+            return self.index
         found: str = json.loads(self.made.manifest)["config"]["digest"]
         return found
 
@@ -88,6 +92,10 @@ class Docker(FakeRunner):
 
     def answer(self, call: Call) -> str:
         match call.argv[1:]:
+            case ["image", "inspect", "--format", asked, _] if ".Os" in asked:
+                return "linux/amd64\n"
+            case ["image", "inspect", *_, "--platform", "linux/amd64", _]:
+                return f"{self.made.digest}\n" if self.index else ""
             case ["image", "inspect", *_]:
                 return f"{self.id}\n"
             case ["push", name]:

@@ -73,6 +73,25 @@ def test_what_ecr_has_is_not_pushed_again(place: Place, docker: Docker, reposito
     assert docker.pushed == []
 
 
+def test_of_an_index_with_one_platform_here_ecr_has_that_platforms_manifest(
+    place: Place, docker: Docker, repository: str
+) -> None:
+    docker.index = f"sha256:{'9' * 64}"
+    first = place.supply()
+    assert first[1].image_digests == {"worker": (docker.made.digest, "sha256:1")}
+    docker.called.clear()
+    assert place.supply() == first
+    assert docker.pushed == []
+
+
+def test_an_index_does_not_make_another_image_right(place: Place, docker: Docker, repository: str) -> None:
+    docker.index = f"sha256:{'9' * 64}"
+    place.supply()
+    docker.made = image("changed")
+    with pytest.raises(EnvironmentFailed, match="ECR has another image as"):
+        place.supply()
+
+
 def test_another_image_of_the_same_name_gets_another_tag(place: Place, docker: Docker, repository: str) -> None:
     first, _ = place.supply()
     docker.made = image("changed")

@@ -22,7 +22,7 @@ from harness.lookalike.token_webhook import TokenWebhook
 from harness.targets.eks.attach import check_pod_identity, describe
 from harness.targets.eks.aws import AwsRefused, open_session
 from harness.targets.eks.guards import guarded_cluster, hold_price
-from harness.targets.eks.prices import Plan, estimate
+from harness.targets.eks.prices import Nodes, Plan, estimate
 from harness.targets.eks.token import exec_credential, make_token
 from tests.contract.lookalike.conftest import ACCOUNT, CLUSTER, REGION, Clock
 
@@ -106,6 +106,13 @@ def test_a_missing_addon_is_named_with_its_remedy(session: boto3.Session, cloud:
     with pytest.raises(EnvironmentFailed, match="no add-on eks-pod-identity-agent") as caught:
         check_pod_identity(session, CLUSTER)
     assert "create-addon" in caught.value.next_step
+
+
+def test_auto_mode_has_the_agent_without_the_addon(session: boto3.Session, cloud: Cloud) -> None:
+    cluster = cloud.eks.cluster(CLUSTER)
+    cluster.addons.clear()
+    cluster.auto_mode = True
+    check_pod_identity(session, CLUSTER)
 
 
 @pytest.mark.parametrize("missing", NEEDED)
@@ -215,7 +222,7 @@ def test_a_client_that_asks_for_another_version_is_told(session: boto3.Session) 
 
 
 def test_the_price_is_held_to_its_limit() -> None:
-    plan = Plan(hours=4, version="1.35", creates_cluster=True)
+    plan = Plan(hours=4, version="1.35", creates_cluster=True, nodes=(Nodes(("t3.large",), 2, 40),))
     dear = estimate(plan, today=date(2026, 11, 21))
     hold_price(dear, EksSettings(max_cost=2))
     with pytest.raises(GuardError, match=r"about 1\.\d\d USD, and eks.max_cost allows 1\.00"):
