@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from harness import eks_record, eks_sweeping, eks_verbs, parity_verb, rerun, series, session, verbs
+from harness import eks_record, eks_sweeping, eks_verbs, git_sweeping, parity_verb, rerun, series, session, verbs
 from harness.eks_admin import verbs as eks_admin
 from harness.eks_admin.making import Wanted
 from harness.eks_admin.plan import Asked
@@ -230,17 +230,22 @@ def down(cluster: Cluster = None) -> ExitCode:
 def sweep(
     given: Mapping[str, Any],
     yes: Annotated[  # noqa: FBT002 - typer's form
-        bool, typer.Option("--yes", help="with --target eks: remove it; without it is only shown what would be removed")
+        bool,
+        typer.Option(
+            "--yes", help="with --target eks or --git-remote: remove it; without it is only shown what would be removed"
+        ),
     ] = False,
 ) -> ExitCode:
     """Remove what killed runs left behind; nothing that the harness did not make.
 
     With --target eks: what runs of any machine have left in that cluster and its bucket past their time.
+    With --git-remote: their branches there, too.
     """
-    settings = settings_from(given)
+    settings, console = settings_from(given), ReportConsole()
+    of_git = git_sweeping.sweep(settings, console, yes=yes) if given["git_remote"] else ExitCode.GREEN
     if given["target"] is TargetKind.EKS:
-        return eks_sweeping.sweep(settings, ReportConsole(), yes=yes)
-    return verbs.sweep(settings, ReportConsole())
+        return eks_sweeping.sweep(settings, console, yes=yes) or of_git
+    return verbs.sweep(settings, console) or of_git
 
 
 @app.command("eks-token")

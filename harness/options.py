@@ -87,7 +87,7 @@ EKS_OPTIONS: Final = frozenset(
 
 
 # Of these, what the removal of what is left on EKS takes.
-SWEEP_OPTIONS: Final = frozenset({"target", "eks_cluster", "eks_region", "eks_profile", "eks_bucket"})
+SWEEP_OPTIONS: Final = frozenset({"target", "eks_cluster", "eks_region", "eks_profile", "eks_bucket", "git_remote"})
 
 
 def part_of_eks(name: str) -> str | None:

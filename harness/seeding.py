@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.foreign_git import ForeignGit
+from harness.journal import expires_at
 from harness.model import Seeded, Services
 from harness.pipeline.inputs import Inputs
 from harness.pipeline.seed import Seed, SeedPlan, build_seed
 from harness.process import Runner
 from harness.services import git, s3
+from harness.services.git_remote import trailers
 from harness.settings import Settings
 from harness.timeline import Timeline
 from harness.wait import Waiter
@@ -51,6 +53,7 @@ class Seeder:
             bucket=services.s3.bucket,
             prefix=f"{services.s3.root}runs/{self.run_id}/{random.token_hex(3)}",
             branch=self.settings.policy.branch,
+            trailers=trailers(self.run_id, expires_at()) if self.foreign is not None else {},
         )
         return build_seed(plan, scratch=scratch, runner=self.runner)
 

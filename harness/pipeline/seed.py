@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -47,6 +47,7 @@ class SeedPlan:
         bucket: Of the remote.
         prefix: Of this run in the bucket, without a trailing slash.
         branch: The branch to seed.
+        trailers: Of the commit, by name: what says of a branch on somebody else's server whose it is.
     """
 
     template: Path
@@ -56,6 +57,7 @@ class SeedPlan:
     bucket: str
     prefix: str
     branch: str
+    trailers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,8 @@ def _commit(plan: SeedPlan, tree: Path, scratch: Path, runner: Runner) -> tuple[
     git("init", "--quiet", "--initial-branch", plan.branch)
     git("add", "--all")
     _check_dag_files(plan, tree, git("ls-files", "-z", "--", DAGS).split("\0"))
-    git(*_IDENTITY, "commit", "--quiet", "--message", "Seed of the run")
+    trailers = "\n".join(f"{name}: {value}" for name, value in plan.trailers.items())
+    git(*_IDENTITY, "commit", "--quiet", "--message", f"Seed of the run\n\n{trailers}")
     sha = git("rev-parse", "HEAD")
     bundle = scratch / "seed.bundle"
     git("bundle", "create", "--quiet", str(bundle), plan.branch)

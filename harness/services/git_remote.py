@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import CleanupFailed, CommandFailed, EnvironmentFailed, GuardError
-from harness.git_settings import is_throw_away
+from harness.git_settings import BRANCHES, is_throw_away
 from harness.gitaccess import GitAccess
 from harness.model import Seeded
 from harness.process import Runner
@@ -24,6 +24,25 @@ _SEED: Final = "refs/harness/seed"
 _IDENTITY: Final = ("-c", "user.name=Harness", "-c", "user.email=harness@example.invalid")
 # The server's own words, at most; on one line each.
 _WORDS: Final = 1000
+
+
+_RUN: Final = "Harness-Run"
+_EXPIRES: Final = "Harness-Expires"
+
+
+def trailers(run_id: str, expires: str) -> dict[str, str]:
+    """What the seed of a run says of itself, for a sweep that has no journal of it."""
+    return {_RUN: run_id, _EXPIRES: expires}
+
+
+def branches(access: GitAccess, runner: Runner) -> list[str]:
+    """Names of the branches of a repository that begin as throw-away branches do.
+
+    Raises:
+        EnvironmentFailed: The server does not answer, or refuses the token.
+    """
+    heads = f"refs/heads/{BRANCHES}"
+    return sorted(f"{BRANCHES}{ref.removeprefix(heads)}" for ref in listed(access, runner)[0] if ref.startswith(heads))
 
 
 @dataclass(slots=True)
@@ -150,25 +169,25 @@ class ThrowAwayBranch:
         git = ["git", f"--git-dir={room}", "merge-base", "--is-ancestor", self.seed, tip]
         return self.runner.run(git, env=self.access.env, check=False, timeout=_SECONDS).code == 0
 
+    def seeds(self) -> dict[str, str]:
+        """The commits in its history that say that they are the seed of its run, each with its time of expiry.
+
+        Raises:
+            EnvironmentFailed: The server does not answer, or refuses the token.
+            CommandFailed: It does not send the branch.
+        """
+        run = self.name.removeprefix(BRANCHES)
+        parts = ("%H", *(f"%(trailers:key={key},valueonly,separator=%x2C)" for key in (_RUN, _EXPIRES)))
+        with self._room() as room:
+            tip = self._fetch(room, whole=True)
+            if tip is None:
+                return {}
+            said = self._git(room, "log", "--format=" + "%x1f".join(parts), tip)
+        lines = (line.split("\x1f") for line in said.splitlines())
+        return {sha: expires for sha, of, expires in lines if of == run}
+
     def _listed(self) -> tuple[Mapping[str, str], str]:
-        """Commits by ref, and the name of the default branch's; nothing of that where the server does not say."""
-        try:
-            listed = self.runner.run(
-                ["git", "ls-remote", "--symref", self.access.url], env=self.access.env, timeout=_SECONDS
-            ).stdout
-        except CommandFailed as error:
-            raise EnvironmentFailed(
-                f"the Git server does not let {self.access.username} read {self.access.url}",
-                evidence={"git": _words(error)},
-                next_step="check the address, git.username, the token and its rights (read and write), and git.ca_file",
-            ) from error
-        head, refs = "", {}
-        for what, _, name in (line.partition("\t") for line in listed.splitlines()):
-            if what.startswith("ref: ") and name == "HEAD":
-                head = what.removeprefix("ref: ")
-            else:
-                refs[name] = what
-        return refs, head
+        return listed(self.access, self.runner)
 
     @contextmanager
     def _room(self, bundle: Path | None = None, seeded: Seeded | None = None) -> Iterator[Path]:
@@ -206,6 +225,29 @@ class ThrowAwayBranch:
     def _git(self, room: Path, *arguments: str) -> str:
         argv: Sequence[str] = ["git", f"--git-dir={room}", *arguments]
         return self.runner.run(argv, env=self.access.env, timeout=_SECONDS).stdout
+
+
+def listed(access: GitAccess, runner: Runner) -> tuple[Mapping[str, str], str]:
+    """Commits by ref, and the name of the default branch's; nothing of that where the server does not say.
+
+    Raises:
+        EnvironmentFailed: The server does not answer, or refuses the token.
+    """
+    try:
+        said = runner.run(["git", "ls-remote", "--symref", access.url], env=access.env, timeout=_SECONDS).stdout
+    except CommandFailed as error:
+        raise EnvironmentFailed(
+            f"the Git server does not let {access.username} read {access.url}",
+            evidence={"git": _words(error)},
+            next_step="check the address, git.username, the token and its rights (read and write), and git.ca_file",
+        ) from error
+    head, refs = "", {}
+    for what, _, name in (line.partition("\t") for line in said.splitlines()):
+        if what.startswith("ref: ") and name == "HEAD":
+            head = what.removeprefix("ref: ")
+        else:
+            refs[name] = what
+    return refs, head
 
 
 def _words(error: CommandFailed) -> str:

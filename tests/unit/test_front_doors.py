@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from harness import cli, eks_verbs, plugin, session
+from harness import cli, eks_verbs, git_sweeping, plugin, session
+from harness import verbs as local_verbs
 from harness.eks_admin import verbs
 from harness.eks_admin.making import Wanted
 from harness.errors import ExitCode
@@ -123,6 +124,22 @@ def test_a_cluster_that_is_made_is_priced_for_the_hours_that_it_may_live(
     monkeypatch.setattr(verbs, "create", drive)
     result = CliRunner().invoke(cli.app, ["eks", "create", "--eks-create", *flags])
     assert (result.exit_code, seen) == (0, [hours]), result.output
+
+
+@pytest.mark.parametrize(("flags", "asked"), [([], 0), (["--git-remote", "https://git.example/a.git"], 1)])
+def test_a_sweep_asks_a_git_server_only_where_its_flag_names_one(
+    flags: list[str], asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str | None] = []
+
+    def drive(settings: Settings, _console: object, *, yes: bool) -> ExitCode:
+        seen.append(settings.git.remote)
+        return ExitCode.ENVIRONMENT_FAILED
+
+    monkeypatch.setattr(git_sweeping, "sweep", drive)
+    monkeypatch.setattr(local_verbs, "sweep", lambda *_: ExitCode.GREEN)
+    result = CliRunner().invoke(cli.app, ["sweep", *flags])
+    assert (result.exit_code, len(seen)) == (3 * asked, asked), result.output
 
 
 class Options:
