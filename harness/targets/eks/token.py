@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import boto3
+import botocore.session
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
 from botocore.signers import RequestSigner
@@ -61,7 +63,12 @@ def make_token(session: boto3.Session, *, cluster: str, now: datetime) -> Token:
     """
     region = session.region_name
     options: dict[str, Any] = {"ignore_configured_endpoint_urls": True}  # not in botocore's stubs
-    sts = session.client("sts", config=Config(**options))
+    # Regional whatever AWS_STS_REGIONAL_ENDPOINTS says: with "legacy" the host is sts.amazonaws.com, which takes no
+    # signature of another region than us-east-1. A session of its own: the setting is one of sessions, not of clients.
+    own = botocore.session.Session(profile=None if session.profile_name == "default" else session.profile_name)
+    own.set_config_variable("sts_regional_endpoints", "regional")
+    options |= {"signature_version": UNSIGNED}  # it sends nothing, and need not find credentials
+    sts = own.create_client("sts", region_name=region, config=Config(**options))
     with explained(f"sign a token for {cluster}"):
         credentials = session.get_credentials()
         if credentials is None:

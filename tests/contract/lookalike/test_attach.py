@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
@@ -212,6 +214,17 @@ def test_the_command_prints_a_token_that_the_cluster_takes(session: boto3.Sessio
     assert 13 * 60 < left.total_seconds() <= 14 * 60
     webhook = TokenWebhook(CLUSTER, cloud.account, cloud.verifier, cloud.eks)
     assert webhook.principal(printed["status"]["token"]).arn == f"arn:aws:iam::{ACCOUNT}:user/limited"
+
+
+def test_a_token_is_for_the_regions_own_sts_whatever_is_configured(
+    session: boto3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_STS_REGIONAL_ENDPOINTS", "legacy")
+    made = make_token(open_session(profile=None, region="us-west-2"), cluster=CLUSTER, now=datetime.now(UTC))
+    raw = made.value.removeprefix("k8s-aws-v1.")
+    url = urlsplit(base64.urlsafe_b64decode(raw + "=" * (-len(raw) % 4)).decode())
+    assert url.netloc == "sts.us-west-2.amazonaws.com"
+    assert "/us-west-2/sts/aws4_request" in parse_qs(url.query)["X-Amz-Credential"][0]
 
 
 def test_a_client_that_asks_for_another_version_is_told(session: boto3.Session) -> None:
