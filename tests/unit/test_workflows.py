@@ -122,6 +122,18 @@ def check_command(command: str) -> None:
             assert {word for word in flags if word.startswith("--")} <= {option.flag for option in OPTIONS}
 
 
+@pytest.mark.parametrize("name", ON_AWS)
+def test_whatever_is_done_in_aws_runs_where_tox_hands_the_roles_keys_on(name: str) -> None:
+    # configure-aws-credentials leaves them in variables alone, and tox hands on no variable that it is not told of.
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(CHECKOUT / "tox.ini")
+    targets = {shlex.split(step["run"])[1] for step in steps(read(name)) if "run" in step}
+    makefile = (CHECKOUT / "Makefile").read_text()
+    rules = re.findall(rf"^(?:{'|'.join(sorted(targets))}):.*\n\t.*run -e (\S+)", makefile, re.MULTILINE)
+    assert len(rules) == len(targets)
+    assert [one for one in rules if "AWS_*" not in tox[f"testenv:{one}"].get("pass_env", "").split()] == []
+
+
 def check_verb(words: list[str]) -> None:
     command: Any = typer.main.get_command(cli.app)
     while words and words[0] in getattr(command, "commands", {}):
