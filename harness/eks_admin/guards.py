@@ -1,4 +1,4 @@
-"""Guards of what is prepared: as for a run, and for a cluster that is yet to be made."""
+"""Guards of what is prepared: as for a run, for a cluster that is yet to be made, and for what a run is using."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import boto3
 
 from harness.eks_settings import EksSettings
 from harness.errors import GuardError, UsageError
+from harness.kubeapi import KubeApi
+from harness.names import SERVICES_NAMESPACE
+from harness.targets.attached.claim import NAME as CLAIM
+from harness.targets.attached.expiry import is_past
 from harness.targets.eks.guards import caller, hold_price
 from harness.targets.eks.prices import Estimate, Plan, estimate
 
@@ -54,3 +58,24 @@ def price(plan: Plan, settings: EksSettings, *, today: date) -> Estimate:
         less += f"; Kubernetes {plan.version} is not in EKS's standard support any more, as far as the harness knows"
     hold_price(found, settings, less=less)
     return found
+
+
+def hold_unused(kube: KubeApi) -> None:
+    """Hold the cluster to have no run in it: role, bucket and association are its own whosoever the namespaces are.
+
+    Raises:
+        GuardError: A run has it, or has left it without giving it back.
+    """
+    claim = kube.get("ConfigMap", CLAIM, SERVICES_NAMESPACE)
+    if claim is None:
+        return
+    said = claim.get("data") or {}
+    expires = said.get("expires", "")
+    past = f", past its time since {expires}" if is_past(expires) else ""
+    raise GuardError(
+        f"run {said.get('run', 'unknown')} has the cluster{past}; nothing was removed",
+        evidence={"it counts as left behind from": expires or "no time"},
+        next_step="harness sweep --target eks --yes removes what it left, then again"
+        if past
+        else "wait for it to end; harness down or harness sweep on the machine that it ran on removes it",
+    )

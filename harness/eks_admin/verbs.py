@@ -14,6 +14,7 @@ import boto3
 from rich.console import Console
 
 from harness.eks_admin import making, preparing
+from harness.eks_admin.guards import hold_unused
 from harness.eks_admin.plan import Asked, Names, journal_of, names, things
 from harness.eks_admin.readiness import Readiness
 from harness.eks_admin.things import NEVER, State, Thing
@@ -89,7 +90,7 @@ def delete(settings: Settings, asked: Asked, console: Console) -> ExitCode:
 
     Raises:
         UsageError: A name is not one.
-        GuardError: Account, cluster or region are not allowed.
+        GuardError: Account, cluster or region are not allowed, or a run has the cluster: nothing was removed.
         CleanupFailed: Something of ours is still there; names it.
     """
 
@@ -100,11 +101,12 @@ def delete(settings: Settings, asked: Asked, console: Console) -> ExitCode:
         return ExitCode.GREEN
     failed: CleanupFailed | None = None
     with _opened(settings, asked, writes=True) as there:
+        hold_unused(there.kube)
         try:
             preparing.delete(there.things, journal=there.journal, say=say)
         except CleanupFailed as error:
             if any(what.startswith("namespace ") for what in error.evidence):
-                raise  # a run may have it
+                raise  # a run may have taken it since
             failed = error
     making.remove(settings, asked, say=say)
     if failed is not None:

@@ -272,7 +272,7 @@ def test_a_cluster_in_use_is_not_removed_below_a_run(
     made(cloud, cluster)
     nobody.create()
     objects.put("ConfigMap", "harness-claim", "harness", data={"run": "run-7"})
-    with pytest.raises(CleanupFailed, match="namespace airflow"):
+    with pytest.raises(GuardError, match="run run-7 has the cluster"):
         nobody.delete()
     assert eksctl.calls == []
 

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from jinja2 import Environment, FileSystemLoader
 
 from harness.assets import package_path
+from harness.eks_admin import verbs
 from harness.eks_settings import Identity
 from harness.errors import CleanupFailed, EnvironmentFailed, ExitCode, GuardError, UsageError
 from harness.kubeapi import KubeApi
@@ -278,8 +279,31 @@ def test_a_bucket_with_something_in_it_is_left_unless_it_may_be_emptied(preparer
     assert by_kind(preparer.states()) == dict.fromkeys(ALL, ABSENT)
 
 
-def test_a_namespace_that_a_run_has_is_left(preparer: Home, objects: Admitting) -> None:
+@pytest.mark.parametrize(
+    ("expires", "step"), [("2999-01-01T00:00:00+00:00", "wait for it"), ("2026-01-01T00:00:00+00:00", "harness sweep")]
+)
+@pytest.mark.parametrize("made", ["ours", "adopted"])
+def test_nothing_is_removed_below_a_run_whosoever_the_namespaces_are(
+    preparer: Home, objects: Admitting, cloud: Cloud, made: str, expires: str, step: str
+) -> None:
+    if made == "adopted":
+        for name in ("airflow", "harness"):
+            objects.put("Namespace", name, labels={"harness.owner": "airflow-dvc-harness"})
     preparer.create()
+    objects.put("ConfigMap", "harness-claim", "harness", data={"run": "run-7", "expires": expires})
+    before = writes(cloud)
+    with pytest.raises(GuardError, match=r"run run-7 has the cluster.*; nothing was removed") as caught:
+        preparer.delete(may_empty=True)
+    assert step in caught.value.next_step
+    assert writes(cloud) == before
+    assert OURS in by_kind(preparer.states()).values()
+
+
+def test_a_run_that_came_while_all_else_went_keeps_its_namespaces(
+    preparer: Home, objects: Admitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preparer.create()
+    monkeypatch.setattr(verbs, "hold_unused", lambda _kube: None)
     objects.put("ConfigMap", "harness-claim", "harness", data={"run": "run-7"})
     with pytest.raises(CleanupFailed) as caught:
         preparer.delete()
