@@ -100,8 +100,11 @@ class Association:
 
     def mend(self) -> None:
         """See `Thing`."""
+        there = self._there()
         with explained(f"give the {self.what} its role"):
-            self.eks.update_pod_identity_association(roleArn=self.role_arn, **self._named())
+            if there["roleArn"] != self.role_arn:
+                self.eks.update_pod_identity_association(roleArn=self.role_arn, **self._named())
+            self.eks.tag_resource(resourceArn=there["associationArn"], tags=self.marks.tags)
 
     def adopt(self) -> None:
         """See `Thing`."""

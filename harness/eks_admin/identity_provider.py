@@ -57,7 +57,7 @@ class IdentityProvider:
                 self.iam.create_open_id_connect_provider(
                     Url=f"https://{self.name}",
                     ClientIDList=[AUDIENCE],
-                    Tags=[{"Key": key, "Value": value} for key, value in self.marks.tags.items()],
+                    Tags=_listed(self.marks.tags),
                 )
         except AwsRefused as refused:
             if refused.code == _TAKEN:
@@ -68,12 +68,12 @@ class IdentityProvider:
         """See `Thing`."""
         with explained(f"give the {self.what} its audience"):
             self.iam.add_client_id_to_open_id_connect_provider(OpenIDConnectProviderArn=self.arn, ClientID=AUDIENCE)
+            self.iam.tag_open_id_connect_provider(OpenIDConnectProviderArn=self.arn, Tags=_listed(self.marks.tags))
 
     def adopt(self) -> None:
         """See `Thing`."""
-        tags = [{"Key": key, "Value": value} for key, value in self.marks.adopting.items()]
         with explained(f"tag the {self.what}"):
-            self.iam.tag_open_id_connect_provider(OpenIDConnectProviderArn=self.arn, Tags=tags)
+            self.iam.tag_open_id_connect_provider(OpenIDConnectProviderArn=self.arn, Tags=_listed(self.marks.adopting))
 
     def release(self) -> None:
         """See `Thing`."""
@@ -84,3 +84,7 @@ class IdentityProvider:
         """See `Thing`."""
         with explained(f"delete the {self.what}"):
             self.iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=self.arn)
+
+
+def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from harness.eks_admin.eksctl import KIND as CLUSTER
-from harness.eks_admin.things import Found, State, Taken, Thing
+from harness.eks_admin.things import NEVER, Found, State, Taken, Thing
 from harness.errors import CleanupFailed, GuardError, HarnessError, UsageError
 from harness.journal import Journal
 
@@ -50,7 +50,8 @@ def create(things: Sequence[Thing], *, adopt: frozenset[str], journal: Journal, 
 
     Raises:
         UsageError: A name to adopt is of none of them.
-        GuardError: One is somebody else's, and not adopted: nothing was made.
+        GuardError: One is somebody else's, and not adopted; or one of ours is for good, and is to expire: nothing was
+            made.
         EnvironmentFailed: One could not be made; what was made before stays.
     """
     if unknown := adopt - {thing.name for thing in things}:
@@ -60,6 +61,7 @@ def create(things: Sequence[Thing], *, adopt: frozenset[str], journal: Journal, 
         )
     standing = look(things)
     _refuse_foreign(standing, adopt)
+    _refuse_shorter(standing)
     done: list[str] = []
     for one in standing:
         try:
@@ -89,6 +91,21 @@ def _refuse_foreign(standing: Sequence[Stands], adopt: frozenset[str]) -> None:
         )
 
 
+def _refuse_shorter(standing: Sequence[Stands]) -> None:
+    """What was prepared for good has a bucket that somebody counts on: no flag that was left over gives it to a sweep."""
+    for_good = [
+        one
+        for one in standing
+        if one.found.state is State.OURS and one.found.expires == NEVER and one.thing.marks.expires != NEVER
+    ]
+    if for_good:
+        raise GuardError(
+            "what is there was prepared for good, and the next sweep past the lifetime would remove it; nothing was made",
+            evidence={one.thing.what: str(one.found) for one in for_good},
+            next_step="leave --lifetime out (and --eks-create, which has one); or harness eks delete first",
+        )
+
+
 def _have(one: Stands, journal: Journal) -> str:
     """Have a thing there; what was done, in a word."""
     thing = one.thing
@@ -105,7 +122,7 @@ def _have(one: Stands, journal: Journal) -> str:
     if one.found.state is State.FOREIGN:
         thing.adopt()
         return "adopted"
-    if one.found.state is State.OURS and one.found.differences:
+    if one.found.state is State.OURS and (one.found.differences or not thing.marks.expire_as(one.found)):
         thing.mend()
         after = thing.look()
         return "mended" if not after.differences else f"mended, but: {'; '.join(after.differences)}"

@@ -61,6 +61,7 @@ class Repository:
         """See `Thing`."""
         with explained(f"make the tags of the {self.what} immutable"):
             self.ecr.put_image_tag_mutability(repositoryName=self.name, imageTagMutability=_IMMUTABLE)
+            self.ecr.tag_resource(resourceArn=self._get()["repositoryArn"], tags=_listed(self.marks.tags))
 
     def adopt(self) -> None:
         """See `Thing`."""

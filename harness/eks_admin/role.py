@@ -79,6 +79,7 @@ class Role:
                 self.iam.put_role_permissions_boundary(RoleName=self.name, PermissionsBoundary=self.boundary)
             elif bound and not self.boundary:
                 self.iam.delete_role_permissions_boundary(RoleName=self.name)
+            self.iam.tag_role(RoleName=self.name, Tags=_listed(self.marks.tags))
         self._put_policy()
 
     def adopt(self) -> None:

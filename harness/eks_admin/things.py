@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 from harness.names import LABEL_EXPIRES, LABEL_OWNER, OWNER
+from harness.targets.attached.expiry import as_label
 
 ENVIRONMENT: Final = "harness.environment"
 ADOPTED_BY: Final = "harness.adopted-by"
@@ -72,12 +73,16 @@ class Marks:
     @property
     def labels(self) -> dict[str, str]:
         """The same on an object of Kubernetes, whose labels take neither colon nor plus sign."""
-        return {**self.tags, LABEL_EXPIRES: self.expires.partition("+")[0].replace(":", "-")}
+        return {**self.tags, LABEL_EXPIRES: as_label(self.expires)}
 
     @property
     def adopting(self) -> dict[str, str]:
         """Of a thing that is adopted."""
         return {ADOPTED_BY: self.environment}
+
+    def expire_as(self, found: Found) -> bool:
+        """Whether one of ours counts as left behind when it should; a label has less of that time than a tag."""
+        return as_label(found.expires) == as_label(self.expires)
 
     def read(self, tags: Mapping[str, str], differences: tuple[str, ...] = ()) -> Found:
         """Whose a thing with these tags is."""
@@ -101,6 +106,7 @@ class Thing(Protocol):
         kind: In the journal, such as "aws-role".
         name: Its exact name, by which it is adopted.
         what: What it is, for the reader.
+        marks: What it is tagged with.
     """
 
     @property
@@ -111,6 +117,9 @@ class Thing(Protocol):
 
     @property
     def what(self) -> str: ...  # noqa: D102 - likewise
+
+    @property
+    def marks(self) -> Marks: ...  # noqa: D102 - likewise
 
     def look(self) -> Found:
         """How it stands, by calls that only read.
@@ -127,7 +136,7 @@ class Thing(Protocol):
         """
 
     def mend(self) -> None:
-        """Make one of ours what it should be; the same errors."""
+        """Make one of ours what it should be, with its marks; the same errors."""
 
     def adopt(self) -> None:
         """Mark somebody else's as in use; the same errors."""

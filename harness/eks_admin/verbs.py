@@ -126,12 +126,14 @@ def status(settings: Settings, asked: Asked, console: Console, *, as_json: bool)
     if as_json:
         listed = [
             {"what": one.thing.what, "name": one.thing.name, "state": str(one.found.state), "note": one.found.note,
+             "expires": one.found.expires if one.found.state is State.OURS else None,
              "differences": list(one.found.differences)} for one in standing
         ]  # fmt: skip
         console.print(json.dumps(listed, indent=1), highlight=False, markup=False, soft_wrap=True)
     else:
         for one in standing:
-            _say(console, f"{one.thing.what}: {one.found}")
+            until = "" if one.found.expires == NEVER else f", until {one.found.expires}"
+            _say(console, f"{one.thing.what}: {one.found}{until}")
             for line in one.found.differences:
                 _say(console, f"  {line}")
     good = all(one.found.state in {State.OURS, State.ADOPTED} and not one.found.differences for one in standing)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -44,10 +46,10 @@ def sweep(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str
     opened = KubeApi
     monkeypatch.setattr(eks_sweeping, "KubeApi", lambda path, _context: opened(path, "kind-ours"))
 
-    def run(*, yes: bool = False) -> list[str]:
+    def run(*, yes: bool = False, **changes: Any) -> list[str]:
         out = io.StringIO()
         console = Console(file=out, width=400)
-        assert eks_sweeping.sweep(home.settings(consent=False), console, yes=yes) is ExitCode.GREEN
+        assert eks_sweeping.sweep(home.settings(consent=False, **changes), console, yes=yes) is ExitCode.GREEN
         return out.getvalue().splitlines()
 
     return run
@@ -89,6 +91,29 @@ def test_what_is_prepared_for_good_or_for_longer_stays(
         [f"left {one}" for one in (MADE[0], MADE[4], f"bucket {preparer.bucket}")] if expires == LATER else []
     )
     assert roles(client) == {ROLE}
+
+
+@pytest.mark.parametrize("identity", list(Identity))
+def test_what_is_prepared_for_good_later_is_no_more_past_its_time(
+    home: Home,
+    sweep: Callable[..., list[str]],
+    client: Client,
+    cloud: Cloud,
+    admin: Credentials,
+    enter: Callable[[Credentials], None],
+    identity: Identity,
+) -> None:
+    enter(cloud.user("preparer", policies("prepare", "prepare-irsa", "prepare-images", bucket=home.bucket)))
+    hurried = home.settings(registry="ecr").model_copy(update={"patience": 0.001})
+    for expires in (PAST, "never"):
+        # As in the test below.
+        irsa = pytest.raises(EnvironmentFailed, match="told where their keys are")
+        with irsa if identity is Identity.IRSA else nullcontext():
+            home.create(identity=identity, expires=expires, settings=hurried)
+    enter(admin)
+    client("s3").put_object(Bucket=home.bucket, Key="kept", Body=b"x")
+    assert "nothing to sweep" in sweep(yes=True, registry="ecr")
+    assert client("s3").head_object(Bucket=home.bucket, Key="kept")
 
 
 def test_environments_of_their_own_are_found_by_the_names_of_their_roles(

@@ -354,6 +354,22 @@ def test_what_expires_says_when(preparer: Home, client: Client, objects: Admitti
     assert objects.labels("harness")["harness.expires"] == "2026-11-22T01-02-03"
 
 
+def test_status_says_until_when(preparer: Home) -> None:
+    preparer.create(expires="2026-11-22T01:02:03+00:00")
+    assert preparer.status() == ExitCode.GREEN
+    assert f"role {ROLE}: ours, until 2026-11-22T01:02:03+00:00" in preparer.told
+    preparer.status(as_json=True)
+    assert {one["expires"] for one in json.loads(preparer.told)} == {"2026-11-22T01:02:03+00:00", "2026-11-22T01-02-03"}
+
+
+def test_what_is_for_good_is_given_no_lifetime(preparer: Home, cloud: Cloud, objects: Admitting) -> None:
+    preparer.create()
+    before, there = writes(cloud), len(objects.writes)
+    with pytest.raises(GuardError, match="prepared for good.*nothing was made"):
+        preparer.create(expires="2999-01-01T00:00:00+00:00")
+    assert (writes(cloud), len(objects.writes)) == (before, there)
+
+
 def test_the_role_is_bounded_where_that_is_asked_for(preparer: Home, client: Client) -> None:
     text = json.dumps(policies("dvc-s3", bucket=preparer.bucket))
     boundary = client("iam").create_policy(PolicyName="limit", PolicyDocument=text)["Policy"]["Arn"]
