@@ -97,7 +97,9 @@ class Prepared:
         elif self.held:
             yield Leftover(thing.what, f"{of}, past its time since {found.expires}; {self.held}")
         else:
-            remove = partial(_remove, thing, journal_of(self.settings.state_dir, named.environment))
+            remove = partial(
+                _remove, thing, journal_of(self.settings.state_dir, self.cluster.region, named.environment)
+            )
             yield Leftover(thing.what, f"{of}, past its time since {found.expires}", remove)
 
     def _environment(

@@ -120,7 +120,7 @@ def _cluster(settings: Settings, asked: Asked, say: Say, template: Path | None) 
     eks = settings.eks
     session = open_session(profile=eks.profile, region=eks.region)
     named = environment(eks.cluster or "", asked.suffix)
-    journal = journal_of(settings.state_dir, named)
+    journal = journal_of(settings.state_dir, str(session.region_name), named)
     return session, EksctlCluster(
         eks, str(session.region_name), versions().eks, Marks(named, asked.expires), which("eksctl"), template,
         journal.path.parent, SubprocessRunner(), journal, say,

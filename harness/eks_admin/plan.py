@@ -85,13 +85,13 @@ class Names:
 
 
 def environment(cluster: str, suffix: str) -> str:
-    """What all of it is called: in tags, labels and the state folder."""
+    """What all of it is called in a region: in tags, labels and the state folder."""
     return f"{cluster}.{suffix}" if suffix else cluster
 
 
-def journal_of(state: Path, environment: str) -> Journal:
+def journal_of(state: Path, region: str, environment: str) -> Journal:
     """The journal of an environment: beside those of runs, for it outlives them."""
-    return Journal(state / "eks" / environment / "journal.jsonl")
+    return Journal(state / "eks" / region / environment / "journal.jsonl")
 
 
 def names(cluster: EksCluster, settings: EksSettings, suffix: str) -> Names:
@@ -154,7 +154,7 @@ def things(
     iam, eks, s3, ecr = clients
     for one in clients:
         until_end.callback(one.close)
-    marks = Marks(named.environment, asked.expires)
+    marks, within = Marks(named.environment, asked.expires, cluster.arn), Marks(named.environment, asked.expires)
     values, trust, provider = dict(named.values), document("dvc-trust", named.values), None
     if asked.identity is Identity.IRSA:
         values["issuer"] = issuer(eks, cluster.name)
@@ -162,8 +162,8 @@ def things(
         provider = IdentityProvider(iam, arn, values["issuer"], marks)
         trust = document("dvc-trust-irsa", values)
     policy = document("dvc-s3", values)
-    account = ServiceAccount(kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, marks, by_irsa=provider is not None)
-    annotation = RoleAnnotation(kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, named.role_arn, marks)
+    account = ServiceAccount(kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, within, by_irsa=provider is not None)
+    annotation = RoleAnnotation(kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, named.role_arn, within)
     association = Association(eks, cluster.name, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, named.role_arn, marks, waiter)
     return [
         Bucket(
@@ -173,7 +173,7 @@ def things(
         *(Repository(ecr, name, marks) for name in named.repositories),
         *([provider] if provider else []),
         Role(iam, named.role, ROLE_POLICY, trust, policy, asked.boundary, marks),
-        *(Namespace(kube, name, labels, marks, waiter) for name, labels in NAMESPACES.items()),
+        *(Namespace(kube, name, labels, within, waiter) for name, labels in NAMESPACES.items()),
         account,
         annotation if provider else association,
     ]  # fmt: skip

@@ -50,7 +50,7 @@ def create(things: Sequence[Thing], *, adopt: frozenset[str], journal: Journal, 
 
     Raises:
         UsageError: A name to adopt is of none of them.
-        GuardError: One is somebody else's, and not adopted; or one of ours is for good, and is to expire: nothing was
+        GuardError: One is somebody else's, and not adopted; or one of ours is for good, and is to expire. Nothing was
             made.
         EnvironmentFailed: One could not be made; what was made before stays.
     """
@@ -92,7 +92,7 @@ def _refuse_foreign(standing: Sequence[Stands], adopt: frozenset[str]) -> None:
 
 
 def _refuse_shorter(standing: Sequence[Stands]) -> None:
-    """What was prepared for good has a bucket that somebody counts on: no flag that was left over gives it to a sweep."""
+    """What was prepared for good has a bucket that somebody counts on: no flag left over gives it to a sweep."""
     for_good = [
         one
         for one in standing
@@ -100,7 +100,7 @@ def _refuse_shorter(standing: Sequence[Stands]) -> None:
     ]
     if for_good:
         raise GuardError(
-            "what is there was prepared for good, and the next sweep past the lifetime would remove it; nothing was made",
+            "what is there was prepared for good, and with a lifetime a sweep would remove it; nothing was made",
             evidence={one.thing.what: str(one.found) for one in for_good},
             next_step="leave --lifetime out (and --eks-create, which has one); or harness eks delete first",
         )

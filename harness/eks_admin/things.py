@@ -1,6 +1,7 @@
 """What is prepared: a thing in an account or a cluster, whose it is, and whether it is as it should be.
 
-A thing of ours has the tag `harness.owner` and that of the environment that it was made for. What has its name and not
+A thing of ours has the tag `harness.owner` and that of the environment that it was made for; in an account also that of
+the cluster, by its ARN, for IAM is one for all regions. What has its name and not
 the tags is somebody else's: refused, unless it is adopted by name. What is adopted gets one tag, is never changed
 otherwise, and is never removed. What has `harness.owner` alone was meant for the harness by whoever made it (by hand,
 from `fixtures/eks`): used as if it were adopted.
@@ -17,6 +18,7 @@ from harness.names import LABEL_EXPIRES, LABEL_OWNER, OWNER
 from harness.targets.attached.expiry import as_label
 
 ENVIRONMENT: Final = "harness.environment"
+CLUSTER: Final = "harness.cluster"
 ADOPTED_BY: Final = "harness.adopted-by"
 NEVER: Final = "never"
 
@@ -60,15 +62,18 @@ class Marks:
     Attributes:
         environment: Name of the cluster, and the suffix of a run's own names after a dot.
         expires: When it counts as left behind, ISO 8601; "never" for what is prepared once.
+        cluster: ARN of the cluster; empty for what is in the cluster itself, or is it.
     """
 
     environment: str
     expires: str = NEVER
+    cluster: str = ""
 
     @property
     def tags(self) -> dict[str, str]:
         """Of a thing that is made."""
-        return {LABEL_OWNER: OWNER, ENVIRONMENT: self.environment, LABEL_EXPIRES: self.expires}
+        of = {CLUSTER: self.cluster} if self.cluster else {}
+        return {LABEL_OWNER: OWNER, ENVIRONMENT: self.environment, LABEL_EXPIRES: self.expires, **of}
 
     @property
     def labels(self) -> dict[str, str]:
@@ -86,17 +91,24 @@ class Marks:
 
     def read(self, tags: Mapping[str, str], differences: tuple[str, ...] = ()) -> Found:
         """Whose a thing with these tags is."""
-        if tags.get(LABEL_OWNER) == OWNER and ENVIRONMENT not in tags and ADOPTED_BY not in tags:
-            return Found(State.ADOPTED, differences, "meant for the harness by whoever made it")
         if tags.get(LABEL_OWNER) == OWNER and ENVIRONMENT in tags:
-            if tags[ENVIRONMENT] == self.environment:
-                return Found(State.OURS, differences, expires=tags.get(LABEL_EXPIRES, NEVER))
-            return Found(State.FOREIGN, differences, f"made for {tags[ENVIRONMENT]}", adoptable=False)
+            return self._made(tags, differences)
+        if tags.get(LABEL_OWNER) == OWNER and ADOPTED_BY not in tags:
+            return Found(State.ADOPTED, differences, "meant for the harness by whoever made it")
         if adopted := tags.get(ADOPTED_BY):
             if adopted == self.environment:
                 return Found(State.ADOPTED, differences)
             return Found(State.FOREIGN, differences, f"adopted for {adopted}", adoptable=False)
         return Found(State.FOREIGN, differences, "not tagged as the harness's")
+
+    def _made(self, tags: Mapping[str, str], differences: tuple[str, ...]) -> Found:
+        of = tags.get(CLUSTER, "")
+        if tags[ENVIRONMENT] != self.environment or (self.cluster and of and of != self.cluster):
+            made_for = ", ".join(one for one in (tags[ENVIRONMENT], of) if one)
+            return Found(State.FOREIGN, differences, f"made for {made_for}", adoptable=False)
+        # So it was made before there was that tag.
+        untold = (f"no tag {CLUSTER}={self.cluster}",) if self.cluster and not of else ()
+        return Found(State.OURS, (*differences, *untold), expires=tags.get(LABEL_EXPIRES, NEVER))
 
 
 class Thing(Protocol):

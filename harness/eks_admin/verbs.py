@@ -148,7 +148,7 @@ def _opened(settings: Settings, asked: Asked, *, writes: bool) -> Iterator[_Open
     session = open_session(profile=settings.eks.profile, region=settings.eks.region)
     cluster = guarded_cluster(session, settings.eks) if writes else describe(session, settings.eks.cluster)
     named = names(cluster, settings.eks, asked.suffix)
-    journal = journal_of(settings.state_dir, named.environment)
+    journal = journal_of(settings.state_dir, cluster.region, named.environment)
     with ExitStack() as until_end:
         folder = Path(until_end.enter_context(TemporaryDirectory(prefix="harness-eks-")))
         context = write_kubeconfig(cluster, folder / "kubeconfig", profile=settings.eks.profile)

@@ -23,7 +23,7 @@ from harness.lookalike.fittings import Fittings
 from harness.lookalike.principals import Credentials
 from harness.targets.eks.aws import AwsRefused
 from harness.wait import Waiter
-from tests.contract.eks_admin.conftest import ISSUER, Admitting, Home, policies
+from tests.contract.eks_admin.conftest import ARN, ISSUER, Admitting, Home, policies
 from tests.contract.kubeapi.conftest import ApiServer
 from tests.contract.lookalike.conftest import ACCOUNT, CLUSTER, REGION, TRUST, Client
 
@@ -53,13 +53,14 @@ def test_from_nothing_to_ready_and_back_to_nothing(
     assert preparer.status() == ExitCode.GREEN
     role = client("iam").get_role(RoleName=ROLE)["Role"]
     assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"Service": "pods.eks.amazonaws.com"}
-    tags = {"harness.owner": "airflow-dvc-harness", "harness.environment": CLUSTER, "harness.expires": "never"}
+    labels = {"harness.owner": "airflow-dvc-harness", "harness.environment": CLUSTER, "harness.expires": "never"}
+    tags = {**labels, "harness.cluster": ARN}
     assert {tag["Key"]: tag["Value"] for tag in role["Tags"]} == tags
     found = client("s3").get_bucket_tagging(Bucket=preparer.bucket)["TagSet"]
     assert {tag["Key"]: tag["Value"] for tag in found} == tags
     closed = client("s3").get_public_access_block(Bucket=preparer.bucket)["PublicAccessBlockConfiguration"]
     assert set(closed.values()) == {True}
-    assert objects.labels("airflow") == {**tags, "harness.adapter": "on"}
+    assert objects.labels("airflow") == {**labels, "harness.adapter": "on"}
     listed = client("eks").list_pod_identity_associations(clusterName=CLUSTER)["associations"]
     assert [(one["namespace"], one["serviceAccount"]) for one in listed] == [("airflow", "airflow-dvc-sa")]
 
@@ -237,6 +238,37 @@ def test_what_another_environment_has_cannot_be_adopted(preparer: Home, client: 
     assert client("iam").get_role(RoleName=ROLE)
 
 
+@pytest.mark.parametrize("elsewhere", ["eu-west-1:111122223333", f"{REGION}:999999999999"])
+def test_a_cluster_of_the_same_name_elsewhere_is_another_environment(
+    preparer: Home, client: Client, cloud: Cloud, elsewhere: str
+) -> None:
+    other = f"arn:aws:eks:{elsewhere}:cluster/{CLUSTER}"
+    tags = {"harness.owner": "airflow-dvc-harness", "harness.environment": CLUSTER, "harness.cluster": other}
+    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+    client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST), Tags=listed)
+    before = writes(cloud)
+    with pytest.raises(GuardError, match="nothing was made") as caught:
+        preparer.create()
+    assert caught.value.evidence == {f"role {ROLE}": f"somebody else's (made for {CLUSTER}, {other})"}
+    assert "--suffix" in caught.value.next_step
+    preparer.delete()
+    assert writes(cloud) == before
+
+
+def test_what_was_made_before_clusters_were_told_apart_is_ours_and_gets_the_tag(preparer: Home, client: Client) -> None:
+    preparer.create()
+    client("iam").untag_role(RoleName=ROLE, TagKeys=["harness.cluster"])
+    assert preparer.status() == ExitCode.ENVIRONMENT_FAILED
+    assert f"no tag harness.cluster={ARN}" in preparer.told
+    preparer.create()
+    assert preparer.status() == ExitCode.GREEN
+
+
+def test_environments_of_two_regions_have_journals_of_their_own(preparer: Home) -> None:
+    preparer.create()
+    assert list((preparer.folder / "state" / "eks").iterdir()) == [preparer.folder / "state" / "eks" / REGION]
+
+
 def test_a_name_that_is_nothings_cannot_be_adopted(preparer: Home, cloud: Cloud) -> None:
     with pytest.raises(UsageError, match="nothing here is named mine"):
         preparer.create(adopt=frozenset({"mine"}))
@@ -365,7 +397,7 @@ def test_status_says_until_when(preparer: Home) -> None:
 def test_what_is_for_good_is_given_no_lifetime(preparer: Home, cloud: Cloud, objects: Admitting) -> None:
     preparer.create()
     before, there = writes(cloud), len(objects.writes)
-    with pytest.raises(GuardError, match="prepared for good.*nothing was made"):
+    with pytest.raises(GuardError, match=r"prepared for good.*nothing was made"):
         preparer.create(expires="2999-01-01T00:00:00+00:00")
     assert (writes(cloud), len(objects.writes)) == (before, there)
 
