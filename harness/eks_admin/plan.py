@@ -46,7 +46,7 @@ class Asked:
     Attributes:
         suffix: Of the names of role and bucket, for an environment of its own; empty for the guide's names.
         identity: How pods get the role.
-        boundary: ARN of the role's permissions boundary; empty for none.
+        boundary: ARN of the role's permissions boundary; empty for none, and for whichever it has.
         adopt: Names of things that are somebody else's and are to be used.
         expires: When all of it counts as left behind, ISO 8601; "never" for what is prepared once.
         may_empty: Whether the bucket may be removed with what is in it.
@@ -177,6 +177,26 @@ def things(
         account,
         annotation if provider else association,
     ]  # fmt: skip
+
+
+def other_identity(
+    cluster: EksCluster,
+    named: Names,
+    asked: Asked,
+    *,
+    session: boto3.Session,
+    kube: KubeApi,
+    waiter: Waiter,
+    until_end: ExitStack,
+) -> Thing:
+    """What gives the pods their role in the way that is not asked for; arguments as for `things`."""
+    if asked.identity is Identity.POD_IDENTITY:
+        marks = Marks(named.environment)
+        return RoleAnnotation(kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, named.role_arn, marks)
+    eks = client(session, "eks")
+    until_end.callback(eks.close)
+    marks = Marks(named.environment, cluster=cluster.arn)
+    return Association(eks, cluster.name, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, named.role_arn, marks, waiter)
 
 
 def issuer(eks: Any, cluster: str) -> str:

@@ -77,6 +77,25 @@ def create(things: Sequence[Thing], *, adopt: frozenset[str], journal: Journal, 
         done.append(one.thing.what)
 
 
+def hold_identity(other: Thing, there: str) -> None:
+    """Hold the pods to get their role in one way: the role's trust is that of one, and in the other they would lose it.
+
+    Args:
+        other: What gives them the role in the way that is not asked for.
+        there: That way, as `--identity` names it.
+
+    Raises:
+        GuardError: It is there, and counts for this environment.
+    """
+    found = other.look()
+    if found.state in {State.OURS, State.ADOPTED}:
+        raise GuardError(
+            f"the pods of this environment get their role by --identity {there}; nothing was made",
+            evidence={other.what: str(found)},
+            next_step=f"create with --identity {there}; or harness eks delete --identity {there} first",
+        )
+
+
 def _refuse_foreign(standing: Sequence[Stands], adopt: frozenset[str]) -> None:
     foreign = [one for one in standing if one.found.state is State.FOREIGN]
     refused = [one for one in foreign if one.thing.name not in adopt or not one.found.adoptable]
@@ -125,8 +144,11 @@ def _have(one: Stands, journal: Journal) -> str:
     if one.found.state is State.OURS and (one.found.differences or not thing.marks.expire_as(one.found)):
         thing.mend()
         after = thing.look()
-        return "mended" if not after.differences else f"mended, but: {'; '.join(after.differences)}"
-    return "there already" if one.found.state is State.OURS else f"{one.found}"
+        left = [*after.differences, *([after.note] if after.note else [])]
+        return "mended" if not left else f"mended, but: {'; '.join(left)}"
+    if one.found.state is State.OURS:
+        return f"there already ({one.found.note})" if one.found.note else "there already"
+    return f"{one.found}"
 
 
 def delete(things: Sequence[Thing], *, journal: Journal, say: Say) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from harness.eks_admin.things import ADOPTED_BY, Found, Marks, State, Taken
@@ -25,7 +25,7 @@ class Role:
         policy_name: Of its inline policy.
         trust: Its trust policy.
         policy: Its inline policy.
-        boundary: ARN of its permissions boundary; empty for none.
+        boundary: ARN of its permissions boundary; empty for whichever it has.
         marks: Its tags.
     """
 
@@ -49,7 +49,11 @@ class Role:
         if role is None:
             return Found(State.ABSENT)
         tags = {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])}
-        return self.marks.read(tags, tuple(self._differences(role)))
+        found = self.marks.read(tags, tuple(self._differences(role)))
+        bound = _boundary(role)
+        if found.state is State.OURS and bound and not self.boundary:
+            return replace(found, note=f"permissions boundary {bound}, which was not asked for")
+        return found
 
     def make(self) -> None:
         """See `Thing`."""
@@ -70,15 +74,12 @@ class Role:
         self._put_policy()
 
     def mend(self) -> None:
-        """See `Thing`; what somebody has added to it is left, and goes on being told."""
+        """See `Thing`; what somebody has added to it is left, and goes on being told, and so is a boundary."""
         role = self._get() or {}
         with explained(f"mend the role {self.name}"):
             self.iam.update_assume_role_policy(RoleName=self.name, PolicyDocument=json.dumps(self.trust))
-            bound = _boundary(role)
-            if self.boundary and bound != self.boundary:
+            if self.boundary and _boundary(role) != self.boundary:
                 self.iam.put_role_permissions_boundary(RoleName=self.name, PermissionsBoundary=self.boundary)
-            elif bound and not self.boundary:
-                self.iam.delete_role_permissions_boundary(RoleName=self.name)
             self.iam.tag_role(RoleName=self.name, Tags=_listed(self.marks.tags))
         self._put_policy()
 
@@ -133,8 +134,8 @@ class Role:
             attached = self.iam.list_attached_role_policies(RoleName=self.name)["AttachedPolicies"]
         told += [f"a further policy: {name}" for name in names if name != self.policy_name]
         told += [f"attached: {one['PolicyArn']}" for one in attached]
-        if (bound := _boundary(role)) != self.boundary:
-            told.append(f"permissions boundary: {bound or 'none'}, expected {self.boundary or 'none'}")
+        if self.boundary and (bound := _boundary(role)) != self.boundary:
+            told.append(f"permissions boundary: {bound or 'none'}, expected {self.boundary}")
         return told
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from harness.eks_admin import making, preparing
 from harness.eks_admin.guards import hold_unused
-from harness.eks_admin.plan import Asked, Names, journal_of, names, things
+from harness.eks_admin.plan import Asked, Names, journal_of, names, other_identity, things
 from harness.eks_admin.readiness import Readiness
 from harness.eks_admin.things import NEVER, State, Thing
 from harness.eks_settings import Identity
@@ -36,6 +36,7 @@ class _Open:
     session: boto3.Session
     cluster: EksCluster
     things: Sequence[Thing]
+    other_identity: Thing
     names: Names
     kube: KubeApi
     journal: Journal
@@ -66,7 +67,8 @@ def create(
 
     Raises:
         UsageError: A name is not one.
-        GuardError: Account, cluster or region are not allowed, or a thing of that name is somebody else's.
+        GuardError: Account, cluster or region are not allowed, a thing of that name is somebody else's, or the pods get
+            their role in another way.
         EnvironmentFailed: Something could not be made, or a pod does not get the role.
     """
     if cluster is not None:
@@ -74,6 +76,8 @@ def create(
     with _opened(settings, asked, writes=True) as there:
         if asked.identity is Identity.POD_IDENTITY:
             check_pod_identity(there.session, there.cluster.name)
+        (instead,) = set(Identity) - {asked.identity}
+        preparing.hold_identity(there.other_identity, instead.value)
         preparing.create(there.things, adopt=asked.adopt, journal=there.journal, say=lambda text: _say(console, text))
         ready = Readiness(there.kube, asked.identity, there.names.role, there.waiter)
         ready.wait_injected()
@@ -157,7 +161,10 @@ def _opened(settings: Settings, asked: Asked, *, writes: bool) -> Iterator[_Open
             cluster, named, asked, session=session, kube=kube, waiter=waiter, until_end=until_end,
             half_made=lambda kind, name: (kind, name) in {(one.kind, one.name) for one in journal.open()},
         )  # fmt: skip
-        yield _Open(session, cluster, made, named, kube, journal, waiter)
+        other = other_identity(
+            cluster, named, asked, session=session, kube=kube, waiter=waiter, until_end=until_end
+        )  # fmt: skip
+        yield _Open(session, cluster, made, other, named, kube, journal, waiter)
 
 
 def _say(console: Console, text: str) -> None:

@@ -407,12 +407,25 @@ def test_the_role_is_bounded_where_that_is_asked_for(preparer: Home, client: Cli
     boundary = client("iam").create_policy(PolicyName="limit", PolicyDocument=text)["Policy"]["Arn"]
     preparer.create(boundary=boundary)
     assert client("iam").get_role(RoleName=ROLE)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
-    assert preparer.status() == ExitCode.ENVIRONMENT_FAILED
-    assert f"permissions boundary: {boundary}, expected none" in preparer.told
-    preparer.create()
-    assert preparer.status() == ExitCode.GREEN
-    preparer.create(boundary=boundary)
     assert preparer.status(boundary=boundary) == ExitCode.GREEN
+
+
+def test_a_boundary_that_is_not_asked_for_is_named_and_left(preparer: Home, client: Client, cloud: Cloud) -> None:
+    text = json.dumps(policies("dvc-s3", bucket=preparer.bucket))
+    boundary = client("iam").create_policy(PolicyName="limit", PolicyDocument=text)["Policy"]["Arn"]
+    preparer.create()
+    client("iam").put_role_permissions_boundary(RoleName=ROLE, PermissionsBoundary=boundary)
+    assert preparer.status() == ExitCode.GREEN
+    said = f"permissions boundary {boundary}, which was not asked for"
+    assert said in preparer.told
+    before = writes(cloud)
+    preparer.create()
+    assert said in preparer.told
+    assert writes(cloud) == before
+    client("iam").delete_role_policy(RoleName=ROLE, PolicyName="Airflow-DVCS3Policy")
+    preparer.create()
+    assert f"mended, but: {said}" in preparer.told
+    assert client("iam").get_role(RoleName=ROLE)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
 
 
 @pytest.mark.parametrize(
@@ -495,6 +508,25 @@ def test_with_irsa_the_role_that_somebody_has_set_stays_theirs(
     assert irsa()["annotations"] == {"eks.amazonaws.com/role-arn": ARN_OF_ROLE}
     assert home.delete(identity=Identity.IRSA) == ExitCode.GREEN
     assert account["annotations"] == {"eks.amazonaws.com/role-arn": ARN_OF_ROLE}
+
+
+def test_another_way_to_the_role_is_refused_while_the_first_stands(
+    irsa: Callable[[], Account], home: Home, cloud: Cloud, objects: Admitting
+) -> None:
+    objects.associated = lambda namespace, account: cloud.eks.associations.find(CLUSTER, namespace, account) is not None
+    assert home.create() == ExitCode.GREEN
+    before = writes(cloud)
+    with pytest.raises(GuardError, match="nothing was made") as caught:
+        home.create(identity=Identity.IRSA)
+    assert "harness eks delete --identity pod-identity" in caught.value.next_step
+    assert writes(cloud) == before
+    home.delete()
+    irsa()
+    before = writes(cloud)
+    with pytest.raises(GuardError, match="nothing was made") as caught:
+        home.create()
+    assert "harness eks delete --identity irsa" in caught.value.next_step
+    assert writes(cloud) == before
 
 
 def test_with_irsa_another_role_is_refused_before_anything_is_made(
