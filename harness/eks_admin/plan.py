@@ -44,7 +44,8 @@ class Asked:
     """What the caller asks for.
 
     Attributes:
-        suffix: Of the names of role and bucket, for an environment of its own; empty for the guide's names.
+        suffix: Of the names of role and bucket and of the repositories' prefix, for a cluster beside others in its
+            account; empty for the guide's names.
         identity: How pods get the role.
         boundary: ARN of the role's permissions boundary; empty for none, and for whichever it has.
         adopt: Names of things that are somebody else's and are to be used.
@@ -116,10 +117,12 @@ def names(cluster: EksCluster, settings: EksSettings, suffix: str) -> Names:
         "bucket": bucket + end,
         "role": ROLE + end,
         "keys": f"{settings.prefix}/" if settings.prefix else "",
-        "repositories": settings.ecr_prefix,
+        "repositories": settings.ecr_prefix + end if settings.ecr_prefix else suffix,
     }
     pushed = [reference for name, reference in versions().images.items() if name not in LOCAL]
-    repositories = tuple(repository_of(settings.ecr_prefix, one) for one in pushed) if settings.registry == ECR else ()
+    repositories = (
+        tuple(repository_of(values["repositories"], one) for one in pushed) if settings.registry == ECR else ()
+    )
     return Names(environment(cluster.name, suffix), ROLE + end, bucket + end, values, repositories)
 
 

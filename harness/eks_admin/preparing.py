@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from harness.eks_admin.eksctl import KIND as CLUSTER
 from harness.eks_admin.things import NEVER, Found, State, Taken, Thing
@@ -15,6 +16,13 @@ from harness.errors import CleanupFailed, GuardError, HarnessError, UsageError
 from harness.journal import Journal
 
 Say = Callable[[str], None]
+# What has a suffix in its name: all else is one per cluster.
+_SUFFIXED: Final = frozenset({"aws-bucket", "aws-role", "aws-repository"})
+_APART: Final = "or --suffix for names of its own, if the cluster has no environment yet"
+_ONE: Final = (
+    "a cluster has one environment, and --suffix does not help: what is in it has one name in all; what another one "
+    "has there goes by harness eks delete, with its suffix"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,9 @@ def _refuse_foreign(standing: Sequence[Stands], adopt: frozenset[str]) -> None:
     if refused:
         names = list(dict.fromkeys(one.thing.name for one in refused if one.found.adoptable))
         flags = " ".join(f"--adopt {name}" for name in names)
-        steps = [f"give {flags}, if they may be used" if flags else "", "or --suffix for names of its own"]
+        steps = [f"give {flags}, if they may be used" if flags else "", _APART]
+        if any(one.thing.kind not in _SUFFIXED for one in refused if not one.found.adoptable):
+            steps = [_ONE]
         raise GuardError(
             "there is something of that name already, and it is not this environment's; nothing was made",
             evidence={one.thing.what: str(one.found) for one in refused},

@@ -85,7 +85,8 @@ def create(
             _say(console, "pods are told where their keys are; with --probe-image a pod would show whose they are")
         else:
             _say(console, f"a pod is {ready.wait_identity(probe_image)}")
-        _say(console, f"for a run: --eks-cluster {settings.eks.cluster} --eks-bucket {there.names.bucket}")
+        prefix = f", eks.ecr_prefix = {there.names.values['repositories']}" if there.names.repositories else ""
+        _say(console, f"for a run: --eks-cluster {settings.eks.cluster} --eks-bucket {there.names.bucket}{prefix}")
     return ExitCode.GREEN
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -364,19 +365,47 @@ def test_a_create_that_broke_off_is_gone_on_with_or_taken_back(
         assert by_kind(preparer.states()) == dict.fromkeys(ALL, ABSENT)
 
 
-def test_names_of_their_own_stand_beside_the_others(
-    home: Home, cloud: Cloud, enter: Callable[[Credentials], None], objects: Admitting
+def test_names_of_their_own_stand_beside_those_of_another_cluster(
+    home: Home, cloud: Cloud, admin: Credentials, enter: Callable[[Credentials], None], objects: Admitting
 ) -> None:
-    mine = policies("prepare", bucket=f"{home.bucket}-pr-7", role=f"{ROLE}-pr-7")
-    enter(cloud.user("preparer", mine))
-    assert home.create(suffix="pr-7") == ExitCode.GREEN
-    states = home.states(suffix="pr-7")
-    assert {f"role {ROLE}-pr-7", f"bucket {home.bucket}-pr-7"} <= states.keys()
-    assert objects.labels("harness")["harness.environment"] == f"{CLUSTER}.pr-7"
-    assert home.journal(f"{CLUSTER}.pr-7").open()
-    assert home.delete(suffix="pr-7") == ExitCode.GREEN
+    enter(admin)
+    pushing = home.settings(registry="ecr")
+    assert home.create(settings=pushing) == ExitCode.GREEN
+    first = home.states(settings=pushing)
+    mine, objects.found, objects.applied = (objects.found, objects.applied), {}, {}
+    there = cloud.eks.cluster(CLUSTER)
+    cloud.eks.add_cluster(replace(there, name="second"))
+    second = home.settings(registry="ecr", cluster="second", clusters=(ARN.replace(CLUSTER, "second"),))
+    with pytest.raises(GuardError, match="nothing was made") as caught:
+        home.create(settings=second)
+    assert "--suffix" in caught.value.next_step
+    assert home.create(settings=second, suffix="pr-7") == ExitCode.GREEN
+    assert f"--eks-bucket {home.bucket}-pr-7, eks.ecr_prefix = airflow-dvc-harness-pr-7" in home.told
+    states = home.states(settings=second, suffix="pr-7")
+    assert set(states.values()) == {OURS}
+    apart = {f"role {ROLE}-pr-7", f"bucket {home.bucket}-pr-7", "repository airflow-dvc-harness-pr-7/apache/airflow"}
+    assert apart <= states.keys()
+    assert home.journal("second.pr-7").open()
+    assert objects.labels("harness")["harness.environment"] == "second.pr-7"
+    assert home.delete(settings=second, suffix="pr-7") == ExitCode.GREEN
+    objects.found, objects.applied = mine
+    assert home.states(settings=pushing) == first
+    assert home.delete(settings=pushing) == ExitCode.GREEN
+
+
+def test_a_cluster_has_one_environment_and_says_whose(
+    preparer: Home, admin: Credentials, enter: Callable[[Credentials], None], cloud: Cloud
+) -> None:
+    enter(admin)
+    preparer.create()
+    before = writes(cloud)
+    with pytest.raises(GuardError, match="nothing was made") as caught:
+        preparer.create(suffix="pr-7")
+    assert caught.value.evidence["namespace airflow"] == f"somebody else's (made for {CLUSTER})"
+    assert caught.value.next_step.startswith("a cluster has one environment, and --suffix does not help")
+    assert writes(cloud) == before
     with pytest.raises(UsageError, match="no suffix"):
-        home.create(suffix="Not One")
+        preparer.create(suffix="Not One")
 
 
 def test_what_expires_says_when(preparer: Home, client: Client, objects: Admitting) -> None:
