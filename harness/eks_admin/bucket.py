@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,7 +29,6 @@ class Bucket:
         account: Whose it must be.
         region: Where it must be.
         marks: Its tags.
-        half_made: Whether our journal says that we were making it: S3 gives it its tags by a call of their own.
         may_empty: Whether it may be removed with what is in it.
     """
 
@@ -38,7 +37,6 @@ class Bucket:
     account: str
     region: str
     marks: Marks
-    half_made: Callable[[], bool] = lambda: False
     may_empty: bool = False
     kind: str = "aws-bucket"
 
@@ -64,18 +62,16 @@ class Bucket:
             raise
         if where and where != self.region:
             return Found(State.FOREIGN, note=f"in {where}, not in {self.region}", adoptable=False)
-        tags = self._tags()
-        if not tags and self.half_made():
-            return Found(State.OURS, ("its tags are missing: it was being made", *self._differences()))
-        return self.marks.read(tags, tuple(self._differences()))
+        return self.marks.read(self._tags(), tuple(self._differences()))
 
     def make(self) -> None:
         """See `Thing`."""
         where = {} if self.region == _UNNAMED else {"LocationConstraint": self.region}
-        options = {"CreateBucketConfiguration": where} if where else {}
+        # Tagged by the same call, so that there is no moment at which nobody can tell whose it is.
+        configuration = {**where, "Tags": _listed(self.marks.tags)}
         try:
             with explained(f"create the bucket {self.name}"):
-                self.s3.create_bucket(Bucket=self.name, **options)
+                self.s3.create_bucket(Bucket=self.name, CreateBucketConfiguration=configuration)
         except AwsRefused as refused:
             if refused.code in _TAKEN:
                 raise Taken from refused
@@ -131,10 +127,9 @@ class Bucket:
 
     def _put_tags(self, tags: Mapping[str, str]) -> None:
         """S3 knows only all of a bucket's tags at once."""
-        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
         with explained(f"tag the bucket {self.name}"):
-            if listed:
-                self.s3.put_bucket_tagging(Tagging={"TagSet": listed}, **self._mine())
+            if tags:
+                self.s3.put_bucket_tagging(Tagging={"TagSet": _listed(tags)}, **self._mine())
             else:
                 self.s3.delete_bucket_tagging(**self._mine())
 
@@ -166,3 +161,7 @@ class Bucket:
                 f"{len(errors)} objects in the bucket {self.name} could not be removed",
                 evidence={"S3 said": f"{errors[0].get('Key')}: {errors[0].get('Code')}"},
             )
+
+
+def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]

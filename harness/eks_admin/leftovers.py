@@ -120,7 +120,7 @@ class Prepared:
     def _planned(self, named: Names, identity: Identity, until_end: ExitStack) -> list[Thing]:
         return things(
             self.cluster, named, Asked(identity=identity, may_empty=True), session=self.session, kube=self.kube,
-            half_made=lambda _kind, _name: False, waiter=self.waiter, until_end=until_end,
+            waiter=self.waiter, until_end=until_end,
         )  # fmt: skip
 
     def _suffixes(self, hidden: dict[str, str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +133,6 @@ def things(
     *,
     session: boto3.Session,
     kube: KubeApi,
-    half_made: Callable[[str, str], bool],
     waiter: Waiter,
     until_end: ExitStack,
 ) -> list[Thing]:
@@ -145,7 +144,6 @@ def things(
         asked: What the caller asks for.
         session: Of AWS.
         kube: The cluster's API.
-        half_made: Whether our journal has a thing, by kind and name, that is not removed.
         waiter: How patient to be.
         until_end: Closes the clients.
 
@@ -169,10 +167,7 @@ def things(
     annotation = RoleAnnotation(kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, named.role_arn, within)
     association = Association(eks, cluster.name, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, named.role_arn, marks, waiter)
     return [
-        Bucket(
-            s3, named.bucket, cluster.account, cluster.region, marks, lambda: half_made("aws-bucket", named.bucket),
-            asked.may_empty,
-        ),
+        Bucket(s3, named.bucket, cluster.account, cluster.region, marks, asked.may_empty),
         *(Repository(ecr, name, marks) for name in named.repositories),
         *([provider] if provider else []),
         Role(iam, named.role, ROLE_POLICY, trust, policy, asked.boundary, marks),

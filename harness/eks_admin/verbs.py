@@ -160,7 +160,6 @@ def _opened(settings: Settings, asked: Asked, *, writes: bool) -> Iterator[_Open
         kube = until_end.enter_context(KubeApi(folder / "kubeconfig", context))
         made = things(
             cluster, named, asked, session=session, kube=kube, waiter=waiter, until_end=until_end,
-            half_made=lambda kind, name: (kind, name) in {(one.kind, one.name) for one in journal.open()},
         )  # fmt: skip
         other = other_identity(
             cluster, named, asked, session=session, kube=kube, waiter=waiter, until_end=until_end

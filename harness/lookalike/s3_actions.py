@@ -43,6 +43,8 @@ _ACTIONS: Final[Mapping[str, str]] = {
     "UploadPart": "PutObject",
 }
 _VERSIONED: Final = {"GetObject": "GetObjectVersion", "DeleteObject": "DeleteObjectVersion"}
+# Whose body says what they need.
+READ: Final = frozenset({"CreateBucket", "DeleteObjects"})
 # What makes an object or changes it, for the witness.
 WRITES: Final = frozenset({"PutObject", "CopyObject", "CompleteMultipartUpload"})
 _LIST_CONTEXT: Final = {"prefix": "s3:prefix", "delimiter": "s3:delimiter", "max-keys": "s3:max-keys"}
@@ -63,14 +65,17 @@ def checks(
         labels: Bucket and key.
         query: Its query parameters.
         headers: By lower-case name.
-        body: Of DeleteObjects, which names its keys there; not read for others.
+        body: Of those in `READ`; not read for others.
 
     Raises:
-        AwsError: The body of a DeleteObjects cannot be read.
+        AwsError: It cannot be read.
     """
     bucket, key = labels.get("Bucket", ""), labels.get("Key", "")
     if operation == "DeleteObjects":
         return [Check(f"s3:{action}", arn(bucket, name)) for name, action in _deleted(body)]
+    if operation == "CreateBucket" and _has_tags(body):
+        # CreateBucketConfiguration.Tags in the S3 API reference (botocore 1.43 has it in its model, word for word).
+        return [Check("s3:CreateBucket", arn(bucket)), Check("s3:TagResource", arn(bucket))]
     action = _ACTIONS.get(operation, operation)
     if operation == "ListBuckets":
         return [Check(f"s3:{action}", "*")]
@@ -83,15 +88,22 @@ def checks(
     return [Check(f"s3:{action}", arn(bucket, key), context)]
 
 
+def _has_tags(body: bytes) -> bool:
+    return bool(body) and _parsed(body).find("{*}Tags/{*}Tag") is not None
+
+
 def _deleted(body: bytes) -> list[tuple[str, str]]:
-    try:
-        root: Any = ET.fromstring(body)  # noqa: S314 - a test's own request, read on this machine
-    except ET.ParseError as error:
-        raise AwsError("MalformedXML", f"The XML you provided was not well-formed: {error}") from None
     found = []
-    for item in root.iterfind("{*}Object"):
+    for item in _parsed(body).iterfind("{*}Object"):
         version = item.findtext("{*}VersionId")
         found.append((item.findtext("{*}Key") or "", "DeleteObjectVersion" if version else "DeleteObject"))
     if not found:
         raise AwsError("MalformedXML", "The XML you provided names no object")
     return found
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return ET.fromstring(body)  # noqa: S314 - a test's own request, read on this machine
+    except ET.ParseError as error:
+        raise AwsError("MalformedXML", f"The XML you provided was not well-formed: {error}") from None

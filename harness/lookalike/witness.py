@@ -103,7 +103,7 @@ class Witness:
         request = incoming.request
         query = _arguments(request)
         operation, labels = rest_operation("s3", request.method, request.path, query, request.headers)
-        body = incoming.whole() if operation.name in {"DeleteObjects", "PutBucketPolicy"} else b""
+        body = incoming.whole() if operation.name in {*s3_actions.READ, "PutBucketPolicy"} else b""
         if operation.name == "PutBucketPolicy":
             _bucket_policy(body)
         checks = s3_actions.checks(operation.name, labels, query, request.headers, body)

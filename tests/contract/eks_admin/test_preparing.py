@@ -365,6 +365,21 @@ def test_a_create_that_broke_off_is_gone_on_with_or_taken_back(
         assert by_kind(preparer.states()) == dict.fromkeys(ALL, ABSENT)
 
 
+def test_a_bucket_is_ours_from_its_first_moment(
+    preparer: Home, cloud: Cloud, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(time=time.time, sleep=lambda _seconds: None))
+    cloud.gateway.faults.throttle("s3", "PutPublicAccessBlock", 99)
+    with pytest.raises(AwsRefused):
+        preparer.create()
+    tags = client("s3").get_bucket_tagging(Bucket=preparer.bucket)["TagSet"]
+    assert {"Key": "harness.environment", "Value": CLUSTER} in tags
+    # Also to a machine that has no journal of it.
+    preparer.journal().path.unlink()
+    cloud.gateway.faults.clear()
+    assert by_kind(preparer.states())["bucket"] == OURS
+
+
 def test_names_of_their_own_stand_beside_those_of_another_cluster(
     home: Home, cloud: Cloud, admin: Credentials, enter: Callable[[Credentials], None], objects: Admitting
 ) -> None:
