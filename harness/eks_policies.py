@@ -25,6 +25,7 @@ PolicyName = Literal[
     "runner",
     "runner-images",
     "runner-trust",
+    "sweep",
 ]
 # What the repositories of ECR are below.
 REPOSITORIES: Final = "airflow-dvc-harness"

@@ -19,6 +19,7 @@ from harness.targets.eks.aws import AwsRefused, client, explained
 from harness.targets.eks.prefix import RUNS, empty_below, prefix_of
 
 CLAIMS: Final = "claims/"
+_DENIED: Final = "AccessDenied"
 # Larger is no claim, whoever wrote it.
 _MOST_BYTES: Final = 4096
 
@@ -91,11 +92,12 @@ class BucketClaim:
             s3.close()
 
 
-def claimed(session: boto3.Session, bucket: str, root: str) -> dict[str, BucketClaim | None]:
+def claimed(session: boto3.Session, bucket: str, root: str) -> dict[str, BucketClaim | AwsRefused | None]:
     """What there is below the harness's root: keys, versions, delete markers, uploads that were not completed, by run.
 
     Returns:
-        The claim by prefix; None where there is none, or one that cannot be read.
+        The claim by prefix; None where there is none, or one that says nothing; the refusal where the caller may not
+        read it.
 
     Raises:
         AwsRefused: S3 does not say.
@@ -103,10 +105,18 @@ def claimed(session: boto3.Session, bucket: str, root: str) -> dict[str, BucketC
     s3 = client(session, "s3")
     try:
         with explained(f"look at s3://{bucket}/{root}"):
-            found: dict[str, BucketClaim | None] = dict.fromkeys(sorted(_prefixes(s3, bucket, f"{root}{RUNS}")))
+            found: dict[str, BucketClaim | AwsRefused | None] = dict.fromkeys(
+                sorted(_prefixes(s3, bucket, f"{root}{RUNS}"))
+            )
             for key in _keys(s3, bucket, f"{root}{CLAIMS}"):
                 prefix = prefix_of(root, key.removeprefix(f"{root}{CLAIMS}").removesuffix(".json"))
-                found[prefix] = _read(s3, bucket, key, prefix)
+                try:
+                    with explained(f"read s3://{bucket}/{key}"):
+                        found[prefix] = _read(s3, bucket, key, prefix)
+                except AwsRefused as refused:
+                    if refused.code != _DENIED:
+                        raise
+                    found[prefix] = refused
     finally:
         s3.close()
     return found

@@ -150,7 +150,9 @@ class Search:
             return
         for prefix, claim in found.items():
             what = f"s3://{self.bucket}/{prefix}"
-            if claim is None:
+            if isinstance(claim, AwsRefused):
+                yield Leftover(what, f"what says whose it is cannot be seen: {claim.message}")
+            elif claim is None:
                 yield Leftover(what, "nothing says whose it is, or since when it is left behind")
             elif claim.run == run and is_past(expires) is False:
                 yield Leftover(what, f"run {run} has the cluster until {expires}")

@@ -21,7 +21,8 @@ from harness.lookalike.eks import Cluster
 from harness.lookalike.principals import Credentials
 from tests.contract.eks_admin.conftest import Admitting, Home, policies
 from tests.contract.kubeapi.conftest import ApiServer
-from tests.contract.lookalike.conftest import CLUSTER, TRUST, Client
+from tests.contract.lookalike.conftest import ACCOUNT, CLUSTER, TRUST, Client
+from tests.policies import needless, refused
 
 PAST, LATER = "2026-01-01T00:00:00+00:00", "2999-01-01T00:00:00+00:00"
 ROLE = "Airflow-DVCS3Role"
@@ -166,6 +167,48 @@ def test_what_these_credentials_may_not_see_is_said_once(
     (line,) = [one for one in sweep() if "cannot be seen" in one]
     assert line.startswith("left what harness eks create may have prepared: these cannot be seen: ")
     assert f"role {ROLE}" in line
+
+
+def claim(client: Client, bucket: str, run: str) -> None:
+    """What a run leaves in a bucket: an object, and what says until when."""
+    prefix = f"runs/{run}/"
+    said = json.dumps({"prefix": prefix, "cluster": CLUSTER, "expires": PAST})
+    client("s3").put_object(Bucket=bucket, Key=f"{prefix}a", Body=b"x")
+    client("s3").put_object(Bucket=bucket, Key=f"claims/{run}.json", Body=said.encode())
+
+
+def test_a_claim_that_these_credentials_may_not_read_is_named_and_the_rest_goes(
+    preparer: Home, sweep: Callable[..., list[str]], client: Client
+) -> None:
+    preparer.create(expires=PAST)
+    claim(client, preparer.bucket, "run-1")
+    told = sweep(yes=True)
+    (line,) = [one for one in told if one.startswith(f"left s3://{preparer.bucket}/runs/run-1/")]
+    assert "cannot be seen: not allowed to read" in line
+    assert told[-1] == f"swept {len(MADE) + 1}"
+
+
+def test_what_sweeps_needs_its_policy_and_nothing_of_it_less(
+    preparer: Home,
+    sweep: Callable[..., list[str]],
+    client: Client,
+    cloud: Cloud,
+    enter: Callable[[Credentials], None],
+) -> None:
+    preparer.create(expires=PAST)
+    claim(client, preparer.bucket, "run-1")
+    mine = policies("prepare", "prepare-irsa", "sweep", bucket=preparer.bucket)
+    enter(cloud.user("sweeper", mine))
+    told = sweep(yes=True)
+    assert told[-1] == f"swept {len(MADE) + 2}"
+    assert [line for line in told if "cannot be seen" in line] == []
+    calls = [call for call in cloud.log.calls() if call.principal.endswith(":user/sweeper")]
+    # Whether there is the bucket that an environment has for which none is named: nobody's business here.
+    unnamed = {"Bucket": f"dvc-{ACCOUNT}-{CLUSTER}"}
+    allowed = [call for call in calls if call.outcome != "denied"]
+    assert [call for call in calls if call.outcome == "denied" and call.parameters != unnamed] == []
+    assert refused(mine, allowed) == []
+    assert needless(policies("sweep", bucket=preparer.bucket), allowed) == []
 
 
 def ours(cloud: Cloud, *, expires: str = PAST, environment: str = CLUSTER) -> Cluster:
