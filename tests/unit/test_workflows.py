@@ -189,11 +189,13 @@ def test_the_sweep_reaches_what_the_nightly_run_writes_to() -> None:
     assert nightly.keys() - sweep.keys() == {"HARNESS_EKS__REGISTRY", "HARNESS_EKS__MAX_LIFETIME"}
 
 
+@pytest.mark.parametrize("partition", ["aws", "aws-us-gov"])
 @pytest.mark.parametrize("name", ON_AWS)
 def test_the_variables_of_the_repository_become_the_settings_that_allow_a_run(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, partition: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = {
+        **({} if partition == "aws" else {"EKS_PARTITION": partition}),
         "EKS_ACCOUNT": "111122223333",
         "EKS_REGION": "eu-central-1",
         "EKS_CLUSTER": "mlops",
@@ -201,11 +203,13 @@ def test_the_variables_of_the_repository_become_the_settings_that_allow_a_run(
     }
     for variable, text in read(name)["env"].items():
         assert variable.startswith("HARNESS_"), "the harness names it if it knows it not"
-        monkeypatch.setenv(variable, re.sub(r"\$\{\{ vars\.(\w+) \}\}", lambda found: told[found[1]], text))
+        monkeypatch.setenv(
+            variable, re.sub(r"\$\{\{ vars\.(\w+)(?: \|\| '(\w+)')? \}\}", lambda f: told.get(f[1], f[2]), text)
+        )
     eks = settings_from({"target": "eks", "eks_consent": True}).eks
     assert (eks.cluster, eks.region, eks.bucket, eks.prefix) == ("mlops", "eu-central-1", "team-dvc", "nightly")
     assert eks.accounts == ("111122223333",)
-    assert eks.clusters == ("arn:aws:eks:eu-central-1:111122223333:cluster/mlops",)
+    assert eks.clusters == (f"arn:{partition}:eks:eu-central-1:111122223333:cluster/mlops",)
 
 
 def test_nothing_runs_a_red_test_again() -> None:
