@@ -1,4 +1,4 @@
-"""A repository of ECR that the images of runs are pushed to: one per image, tags immutable."""
+"""A repository of ECR that the images of runs are pushed to: one per image, tags immutable, the last images kept."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from harness.eks_admin.things import ADOPTED_BY, Found, Marks, State, Taken
 from harness.targets.eks.aws import AwsRefused, explained
+from harness.targets.eks.ecr import lifecycle
 
 _GONE: Final = "RepositoryNotFoundException"
 _TAKEN: Final = "RepositoryAlreadyExistsException"
+_ENDLESS: Final = "LifecyclePolicyNotFoundException"
 _IMMUTABLE: Final = "IMMUTABLE"
 
 
@@ -43,6 +45,8 @@ class Repository:
             tags = self.ecr.list_tags_for_resource(resourceArn=found["repositoryArn"])["tags"]
         mutability = found["imageTagMutability"]
         told = () if mutability == _IMMUTABLE else (f"tags: {mutability}, expected {_IMMUTABLE}",)
+        if not self._expires_images():
+            told = (*told, "no lifecycle policy: its images never go")
         return self.marks.read({tag["Key"]: tag["Value"] for tag in tags}, told)
 
     def make(self) -> None:
@@ -56,12 +60,15 @@ class Repository:
             if refused.code == _TAKEN:
                 raise Taken from refused
             raise
+        self._expire_images()
 
     def mend(self) -> None:
-        """See `Thing`."""
+        """See `Thing`; a lifecycle policy that it has is left."""
         with explained(f"make the tags of the {self.what} immutable"):
             self.ecr.put_image_tag_mutability(repositoryName=self.name, imageTagMutability=_IMMUTABLE)
             self.ecr.tag_resource(resourceArn=self._get()["repositoryArn"], tags=_listed(self.marks.tags))
+        if not self._expires_images():
+            self._expire_images()
 
     def adopt(self) -> None:
         """See `Thing`."""
@@ -77,6 +84,20 @@ class Repository:
         """See `Thing`; with its images, which a run pushes again."""
         with explained(f"delete the {self.what}"):
             self.ecr.delete_repository(repositoryName=self.name, force=True)
+
+    def _expires_images(self) -> bool:
+        try:
+            with explained(f"read the lifecycle policy of the {self.what}"):
+                self.ecr.get_lifecycle_policy(repositoryName=self.name)
+        except AwsRefused as refused:
+            if refused.code == _ENDLESS:
+                return False
+            raise
+        return True
+
+    def _expire_images(self) -> None:
+        with explained(f"put a lifecycle policy on the {self.what}"):
+            self.ecr.put_lifecycle_policy(repositoryName=self.name, lifecyclePolicyText=lifecycle())
 
     def _get(self) -> Mapping[str, str]:
         """What ECR says of it; nothing if there is none."""

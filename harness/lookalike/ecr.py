@@ -61,6 +61,7 @@ class Repository:
         images: By digest.
         tags: Digest by an image's tag.
         layers: Digests of the layers that were pushed to it.
+        lifecycle: Its lifecycle policy as it was given; kept, and never acted on. Empty for none.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Repository:
     images: dict[str, Image] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     layers: set[str] = field(default_factory=set)
+    lifecycle: str = ""
 
     def find(self, reference: str) -> Image | None:
         """An image by its tag or digest."""
@@ -120,6 +122,8 @@ class Ecr(Service):
             ),
             "DeleteRepository": Operation(self._delete, self._on("DeleteRepository")),
             "PutImageTagMutability": Operation(self._set_mutability, self._on("PutImageTagMutability")),
+            "PutLifecyclePolicy": Operation(self._set_lifecycle, self._on("PutLifecyclePolicy")),
+            "GetLifecyclePolicy": Operation(self._lifecycle, self._on("GetLifecyclePolicy")),
             "ListTagsForResource": Operation(self._listed_labels, self._on_arn("ListTagsForResource")),
             "TagResource": Operation(self._label, self._on_arn("TagResource")),
             "UntagResource": Operation(self._unlabel, self._on_arn("UntagResource")),
@@ -224,6 +228,34 @@ class Ecr(Service):
             "repositoryName": found.name,
             "imageTagMutability": found.mutability,
         }
+
+    def _set_lifecycle(self, _caller: Principal, q: Parameters) -> Output:
+        text = q["lifecyclePolicyText"]
+        try:
+            rules = json.loads(text)["rules"]
+        except (ValueError, KeyError, TypeError):
+            rules = None
+        if not rules:
+            raise AwsError(
+                "InvalidParameterException", "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint"
+            )
+        with self.lock:
+            found = self.repository(q["repositoryName"], q.get("registryId"))
+            found.lifecycle = text
+        return {"registryId": self._account.number, "repositoryName": found.name, "lifecyclePolicyText": text}
+
+    def _lifecycle(self, _caller: Principal, q: Parameters) -> Output:
+        with self.lock:
+            found = self.repository(q["repositoryName"], q.get("registryId"))
+        if not found.lifecycle:
+            raise AwsError(
+                "LifecyclePolicyNotFoundException",
+                f"Lifecycle policy does not exist for the repository with name '{found.name}' in the registry with id "
+                f"'{self._account.number}'",
+            )
+        return {
+            "registryId": self._account.number, "repositoryName": found.name, "lifecyclePolicyText": found.lifecycle
+        }  # fmt: skip
 
     def _by_arn(self, arn: str) -> Repository:
         return self.repository(arn.partition(":repository/")[2])

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import boto3
 
+from harness.assets import asset
 from harness.eks_settings import EksSettings
 from harness.errors import CommandFailed, EnvironmentFailed
 from harness.imagenames import split_host
@@ -41,6 +42,11 @@ def repository_of(prefix: str, reference: str) -> str:
     """The repository of an image: its path, below a prefix."""
     path = split_host(reference)[1].rpartition(":")[0]
     return f"{prefix}/{path}" if prefix else path
+
+
+def lifecycle() -> str:
+    """The lifecycle policy of a repository that the harness makes: the last images stay, as in `fixtures/eks`."""
+    return (asset("fixtures") / "eks" / "lifecycle.json").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +163,15 @@ class EcrImages:
             )
         for repository in lacking:
             self.status(f"creating the repository {repository}")
-            with explained(f"create the repository {repository} (ecr:CreateRepository, ecr:TagResource)"):
+            # Not in the run's journal: it outlives the run, and no run removes it.
+            needed = "ecr:CreateRepository, ecr:TagResource, ecr:PutLifecyclePolicy"
+            with explained(f"create the repository {repository} ({needed})"):
                 ecr.create_repository(
                     repositoryName=repository,
                     imageTagMutability="IMMUTABLE",
                     tags=[{"Key": LABEL_OWNER, "Value": OWNER}],
                 )
+                ecr.put_lifecycle_policy(repositoryName=repository, lifecyclePolicyText=lifecycle())
         return found
 
     def _digest(self, ecr: Any, one: Wanted) -> str | None:

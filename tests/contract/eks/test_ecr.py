@@ -155,7 +155,7 @@ def test_a_missing_repository_is_created_where_the_settings_allow_it(
     limited: Callable[..., Credentials],
     client: Client,
 ) -> None:
-    enter(limited(*ALLOWED, "ecr:CreateRepository", "ecr:TagResource"))
+    enter(limited(*ALLOWED, "ecr:CreateRepository", "ecr:TagResource", "ecr:PutLifecyclePolicy"))
     place.session = open_session(profile=None, region=REGION)
     names, _ = place.supply(ecr_create=True, ecr_prefix="team/e2e")
     assert len(docker.pushed) == 1
@@ -164,6 +164,8 @@ def test_a_missing_repository_is_created_where_the_settings_allow_it(
     assert [(one["repositoryName"], one["imageTagMutability"]) for one in made] == [
         ("team/e2e/airflow-dvc-worker", "IMMUTABLE")
     ]
+    kept = client("ecr").get_lifecycle_policy(repositoryName="team/e2e/airflow-dvc-worker")["lifecyclePolicyText"]
+    assert json.loads(kept)["rules"][0]["selection"]["countNumber"] == 20
 
 
 def test_who_may_not_create_it_is_told_what_is_missing(place: Place) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -36,9 +37,27 @@ def test_there_is_one_per_image_that_nodes_pull_and_all_go_again(home: Home, pus
     assert {one["imageTagMutability"] for one in made.values()} == {"IMMUTABLE"}
     listed = client("ecr").list_tags_for_resource(resourceArn=made[WORKER]["repositoryArn"])["tags"]
     assert {"Key": "harness.environment", "Value": CLUSTER} in listed
+    kept = client("ecr").get_lifecycle_policy(repositoryName=WORKER)["lifecyclePolicyText"]
+    assert json.loads(kept)["rules"][0]["selection"]["countNumber"] == 20
     assert home.status(settings=pushing) == ExitCode.GREEN
     assert home.delete(settings=pushing) == ExitCode.GREEN
     assert repositories(client) == {}
+
+
+def test_one_that_keeps_all_its_images_is_mended_and_a_policy_of_somebody_else_is_left(
+    home: Home, pushing: Settings, cloud: Cloud, client: Client
+) -> None:
+    home.create(settings=pushing)
+    cloud.ecr.repository(WORKER).lifecycle = ""
+    other = next(name for name in repositories(client) if name != WORKER)
+    theirs = cloud.ecr.repository(other).lifecycle.replace("20", "500")
+    cloud.ecr.repository(other).lifecycle = theirs
+    assert home.status(settings=pushing) == ExitCode.ENVIRONMENT_FAILED
+    assert home.told.count("no lifecycle policy") == 1
+    home.create(settings=pushing)
+    assert "20" in cloud.ecr.repository(WORKER).lifecycle
+    assert cloud.ecr.repository(other).lifecycle == theirs
+    assert home.status(settings=pushing) == ExitCode.GREEN
 
 
 def test_what_is_somebody_elses_is_refused_or_adopted_and_the_policy_is_minimal(

@@ -17,6 +17,7 @@ from harness.lookalike import policies
 from harness.lookalike.fittings import RUNNERS, _render
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, SERVICES_NAMESPACE
 from harness.targets.attached.images import LOCAL
+from harness.targets.eks.ecr import lifecycle
 from harness.versions import versions
 
 ROOT = Path(__file__).parents[3]
@@ -191,6 +192,12 @@ def images() -> set[str]:
     return {split_host(ref)[1].rpartition(":")[0] for name, ref in versions().images.items() if name not in LOCAL}
 
 
+def test_each_repository_keeps_the_same_number_of_images(template: dict[str, Any]) -> None:
+    made = [one["Properties"] for one in template["Resources"].values() if one["Type"] == "AWS::ECR::Repository"]
+    rules = json.loads(lifecycle())
+    assert [json.loads(one["LifecyclePolicy"]["LifecyclePolicyText"]) for one in made] == [rules] * len(made)
+
+
 def test_each_image_has_a_repository(template: dict[str, Any], terraform: str) -> None:
     made = [filled(one) for one in template["Resources"].values() if one["Type"] == "AWS::ECR::Repository"]
     assert {one["Properties"]["RepositoryName"].partition("/")[2] for one in made} == images()
@@ -211,7 +218,8 @@ def test_terraform_takes_the_policies_from_the_files(terraform: str) -> None:
     assert sorted(taken) == ["dvc-s3", "dvc-trust", "runner", "runner-images", "runner-trust"]
     policies_given = re.findall(r"^\s*(?:assume_role_policy|policy)\s*= (\S+?)\(", terraform, re.MULTILINE)
     # The one that is none of IAM's is the life cycle of images.
-    assert sorted(policies_given) == ["jsonencode", *["templatefile"] * len(taken)]
+    assert sorted(policies_given) == ["file", *["templatefile"] * len(taken)]
+    assert 'file("${path.module}/../lifecycle.json")' in terraform
     (path,) = re.findall(r'policies = "\$\{path\.module\}/(.+)"', terraform)
     assert (EKS / "terraform" / path).resolve() == EKS / "policies"
 
@@ -219,7 +227,7 @@ def test_terraform_takes_the_policies_from_the_files(terraform: str) -> None:
 def test_terraform_fills_in_all_that_they_ask_for(terraform: str) -> None:
     (block,) = re.findall(r"names = \{(.*?)\n  \}", terraform, re.DOTALL)
     given = set(re.findall(r"^\s+(\w+)\s+=", block, re.MULTILINE))
-    taken = re.findall(r"/([a-z0-9-]+)\.json", terraform)
+    taken = re.findall(r"local\.policies\}/([a-z0-9-]+)\.json", terraform)
     asked = {
         name for one in taken for name in re.findall(r"\$\{(\w+)\}", (EKS / "policies" / f"{one}.json").read_text())
     }
