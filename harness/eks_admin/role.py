@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from harness.eks_admin.things import ADOPTED_BY, Found, Marks, State, Taken
 from harness.eks_policies import differences
+from harness.errors import CleanupFailed
 from harness.targets.eks.aws import AwsRefused, explained
 
 _GONE: Final = "NoSuchEntity"
@@ -94,9 +95,21 @@ class Role:
             self.iam.untag_role(RoleName=self.name, TagKeys=[ADOPTED_BY])
 
     def remove(self) -> None:
-        """See `Thing`; with a policy that is not ours, IAM refuses."""
+        """See `Thing`; whole or not at all.
+
+        Raises:
+            CleanupFailed: It has a policy that is not ours, with which IAM deletes no role.
+        """
+        with explained(f"read the policies of the role {self.name}"):
+            inline = self._policies()
+            others = [*(name for name in inline if name != self.policy_name), *self._attached()]
+        if others:
+            raise CleanupFailed(
+                f"the role {self.name} has policies that were added to it: {', '.join(others)}",
+                next_step="take them off it, if nobody needs them",
+            )
         with explained(f"delete the role {self.name}"):
-            if self.policy_name in self._policies():
+            if self.policy_name in inline:
                 self.iam.delete_role_policy(RoleName=self.name, PolicyName=self.policy_name)
             self.iam.delete_role(RoleName=self.name)
 
@@ -122,6 +135,10 @@ class Role:
             found += page["PolicyNames"]
         return found
 
+    def _attached(self) -> list[str]:
+        listed = self.iam.list_attached_role_policies(RoleName=self.name)["AttachedPolicies"]
+        return [str(one["PolicyArn"]) for one in listed]
+
     def _differences(self, role: Mapping[str, Any]) -> list[str]:
         told = [f"trust: {line}" for line in differences(self.trust, role["AssumeRolePolicyDocument"])]
         with explained(f"read the policies of the role {self.name}"):
@@ -131,9 +148,9 @@ class Role:
                 told += [f"policy: {line}" for line in differences(self.policy, found)]
             else:
                 told.append(f"no policy {self.policy_name}")
-            attached = self.iam.list_attached_role_policies(RoleName=self.name)["AttachedPolicies"]
+            attached = self._attached()
         told += [f"a further policy: {name}" for name in names if name != self.policy_name]
-        told += [f"attached: {one['PolicyArn']}" for one in attached]
+        told += [f"attached: {arn}" for arn in attached]
         if self.boundary and (bound := _boundary(role)) != self.boundary:
             told.append(f"permissions boundary: {bound or 'none'}, expected {self.boundary}")
         return told

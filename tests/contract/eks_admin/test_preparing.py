@@ -153,8 +153,10 @@ def test_a_policy_that_somebody_has_added_is_told_and_left(preparer: Home, clien
     client("iam").put_role_policy(RoleName=ROLE, PolicyName="more", PolicyDocument=more)
     preparer.create()
     assert "mended, but: a further policy: more" in preparer.told
-    with pytest.raises(CleanupFailed, match=f"still there: role {ROLE}"):
+    with pytest.raises(CleanupFailed, match=f"still there: role {ROLE}") as caught:
         preparer.delete()
+    assert "added to it: more" in caught.value.evidence[f"role {ROLE}"]
+    assert client("iam").list_role_policies(RoleName=ROLE)["PolicyNames"] == ["Airflow-DVCS3Policy", "more"], "whole"
     states = by_kind(preparer.states())
     assert states.pop("role") == OURS
     assert set(states.values()) == {ABSENT}, "what comes before it in the order went all the same"
