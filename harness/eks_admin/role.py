@@ -49,6 +49,9 @@ class Role:
         role = self._get()
         if role is None:
             return Found(State.ABSENT)
+        if (path := role["Path"]) != "/":
+            # Ours has none, and the association and the policies of whoever prepares name it without.
+            return Found(State.FOREIGN, note=f"its path is {path}, and one with a path is not used", adoptable=False)
         tags = {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])}
         found = self.marks.read(tags, tuple(self._differences(role)))
         bound = _boundary(role)

@@ -272,6 +272,19 @@ def test_environments_of_two_regions_have_journals_of_their_own(preparer: Home) 
     assert list((preparer.folder / "state" / "eks").iterdir()) == [preparer.folder / "state" / "eks" / REGION]
 
 
+def test_a_role_with_a_path_is_refused_before_anything_is_made(
+    preparer: Home, client: Client, cloud: Cloud, admin: Credentials, enter: Callable[[Credentials], None]
+) -> None:
+    enter(admin)
+    client("iam").create_role(RoleName=ROLE, Path="/teams/", AssumeRolePolicyDocument=json.dumps(TRUST))
+    before = writes(cloud)
+    with pytest.raises(GuardError, match="nothing was made") as caught:
+        preparer.create(adopt=frozenset({ROLE}))
+    assert "its path is /teams/" in caught.value.evidence[f"role {ROLE}"]
+    assert "--suffix" in caught.value.next_step
+    assert writes(cloud) == before
+
+
 def test_a_name_that_is_nothings_cannot_be_adopted(preparer: Home, cloud: Cloud) -> None:
     with pytest.raises(UsageError, match="nothing here is named mine"):
         preparer.create(adopt=frozenset({"mine"}))
