@@ -19,7 +19,7 @@ from harness.eks_admin import verbs as eks_admin
 from harness.eks_admin.making import Wanted
 from harness.eks_admin.plan import Asked
 from harness.eks_settings import Identity
-from harness.errors import ExitCode, HarnessError, Interrupted
+from harness.errors import ExitCode, HarnessError, Interrupted, UsageError
 from harness.options import EKS_OPTIONS, LOOKALIKE_OPTIONS, OPTIONS, SWEEP_OPTIONS, Option, settings_from
 from harness.report.console import ReportConsole
 from harness.settings import Keep, TargetKind, resolve
@@ -242,6 +242,12 @@ def sweep(
     With --git-remote: their branches there, too.
     """
     settings, console = settings_from(given), ReportConsole()
+    of_eks = any(given[name] for name in SWEEP_OPTIONS - {"target", "git_remote"})
+    if given["target"] is not TargetKind.EKS and (of_eks or (yes and not given["git_remote"])):
+        raise UsageError(
+            "--yes and what names an EKS cluster go with --target eks; without it the runs of this machine are swept",
+            next_step="add --target eks, or leave them out",
+        )
     of_git = git_sweeping.sweep(settings, console, yes=yes) if given["git_remote"] else ExitCode.GREEN
     if given["target"] is TargetKind.EKS:
         return eks_sweeping.sweep(settings, console, yes=yes) or of_git

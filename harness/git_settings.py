@@ -78,7 +78,10 @@ class GitSettings(BaseModel):
             try:
                 text = self.token_file.expanduser().read_text(encoding="utf-8").strip()
             except (OSError, UnicodeDecodeError) as error:
-                raise UsageError(f"the Git token cannot be read from {self.token_file}: {error}") from None
+                raise UsageError(
+                    f"the Git token cannot be read from {self.token_file}: {_why(error)}",
+                    next_step="name a file with the token in its one line by HARNESS_GIT__TOKEN_FILE (git.token_file)",
+                ) from None
         else:
             text = self.token.get_secret_value().strip() if self.token is not None else ""
         if not text or "\n" in text:
@@ -100,10 +103,18 @@ class GitSettings(BaseModel):
         try:
             whole = "-----BEGIN CERTIFICATE-----" in path.read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"the Git server's authorities cannot be read from {path}: {error}") from None
+            raise UsageError(
+                f"the Git server's authorities cannot be read from {path}: {_why(error)}",
+                next_step="name a file in PEM by HARNESS_GIT__CA_FILE (git.ca_file)",
+            ) from None
         if not whole:
             raise UsageError(f"{path} holds no certificate in PEM", next_step="name the server's CA in git.ca_file")
         return path
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file was not read, without its name and Python's number for it."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is not a text file"
 
 
 def throw_away_branch(run_id: str) -> str:

@@ -63,6 +63,8 @@ _DAG_ID = re.compile(r"[\w.-]{1,250}")
 _NOT_DATA = frozenset({".git", ".dvc"})
 _LONGEST_NAME = 200
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+# In what pydantic-settings says of a variable that is no JSON.
+_FIELD = re.compile(r'for field "(\w+)"')
 
 
 class TargetKind(StrEnum):
@@ -346,7 +348,10 @@ def mirrors(given: Sequence[str] | None) -> dict[str, str] | None:
     pairs = [flag.partition("=") for flag in given]
     wrong = [flag for flag, (host, _, mirror) in zip(given, pairs, strict=True) if not (host and mirror)]
     if wrong:
-        raise UsageError(f"a registry mirror is HOST=MIRROR, not {wrong[0]!r}")
+        raise UsageError(
+            f"a registry mirror is HOST=MIRROR, not {wrong[0]!r}",
+            next_step="name both, such as --registry-mirror docker.io=mirror.example:5000",
+        )
     return {host: mirror for host, _, mirror in pairs}
 
 
@@ -367,7 +372,7 @@ def resolve(**flags: Any) -> Settings:
         raise _unusable(_problems(error)) from None
     except SettingsError as error:
         # A variable for a setting with several values that is not JSON.
-        raise _unusable({"environment": f'{error}; write lists and maps as JSON, such as ["a", "b"]'}) from None
+        raise _unusable(_not_json(error)) from None
 
 
 def _check_table(pyproject: Path) -> None:
@@ -403,12 +408,34 @@ def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
 
 def _problems(error: ValidationError) -> dict[str, str]:
-    return {".".join(map(str, problem["loc"])) or "settings": str(problem["msg"]) for problem in error.errors()}
+    return {
+        ".".join(map(str, problem["loc"])) or "settings": (
+            "there is no such setting" if problem["type"] == "extra_forbidden" else _own_words(str(problem["msg"]))
+        )
+        for problem in error.errors()
+    }
+
+
+def _own_words(message: str) -> str:
+    """What one of our validators says, without what pydantic puts before it."""
+    return message.removeprefix("Value error, ")
+
+
+def _not_json(error: SettingsError) -> dict[str, str]:
+    """What to write into a variable that is no JSON, by its name: pydantic-settings names its field only."""
+    found = _FIELD.search(str(error))
+    if found is None or found[1] not in Settings.model_fields:
+        return {"environment": f'{error}; write lists and maps as JSON, such as ["a", "b"]'}
+    variable = _PREFIX + found[1].upper()
+    kind = Settings.model_fields[found[1]].annotation
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {variable: f"is not JSON: set its parts by themselves, as {variable}__NAME, or all of it as a map"}
+    return {variable: 'is not JSON: write lists as ["a", "b"], maps as {"a": "b"}'}
 
 
 def _unusable(problems: Mapping[str, str]) -> UsageError:
     return UsageError(
         "a setting cannot be used",
         evidence=problems,
-        next_step="run `harness run --help` for the settings and their values",
+        next_step="see docs/settings.md for each setting and its values, `harness run --help` for the flags",
     )

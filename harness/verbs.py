@@ -78,8 +78,10 @@ def cache(
     """What the caches hold; evicted down to the budget, or cleared, on request only.
 
     Raises:
-        UsageError: A run that lives, or a kept cluster, stands on what should be cleared.
+        UsageError: A run that lives, or a kept cluster, stands on what should be cleared; or both were asked for.
     """
+    if clear and evict:
+        raise UsageError("--clear removes all, --evict what is over the budget", next_step="give one of the two")
     live = [folder.name for folder in sorted((settings.state_dir / "runs").glob("*")) if is_alive(folder)]
     if clear and live:
         raise UsageError(
@@ -140,8 +142,11 @@ def write_sboms(settings: Settings, folder: Path, console: Console) -> ExitCode:
     """Write what is in each image of the caches, in the host's programs and in the harness's own environment.
 
     Raises:
+        UsageError: A file is in the folder's place.
         EnvironmentFailed: The engine does not answer, or an image cannot be read.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is no folder", next_step="name a folder with --sbom; it is made if need be")
     version = harness_version()
     runner = SubprocessRunner()
     with _engine(settings, runner, console) as engine, scratch(settings.state_dir, "sbom") as room:

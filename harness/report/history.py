@@ -232,7 +232,10 @@ def merge(into: Path, others: Sequence[Path]) -> int:
     """
     missing = [path for path in others if not path.is_file()]
     if missing:
-        raise UsageError(f"there is no history file {', '.join(map(str, missing))}")
+        raise UsageError(
+            f"there is no history file {', '.join(map(str, missing))}",
+            next_step=f"name a {FILE}, as it is in the folder of the evidence (.harness)",
+        )
     new = read(*others).lines
 
     def lacking(present: History) -> list[Line]:

@@ -93,7 +93,9 @@ def read(folder: Path) -> dict[str, Any]:
             raise UsageError(f"{path} is not taken: it is a link, or larger than {_LARGEST // 10**6} MB")
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+        raise UsageError(
+            f"{path} cannot be read: {error}", next_step="name another run's evidence folder, or an archive of it"
+        ) from None
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA_VERSION or isinstance(version, bool):
         raise UsageError(

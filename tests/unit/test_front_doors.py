@@ -246,3 +246,29 @@ def test_the_generated_client_of_airflow_is_loaded_by_nobody_who_does_not_ask_ai
     """It takes longer to load than all the rest, which every `--help` and every usage error would wait for."""
     program = "import sys, harness.cli, harness.session; sys.exit('airflow_client.client' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "next_step"),
+    [
+        (["sweep", "--yes"], "go with --target eks", "add --target eks"),
+        (["sweep", "--eks-cluster", "mlops"], "go with --target eks", "add --target eks"),
+        (["cache", "--clear", "--evict"], "--clear removes all", "give one of the two"),
+        (["versions", "--sbom", __file__], "is no folder", "name a folder with --sbom"),
+        (["history", "--merge", "nowhere.jsonl"], "no history file nowhere.jsonl", "name a history.jsonl"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_anything_is_touched(
+    words: list[str],
+    said: str,
+    next_step: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["harness", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr().err
+    assert ended.value.code == ExitCode.USAGE
+    assert said in told
+    assert f"next: {next_step}" in told

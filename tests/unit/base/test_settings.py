@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from harness.errors import ExitCode, UsageError
-from harness.settings import Keep, S3Backend, Settings, SupplyKind, part_flags, resolve
+from harness.settings import Keep, S3Backend, Settings, SupplyKind, mirrors, part_flags, resolve
 
 
 @pytest.fixture(autouse=True)
@@ -241,7 +241,32 @@ def test_an_empty_path_is_not_taken_for_the_working_directory(name: str, monkeyp
     monkeypatch.setenv(f"HARNESS_{name.upper()}", "")
     with pytest.raises(UsageError, match="cannot be used") as told:
         resolve()
-    assert f"{name}: Value error, is empty" in str(told.value)
+    assert f"{name}: is empty" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("HARNESS_VALUES", "team.yaml", "HARNESS_VALUES: is not JSON: write lists as"),
+        ("HARNESS_POLICY", "data", "HARNESS_POLICY: is not JSON: set its parts by themselves, as HARNESS_POLICY__NAME"),
+        ("HARNESS_POLICY__NOPE", "1", "policy.nope: there is no such setting"),
+        ("HARNESS_WORKER_IMAGE", "team", "worker_image: use an image reference with a tag"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named_in_words_for_the_reader(
+    variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UsageError, match="cannot be used") as told:
+        resolve()
+    assert said in str(told.value)
+    assert "docs/settings.md" in told.value.next_step
+
+
+def test_a_mirror_that_lacks_its_host_is_refused_with_an_example() -> None:
+    with pytest.raises(UsageError, match="HOST=MIRROR") as told:
+        mirrors(["mirror.example"])
+    assert "docker.io=" in told.value.next_step
 
 
 @pytest.mark.parametrize(
