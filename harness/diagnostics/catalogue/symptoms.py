@@ -12,7 +12,7 @@ SYMPTOMS: Final = (
     Cause(
         code="MIGRATION_FAILED",
         what="Airflow's database could not be prepared",
-        do="see the log of the migration job",
+        do="see pods.txt and events.txt for how the job ended, where it has no log",
         signs=(reason("Error", where=r"migrat"),),
         symptom=True,
     ),

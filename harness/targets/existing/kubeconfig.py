@@ -96,12 +96,22 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         found: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        why = error.strerror if isinstance(error, OSError) else type(error).__name__
+        why = _why(error)
         raise UsageError(
             f"the kubeconfig {path} cannot be read: {why}",
             next_step="name another with HARNESS_EXISTING__KUBECONFIG (existing.kubeconfig)",
         ) from None
     return found if isinstance(found, dict) else {}
+
+
+def _why(error: OSError | ValueError | yaml.YAMLError) -> str:
+    """Why it cannot be read, in no words of the file: it may hold keys."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        return f"not valid YAML at line {mark.line + 1}, column {mark.column + 1}"
+    return "not valid YAML" if isinstance(error, yaml.YAMLError) else "not a text file"
 
 
 def _one(files: Mapping[Path, Mapping[str, Any]], kind: str, name: str) -> tuple[dict[str, Any], Path]:
