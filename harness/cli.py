@@ -20,7 +20,15 @@ from harness.eks_admin.making import Wanted
 from harness.eks_admin.plan import Asked
 from harness.eks_settings import Identity
 from harness.errors import ExitCode, HarnessError, Interrupted, UsageError
-from harness.options import EKS_OPTIONS, LOOKALIKE_OPTIONS, OPTIONS, SWEEP_OPTIONS, Option, settings_from
+from harness.options import (
+    EKS_OPTIONS,
+    LOOKALIKE_OPTIONS,
+    OPTIONS,
+    SWEEP_OPTIONS,
+    Option,
+    run_settings_from,
+    settings_from,
+)
 from harness.report.console import ReportConsole
 from harness.settings import Keep, TargetKind, resolve
 from harness.versions import harness_version
@@ -128,7 +136,7 @@ def run(
     repeat: Annotated[int, typer.Option(metavar="N", help="do all of it N times in a row")] = 1,
 ) -> ExitCode:
     """Bring an environment up, run the DAG once, judge it, take everything down."""
-    settings = settings_from(given)
+    settings = run_settings_from(given)
     console = ReportConsole()
     return series.repeat(repeat, lambda judged: session.run_once(settings, console, judged=judged), console)
 
@@ -173,7 +181,7 @@ def parity_command(
 @_with_options("keep")
 def up(given: Mapping[str, Any]) -> ExitCode:
     """Bring an environment up and keep it."""
-    return session.bring_up(settings_from({**given, "keep": Keep.ALWAYS}), ReportConsole())
+    return session.bring_up(run_settings_from({**given, "keep": Keep.ALWAYS}), ReportConsole())
 
 
 @app.command()

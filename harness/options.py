@@ -95,6 +95,34 @@ def part_of_eks(name: str) -> str | None:
     return name if name in _EKS_PARTS else name.removeprefix(_EKS) if name.startswith(_EKS) else None
 
 
+def run_settings_from(given: Mapping[str, Any]) -> Settings:
+    """The settings of a run that is meant by these options alone.
+
+    Raises:
+        UsageError: A setting is unknown or has a bad value; or an option is of another target. The run would be another
+            than the reader means, such as one on kind in place of EKS.
+    """
+    settings = settings_from(given)
+    targets = {option.flag: _targets_of(option.name) for option in OPTIONS if given.get(option.name)}
+    others = {flag: targets for flag, targets in targets.items() if settings.target not in targets}
+    if others:
+        wanted = " or ".join(f"--target {kind}" for kind in next(iter(others.values())))
+        raise UsageError(
+            f"{', '.join(others)}: not for a run with --target {settings.target}",
+            next_step=f"add {wanted}, or leave it out" if len(others) == 1 else f"add {wanted}, or leave them out",
+        )
+    return settings
+
+
+def _targets_of(name: str) -> tuple[TargetKind, ...]:
+    """The targets that an option is for."""
+    if name == "max_lifetime":
+        return TargetKind.EKS, TargetKind.EXISTING
+    if name in _EXISTING:
+        return (TargetKind.EXISTING,)
+    return (TargetKind.EKS,) if part_of_eks(name) is not None else tuple(TargetKind)
+
+
 def settings_from(given: Mapping[str, Any]) -> Settings:
     """The settings of a run.
 

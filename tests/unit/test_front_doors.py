@@ -70,16 +70,41 @@ def check(settings: Settings) -> None:
     assert settings.registry_mirror == {"docker.io": "mirror.example:5000"}
     assert settings.worker_image == "registry.example/team/worker:1.4"
     assert settings.pause_on_failure
+
+
+def check_eks(settings: Settings) -> None:
     eks = settings.eks
     assert (eks.cluster, eks.region, eks.profile, eks.bucket) == ("mlops", "eu-central-1", "nightly", "team-dvc")
     assert eks.consent
     assert (eks.max_cost, eks.max_lifetime, eks.shared_storage, eks.identity) == (0.5, 1.5, "efs", "irsa")
+
+
+def check_existing(settings: Settings) -> None:
     existing = settings.existing
     assert (existing.context, existing.consent, existing.max_lifetime) == ("kind-team", True, 1.5)
 
 
+# Those that are for some targets only.
+OF_EKS = (*(flag for flag in FLAGS if flag.startswith("--eks-")), "--shared-storage", "--max-cost")
+OF_TARGETS = {
+    "kind": (),
+    "eks": (*OF_EKS, "--eks-consent", "--max-lifetime"),
+    "existing": ("--context", "--existing-consent", "--max-lifetime"),
+}
+
+
+def words_for(target: str) -> list[str]:
+    others = {flag for flags in OF_TARGETS.values() for flag in flags} - set(OF_TARGETS[target])
+    given = {**FLAGS, "--target": target}
+    switches = [flag for flag in SWITCHES if flag not in others]
+    return [*(word for flag, value in given.items() if flag not in others for word in (flag, value)), *switches]
+
+
+@pytest.mark.parametrize("target", OF_TARGETS)
 @pytest.mark.parametrize(("verb", "driven_by"), [("run", "run_once"), ("up", "bring_up")])
-def test_the_command_hands_every_flag_on(verb: str, driven_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_hands_every_flag_on(
+    verb: str, driven_by: str, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[Settings] = []
 
     def drive(settings: Settings, *_rest: object, **_options: object) -> ExitCode:
@@ -87,9 +112,33 @@ def test_the_command_hands_every_flag_on(verb: str, driven_by: str, monkeypatch:
         return ExitCode.GREEN
 
     monkeypatch.setattr(session, driven_by, drive)
-    result = CliRunner().invoke(cli.app, [verb, *WORDS])
+    result = CliRunner().invoke(cli.app, [verb, *words_for(target)])
     assert result.exit_code == 0, result.output
+    assert seen[0].target == target
     check(seen[0])
+    if target == "eks":
+        check_eks(seen[0])
+    elif target == "existing":
+        check_existing(seen[0])
+
+
+@pytest.mark.parametrize("verb", ["run", "up"])
+@pytest.mark.parametrize(
+    ("target", "flags", "said"),
+    [
+        ("kind", ["--eks-cluster", "mlops"], "--eks-cluster: not for a run with --target kind"),
+        ("kind", ["--eks-consent"], "add --target eks, or leave it out"),
+        ("kind", ["--context", "team"], "add --target existing, or leave it out"),
+        ("kind", ["--max-lifetime", "2"], "add --target eks or --target existing, or leave it out"),
+        ("existing", ["--max-cost", "2", "--eks-bucket", "team"], "add --target eks, or leave them out"),
+        ("eks", ["--context", "team"], "--context: not for a run with --target eks"),
+    ],
+)
+def test_a_flag_of_another_target_is_refused(verb: str, target: str, flags: list[str], said: str) -> None:
+    """The run would be another than the reader means: on kind, where EKS was."""
+    result = CliRunner().invoke(cli.app, [verb, "--target", target, *flags])
+    assert result.exit_code == ExitCode.USAGE
+    assert said in " ".join(result.output.split())
 
 
 def test_the_look_alike_takes_what_the_making_of_its_cluster_takes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +215,9 @@ def test_pytest_hands_every_flag_on() -> None:
     plugin.pytest_addoption(options, plugins)
     for stderr in opened:
         stderr.stream.close()
-    check(plugin._settings(options.parse([*WORDS])))
+    settings = plugin._settings(options.parse([*WORDS]))
+    for checked in (check, check_eks, check_existing):
+        checked(settings)
 
 
 @pytest.mark.parametrize(
