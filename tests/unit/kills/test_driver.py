@@ -261,6 +261,15 @@ def test_the_table_has_a_line_for_each_point_and_a_column_for_each_way() -> None
     assert lines[3] == "2 of 3 kill points swept clean"
 
 
+def test_a_file_that_the_engine_will_remove_by_itself_is_not_left(tmp_path: Path) -> None:
+    for name in ("engine/exec/netns/0123", "engine/exec/other", "runs/netns/0123"):
+        (tmp_path / "state" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "state" / name).touch()
+    files = {line for line in machine(tmp_path).look() if line.startswith(f"file {tmp_path}/state")}
+    assert f"file {tmp_path}/state/engine/exec/netns/0123" not in files
+    assert {f"file {tmp_path}/state/{name}" for name in ("engine/exec/other", "runs/netns/0123")} <= files
+
+
 def phases_of(node: ast.AST) -> Iterator[str]:
     """The names that the argument of a `phase(...)` stands for; what is only known when it runs as {}."""
     match node:
