@@ -421,3 +421,9 @@ def test_a_line_redactor_does_not_show_what_it_has_read() -> None:
     reader = LineRedactor(redactor(PASSWORD))
     reader.examined(PASSWORD)
     assert PASSWORD not in repr(reader)
+
+
+def test_bytes_of_a_name_that_are_no_utf_8_are_shown_as_escapes() -> None:
+    """They could neither be printed nor written; Python has them as lone surrogates (PEP 383)."""
+    name = b"data-\xff.csv".decode("utf-8", "surrogateescape")
+    assert Redactor().examined(name) == ("data-\\udcff.csv", 0)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.redaction import MASK, LineRedactor, Redactor
-from harness.wrapping import Cores, Trail
+from harness.wrapping import SHORTEST, Cores, Span, Trail, masked
 
 SECRET = "git-password-" + "x7Q" * 20
 TIME = "2026-11-21T12:00:00.123456Z"
@@ -157,3 +157,72 @@ def test_no_core_is_overlooked_at_its_seam(core: str, place: int) -> None:
     cores = Cores.of([core, "another-one-that-is-longer"])
     assert cores.may_go_on(f"xyz{core[:cut]}", f"{core[cut:]}xyz")
     assert cores.may_go_on(core[:cut], core[cut:])
+
+
+CORE = "".join(Random(7).sample(string.ascii_letters, 50))  # noqa: S311 - a text, not a secret
+FILLER = "0123456789" * 4
+
+
+@pytest.mark.parametrize("place", range(1, len(CORE)))
+def test_it_may_be_broken_at_any_place_where_the_line_before_is_long(place: int) -> None:
+    """Of what is in base64 the secret is a part: the line begins long before it."""
+    trail, cores = Trail(), Cores.of([CORE])
+    assert trail.read(FILLER + CORE[:place], cores) == []
+    (spans,) = trail.read(f"INFO {CORE[place:]}", cores, offset=1000)
+    assert spans == ((len(FILLER), len(FILLER) + place), (1005, 1005 + len(CORE) - place))
+
+
+def test_each_of_the_long_words_of_a_line_may_go_on() -> None:
+    trail, cores = Trail(), Cores.of([CORE])
+    trail.read(f"{CORE[:SHORTEST]} {FILLER}", cores)
+    assert len(trail.read(CORE[SHORTEST:], cores)) == 1
+
+
+def test_a_line_that_only_looks_like_what_comes_before_is_no_part_of_the_place() -> None:
+    first, rest = CORE * 2, "9" + CORE[1:]
+    # The end of FILLER and the beginning of `first` stand at a seam of another secret.
+    cores = Cores.of([first + rest, FILLER[-3:] + first[:3]])
+    trail = Trail()
+    trail.read(FILLER, cores)
+    trail.read(first, cores, offset=100)
+    (spans,) = trail.read(rest, cores, offset=300)
+    assert spans == ((100, 100 + len(first)), (300, 300 + len(rest)))
+
+
+def test_what_ended_in_a_line_is_not_found_again_in_the_next() -> None:
+    other = CORE[-3:] + "012"
+    trail, cores = Trail(), Cores.of([CORE, other])
+    trail.read(FILLER + CORE[:10], cores)
+    assert len(trail.read(CORE[10:], cores)) == 1
+    (spans,) = trail.read(f"012{FILLER}", cores, offset=200)
+    assert spans[-1] == (200, 203), other
+
+
+def test_of_a_track_no_more_is_kept_than_a_secret_is_long() -> None:
+    period = "abcd" * 15
+    cores = Cores.of([period * 3])
+    trail = Trail()
+    for _ in range(30):
+        trail.read(period, cores)
+    (track,) = trail._tracks
+    assert sum(len(word.text) for word in track.words[:-1]) == len(period) * 3
+
+
+def test_unrelated_words_do_not_go_on_in_each_other() -> None:
+    assert not Cores.of([CORE]).may_go_on("000", "111")
+
+
+@pytest.mark.parametrize(
+    ("places", "shown", "count"),
+    [
+        ([((0, 2), (4, 6))], "*cd*ghijklmnop", 1),
+        ([((0, 2), (4, 6)), ((5, 7), (8, 9))], "*cd*h*jklmnop", 1),
+        ([((0, 2), (4, 6)), ((6, 7), (8, 9))], "*cd**h*jklmnop", 2),
+        ([((0, 2), (4, 6), (8, 10)), ((9, 11), (12, 13))], "*cd*gh*l*nop", 1),
+        ([((1, 2), (4, 6), (8, 10)), ((10, 11), (12, 13))], "a*cd*gh**l*nop", 2),
+    ],
+)
+def test_places_that_overlap_are_one_and_those_that_touch_are_two(
+    places: list[tuple[Span, ...]], shown: str, count: int
+) -> None:
+    assert masked("abcdefghijklmnop", places, "*") == (shown, count)
