@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.dvc.case import Reading, merge, read_pointer, study
+from harness.dvc import RivalPointer
+from harness.dvc.case import Reading, merge, read_pointer, study, was_there
 from harness.dvc.pointer import parse_pointer
 from harness.dvc.remote import Address, NamedObject, Naming, Remote
 
@@ -12,8 +13,12 @@ from .conftest import (
     BUCKET,
     CONFIG,
     NEW_BYTES,
+    OLD_BYTES,
     POINTER,
     PREFIX,
+    RIVAL,
+    SIDE,
+    TRACKED,
     Folder,
     address_of,
     digest_of,
@@ -57,3 +62,54 @@ def test_studying_works_out_every_pointer_and_the_remote() -> None:
         "other/all.dvc": ["other/all/", "other/all/x.csv"]
     }
     assert (case.remote, case.remote_problem) == (Remote("store", BUCKET, PREFIX), "")
+
+
+def test_what_was_there_before_is_read_of_the_other_pointers_alone() -> None:
+    earlier = {
+        POINTER: pointer_of(OLD_BYTES, legacy=False),
+        "o.dvc": pointer_of(OLD_BYTES, legacy=False),
+        "n.dvc": None,
+    }
+    case = study(*given(pointers={POINTER: DATA, "o.dvc": DATA, "n.dvc": DATA}, earlier=earlier))
+    assert (set(case.others), set(case.earlier)) == ({"o.dvc", "n.dvc"}, {"o.dvc"})
+
+
+LOCK = "dvc.lock"
+LOCKED = f"stages: {{a: {{outs: [{{path: {TRACKED}, hash: md5, md5: {digest_of(NEW_BYTES).md5}}}]}}}}".encode()
+
+
+@pytest.mark.parametrize(
+    ("stages", "named"), [(b"stages: {a: {outs: [%s: {cache: false}]}}" % TRACKED.encode(), 0), (None, 1)]
+)
+def test_an_output_that_dvc_yaml_keeps_in_git_names_no_object_in_whichever_commit(
+    stages: bytes | None, named: int
+) -> None:
+    case = study(
+        *given(
+            expect={"pointer_file": LOCK}, pointers={LOCK: LOCKED}, stages={LOCK: stages},
+            before={"pointer": LOCKED}, earlier_stages={LOCK: stages},
+            rivals=(RivalPointer(RIVAL, LOCK, LOCKED, CONFIG, stages),),
+            passing=(RivalPointer(SIDE, LOCK, LOCKED, CONFIG, stages),),
+        )
+    )  # fmt: skip
+    (passing,) = case.passing
+    namings = (case.before.naming, case.after.naming, case.rivals, passing.naming)
+    assert [len(naming.objects) for naming in namings] == [named] * 4
+
+
+@pytest.mark.parametrize(
+    ("address", "there"),
+    [
+        (Address(BUCKET, "k", "v1"), True),
+        (Address(BUCKET, "k", "v2"), False),
+        (Address(BUCKET, "k"), True),
+        (Address(BUCKET, "l"), False),
+        (Address("other", "k"), False),
+    ],
+    ids=str,
+)
+def test_a_version_was_there_if_it_was_read_and_any_other_object_if_it_was_listed(
+    address: Address, *, there: bool
+) -> None:
+    before = {"listing": {"k": 15}, "digests": {Address(BUCKET, "k", "v1"): digest_of(OLD_BYTES)}}
+    assert was_there(*given(before=before), address) is there
