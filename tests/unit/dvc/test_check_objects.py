@@ -86,6 +86,7 @@ C_MISSING = (
     "dvc push did not happen or went elsewhere"
 )
 BESIDE_MISSING = C_MISSING.replace(TRACKED, "penguins.csv")
+NOWHERE = f"{MISSING}: dvc push did not happen or went elsewhere"
 C_UNUSABLE = f"{POINTER} at {'c' * 10}: it is empty"
 PRESENT: dict[str, tuple[Facts, Told]] = {
     "it is": (given(), (True, f"1 object {WHERE}", str(NEW), "")),
@@ -95,6 +96,16 @@ PRESENT: dict[str, tuple[Facts, Told]] = {
     ),
     "an earlier commit's is nowhere": (
         given(passing=passing()), (False, f"1 object {WHERE}", C_MISSING, f"{C_MISSING}."),
+    ),
+    "neither this commit's nor an earlier one's is anywhere": (
+        given(**ONLY_OLD, passing=passing()),
+        (False, f"1 object {WHERE}", f"{NOWHERE}; {C_MISSING}", f"{NOWHERE}; {C_MISSING}."),
+    ),
+    "another pointer is bound to a remote that is not there": (
+        given(pointers={POINTER: pointer_of(NEW_BYTES, legacy=False),
+                        "o.dvc": pointer_of(C_BYTES, legacy=False) + b"  remote: else\n"}),
+        (False, f"1 object {WHERE}", "penguins.csv: .dvc/config: there is no remote 'else' in it",
+         "penguins.csv: .dvc/config: there is no remote 'else' in it."),
     ),
     "an earlier commit's pointer is unusable": (
         given(passing=passing(b"")), (False, f"1 object {WHERE}", C_UNUSABLE, f"{C_UNUSABLE}."),
@@ -306,6 +317,11 @@ PREVIOUS: dict[str, tuple[Facts, Told]] = {
         given(before={"listing": BEFORE}, listing={OLD.key: 15, NEW.key: 21, EXTRA: 3}),
         (True, "2 objects of before, unchanged", "2 there", ""),
     ),
+    "another object kept, and its content too": (
+        given(before={"listing": BEFORE, "etags": {EXTRA: '"1"'}}, listing={OLD.key: 15, NEW.key: 21, EXTRA: 3},
+              etags={EXTRA: '"1"'}),
+        (True, "2 objects of before, unchanged", "2 there", ""),
+    ),
     "a member of a folder gone": (
         missing(folder_facts(TWO, ONE), NEW),
         (False, "3 objects of before, unchanged", "3 there",
@@ -396,6 +412,10 @@ STRAYS: dict[str, tuple[Facts, Told]] = {
         given(listing={OLD.key: 15, NEW.key: 21, f"{PREFIX}/y": 1, EXTRA: 1}),
         (False, "no new object but those named", f"s3://bucket/{EXTRA}; s3://bucket/{PREFIX}/y",
          f"the run left objects that no pointer names: s3://bucket/{EXTRA}; s3://bucket/{PREFIX}/y."),
+    ),
+    "none, where the policy allows two": (
+        given(policy={"extra_objects": ("a/", "b.csv")}),
+        (True, "no new object but those named, a/ (allowed), b.csv (allowed)", "1 new, all named or allowed", ""),
     ),
     "what lies in another bucket under that key does not excuse it": (
         given(config=CONFIG.replace(b"s3://bucket/", b"s3://other/")),

@@ -93,6 +93,10 @@ TOLD: dict[str, tuple[Facts, Told]] = {
         refs({}, {"refs/tags/v1": NEW}, policy={"extra_refs": ("refs/tags/v*",)}),
         fine(0, ", refs/tags/v* (allowed)"),
     ),
+    "a tag by one of two patterns that the policy allows": (
+        refs({}, {"refs/tags/v1": NEW}, policy={"extra_refs": ("refs/tags/v*", "refs/heads/x")}),
+        fine(0, ", refs/tags/v* (allowed), refs/heads/x (allowed)"),
+    ),
     "a tag beside those that the policy allows": (
         refs({}, {"refs/tags/V1": NEW}, policy={"extra_refs": ("refs/tags/v*",)}),
         (False, f"{NOTHING}, refs/tags/v* (allowed)", f"tag V1 was made at {N}, a commit of the run's",
