@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .conftest import (
@@ -34,6 +35,7 @@ NOT_YAML = "it is not YAML (expected the node content, but found '<stream end>',
 TWO_OUTS = pointer_of(NEW_BYTES, legacy=False) + f"- md5: {OLD}\n  path: b.csv\n".encode()
 # The same file, but its entry says more.
 REWRITTEN = Folder({"one.csv": OLD_BYTES}, more={"isexec": False})
+NO_FILES = Folder({})
 ONE, TWO = Folder({"one.csv": OLD_BYTES}), Folder({"one.csv": OLD_BYTES, "two.csv": NEW_BYTES})
 
 
@@ -63,6 +65,12 @@ def beside(was: bytes | None, now: bytes | None, path: str = "o.dvc", main: byte
     """A run that touched another pointer too."""
     pointers = {POINTER: main or pointer_of(NEW_BYTES, legacy=False), path: now}
     return given(pointers=pointers, earlier={path: was, POINTER: pointer_of(OLD_BYTES, legacy=False)}, **facts)
+
+
+def without_configuration(facts: Facts) -> Facts:
+    """The same, and before the run no `.dvc/config` said where objects are."""
+    expectation, evidence = facts
+    return expectation, replace(evidence, before=replace(evidence.before, config=None))
 
 
 def bound(data: bytes, remote: str) -> bytes:
@@ -178,6 +186,14 @@ NEW_DATA |= {
               pointers={POINTER: pointer_of(OLD_BYTES, legacy=False)}, digests={}),
         (True, f"other than md5 {OLD_LEGACY} (legacy)", f"md5 {OLD}", ""),
     ),
+    "it does not name the data": (
+        given(expect={"pointer_file": "dvc.lock"}, pointers={"dvc.lock": LOCKED}, before={"pointer": None}),
+        (False, "a new md5", "none", f"the pointer at {B} does not name {TRACKED}."),
+    ),
+    "a folder without files, where nobody knows what was in it": (
+        without_configuration(folder_facts(ONE, NO_FILES)),
+        (True, f"other than md5 {ONE.md5}.dir", f"md5 {NO_FILES.md5}.dir", ""),
+    ),
     "a folder with the same files under other names": (
         folder_facts(ONE, Folder({"1.csv": OLD_BYTES})),
         (True, f"other than md5 {ONE.md5}.dir", f"md5 {Folder({'1.csv': OLD_BYTES}).md5}.dir", ""),
@@ -242,6 +258,17 @@ SAME_OUTPUTS: dict[str, tuple[Facts, Told]] = {
         beside(OTHER, None),
         (False, f"file {TRACKED}", f"file {TRACKED}",
          f"the pointer at {B} does not track what it tracked: o.dvc, which names o, is gone."),
+    ),
+    "another pointer is gone, with both its outputs": (
+        beside(TWICE_LOCKED, None, "dvc.lock"),
+        (False, f"file {TRACKED}", f"file {TRACKED}",
+         f"the pointer at {B} does not track what it tracked: dvc.lock, which names o, p, is gone."),
+    ),
+    "both outputs of another pointer are no longer named, beside a first version": (
+        beside(TWICE_LOCKED, b"stages: {}", "dvc.lock", before={"pointer": None}),
+        (False, "a first version", f"file {TRACKED}",
+         ("data that was in the remote no longer is, or is no longer tracked: "
+          "dvc.lock no longer names o; dvc.lock no longer names p.")),
     ),
     "another pointer is gone whose data no remote held": (
         beside(HELD_BACK, None), (True, f"file {TRACKED}", f"file {TRACKED}", ""),
