@@ -32,6 +32,12 @@ def mapped(*instances: str) -> Any:
     return replace(OUTCOME, tasks={**OUTCOME.tasks, **found})
 
 
+def unqueued_first(outcome: Any) -> Any:
+    """The outcome of which no executor was ever handed the first instance of the last task."""
+    first = replace(outcome.tasks["push_data[0]"], queued=False)
+    return replace(outcome, tasks={**outcome.tasks, "push_data[0]": first})
+
+
 def executors(*tries: int, index: int = -1) -> tuple[PodEvidence, ...]:
     """All pods, that of the last task's executor once for each of these tries."""
     others = tuple(pod for pod in given()[1].pods if pod != EXECUTOR)
@@ -168,6 +174,22 @@ CODE: dict[str, tuple[Facts, Told]] = {
         (False, f"every executor pod on {A}", f"{A}, push_data[1]: no pod",
          f"{UNKNOWN}no executor pod of task push_data[1] was seen."),
     ),
+    "of two instances the first not seen": (
+        given(outcome=mapped("success", "success"), pods=executors(1, index=1)),
+        (False, f"every executor pod on {A}", f"{A}, push_data[0]: no pod",
+         f"{UNKNOWN}no executor pod of task push_data[0] was seen."),
+    ),
+    "of two instances neither seen": (
+        given(outcome=mapped("success", "success"), pods=executors()),
+        (False, f"every executor pod on {A}", f"{A}, push_data[0]: no pod, push_data[1]: no pod",
+         (f"{UNKNOWN}no executor pod of task push_data[0] was seen; "
+          "no executor pod of task push_data[1] was seen.")),
+    ),
+    "of two instances the second not seen, and the first was never queued": (
+        given(outcome=unqueued_first(mapped("failed", "success")), pods=executors()),
+        (False, f"every executor pod on {A}", f"{A}, push_data[1]: no pod",
+         f"{UNKNOWN}no executor pod of task push_data[1] was seen."),
+    ),
     "two instances": (
         given(outcome=mapped("success", "success"),
               pods=(*executors(1, index=0), replace(EXECUTOR, name="x", map_index=1, try_number=1))),
@@ -226,6 +248,17 @@ WORKER: dict[str, tuple[Facts, Told]] = {
         (False, ON_IMAGE, f"{SHORT}, sha256:{'2' * 12}",
          (f"{OTHER_IMAGE}container fetch of pod pull_data-task (pull_data) ran registry:5000/x/worker:1@sha256:0 "
           f"as sha256:{'2' * 12}.")),
+    ),
+    "another worker image in an init container, named by its digest alone": (
+        given(pods=pods("task", {"beside": (ContainerImage("fetch", "x/worker@sha256:0", f"x@{STALE}"),)})),
+        (False, ON_IMAGE, f"{SHORT}, sha256:{'2' * 12}",
+         (f"{OTHER_IMAGE}container fetch of pod pull_data-task (pull_data) ran x/worker@sha256:0 "
+          f"as sha256:{'2' * 12}.")),
+    ),
+    "a sidecar that is no worker, neither image with a tag": (
+        given(pods=pods("task", *[{"image": "x/worker",
+                                   "beside": (ContainerImage("xcom", "alpine", f"y@{STALE}"),)}] * 3)),
+        (True, ON_IMAGE, SHORT, ""),
     ),
     "the worker image in an init container": (
         given(pods=pods("task", {"beside": (ContainerImage("fetch", "worker:2", IMAGE),)})),
