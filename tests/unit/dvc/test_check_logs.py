@@ -24,10 +24,11 @@ def leaking(**leaks: tuple[Leak, ...]) -> Facts:
     return given(pods=tuple(pod(one) for one in given()[1].pods))
 
 
-def unread(why: str, **leaks: tuple[Leak, ...]) -> Facts:
-    """The same, and of no pod the log of its main container was read to its end."""
+def unread(why: str, *roles: str, **leaks: tuple[Leak, ...]) -> Facts:
+    """The same, and of no pod (of these roles) the log of its main container was read to its end."""
     expectation, evidence = leaking(**leaks)
-    return expectation, replace(evidence, pods=tuple(replace(pod, unread=(f"base: {why}",)) for pod in evidence.pods))
+    pods = (replace(pod, unread=(f"base: {why}",)) if not roles or pod.role in roles else pod for pod in evidence.pods)
+    return expectation, replace(evidence, pods=tuple(pods))
 
 
 ROWS: dict[str, tuple[Facts, Told]] = {
@@ -40,6 +41,14 @@ ROWS: dict[str, tuple[Facts, Told]] = {
           "pod pull_data-executor (pull_data), container base: gone with its pod; "
           "pod modify_data-executor (modify_data), container base: gone with its pod; "
           "pod push_data-executor (push_data), container base: gone with its pod; and 3 more.")),
+    ),
+    "three could not be read, all of which are shown": (
+        unread("gone with its pod", "task"),
+        (False, NONE, "none in what was read; 3 logs not read to the end",
+         ("whether a secret stands in a log could not be established, for not all of them could be read: "
+          "pod pull_data-task (pull_data), container base: gone with its pod; "
+          "pod modify_data-task (modify_data), container base: gone with its pod; "
+          "pod push_data-task (push_data), container base: gone with its pod.")),
     ),
     "what was read is enough to be red": (
         unread("gone with its pod", pull_data_task=(Leak("base", 1, 7),)),

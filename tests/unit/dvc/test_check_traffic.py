@@ -86,6 +86,13 @@ ROWS: dict[str, tuple[Facts, Told]] = {
          ("whether a pod of the run did could not be established, for nobody knows whose address it was: "
           "10.244.0.9 called 192.0.2.1:443 (tcp).")),
     ),
+    "three by nobody knows whom, all of which are shown": (
+        given(watch=Watch(unnamed=(call(1), call(2), call(3)))),
+        (False, NONE, "3 addresses tried by nobody knows whom, and blocked",
+         ("whether a pod of the run did could not be established, for nobody knows whose address it was: "
+          "10.244.0.9 called 192.0.2.1:443 (tcp); 10.244.0.9 called 192.0.2.2:443 (tcp); "
+          "10.244.0.9 called 192.0.2.3:443 (tcp).")),
+    ),
     "by nobody knows whom, where any call is allowed": (
         given(watch=Watch(unnamed=(call(1),)), policy={"blocked_calls": True}),
         (True, "any, by the policy's blocked_calls",
