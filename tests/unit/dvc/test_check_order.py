@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -60,10 +62,12 @@ def pushed(*pushes: tuple[str, str, timedelta], ref: str = MAIN) -> tuple[Push, 
     return tuple(Push(ref, before, after, PUSHED + later) for before, after, later in pushes)
 
 
-def tried(number: int, facts: Facts) -> Facts:
+def tried(number: int, facts: Facts, *tasks: str) -> Facts:
+    """These tasks, or the last one, tried so often."""
     expectation, evidence = facts
-    tasks = {**evidence.outcome.tasks, "push_data": TaskOutcome("push_data", "success", number, 1.0)}
-    return expectation, replace(evidence, outcome=replace(evidence.outcome, tasks=tasks))
+    again = {task: TaskOutcome(task, "success", number, 1.0) for task in tasks or ("push_data",)}
+    outcome = replace(evidence.outcome, tasks={**evidence.outcome.tasks, **again})
+    return expectation, replace(evidence, outcome=outcome)
 
 
 # The run's commit goes on top of a rival's, and a rival's on top of it.
@@ -153,6 +157,10 @@ UNKNOWN: dict[str, tuple[Facts, str]] = {
     ),
     "no time of the first commit's object": (twice(None), f"{OPEN}the bucket does not say when {FIRST} was stored."),
     "no time of the object": (at(None), f"{OPEN}the bucket does not say when {NAMED} was stored."),
+    "later, and two tasks were tried again": (
+        tried(2, at(LATER), "push_data", "modify_data"),
+        f"{OPEN}{LATE}; but task modify_data, push_data was tried again, and may have stored again what was there.",
+    ),
     "later, by a task that was tried again": (
         tried(2, at(LATER)),
         f"{OPEN}{LATE}; but task push_data was tried again, and may have stored again what was there.",
@@ -164,6 +172,20 @@ UNKNOWN: dict[str, tuple[Facts, str]] = {
 def test_a_check_tells_what_it_expected_and_found_and_what_is_wrong(name: str) -> None:
     facts, expected = ROWS[name]
     assert told(CHECK, facts) == expected
+
+
+@pytest.fixture
+def _far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "JST-9")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_far_from_utc")
+def test_times_are_told_in_utc_wherever_the_reader_is() -> None:
+    assert told(CHECK, at(LATER)) == RED
 
 
 def test_the_objects_of_every_pointer_of_the_run_are_asked_for() -> None:
