@@ -421,6 +421,9 @@ class TestUndecided:
         with pytest.raises(EnvironmentFailed, match=r"cannot be judged: code\.dag-sha: .*pull_data-executor") as caught:
             decided(verdict)
         assert "container base: gone with its pod" in caught.value.evidence["logs.no-secrets"]
+        assert caught.value.next_step == (
+            "run again; where it comes back, see that the API server and the node keep up, or raise --patience"
+        )
 
     def test_a_run_that_is_red_for_something_else_stays_red(self, green_facts: GreenFacts) -> None:
         expectation, evidence = self.facts(green_facts, **self.UNREAD)

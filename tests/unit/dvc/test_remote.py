@@ -114,6 +114,7 @@ def test_a_remote_may_build_on_another_one_that_builds_on_a_third() -> None:
     ("text", "reason"),
     [
         ("", "it names no default remote (core.remote)"),
+        ("[core]\nautostage = true\n", "it names no default remote (core.remote)"),
         ("[core]\nremote = ''\n", "it names no default remote (core.remote)"),
         ("[core]\nremote = x\n", "there is no remote 'x' in it"),
         ("[core]\nremote=x\n['remote \"x\"']\nurl = remote://y\n", "there is no remote 'y' in it"),

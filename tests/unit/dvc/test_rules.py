@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.dvc import Outcome, Verdict
+from harness.dvc import Check, Outcome, Verdict
 from harness.dvc.case import study
 from harness.dvc.rules import Finding, Rule, left_out, pronounce
 
@@ -56,6 +56,11 @@ def test_each_check_has_one_outcome_of_five() -> None:
 def test_what_an_outcome_means(one: Rule, *, passed: bool, evaluated: bool, established: bool, counts: bool) -> None:
     (check,) = pronounce([one], CASE)
     assert (check.passed, check.evaluated, check.established, check.counts) == (passed, evaluated, established, counts)
+
+
+def test_what_nobody_can_see_has_no_word_but_why() -> None:
+    (check,) = pronounce([UNSEEN], CASE)
+    assert check == Check("x.unseen", "unseen", Outcome.NOT_ASKED, expected="", found="nobody looks", explanation="")
 
 
 def test_what_is_left_out_is_not_listed_and_says_why() -> None:
