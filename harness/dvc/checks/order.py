@@ -29,7 +29,7 @@ def _before_commit(case: Case) -> Finding:
     for sha, path, naming in (*final, *((one.sha, one.path, one.naming) for one in case.passing)):
         new = [wanted for wanted in naming.objects if not was_there(case.expectation, case.evidence, wanted.address)]
         fresh += len(new)
-        push = _published(case, sha) if new else None
+        push = _published(case, sha)
         for wanted in new:
             stored = case.evidence.stored.get(wanted.address)
             if push is None:
