@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from harness.eks_admin.things import ADOPTED_BY, Found, Marks, State, Taken
+from harness.eks_admin.things import ADOPTED_BY, Found, Marks, State, Taken, listed
 from harness.errors import CleanupFailed
 from harness.targets.eks.aws import AwsRefused, explained
 
@@ -68,7 +68,7 @@ class Bucket:
         """See `Thing`."""
         where = {} if self.region == _UNNAMED else {"LocationConstraint": self.region}
         # Tagged by the same call, so that there is no moment at which nobody can tell whose it is.
-        configuration = {**where, "Tags": _listed(self.marks.tags)}
+        configuration = {**where, "Tags": listed(self.marks.tags)}
         try:
             with explained(f"create the bucket {self.name}"):
                 self.s3.create_bucket(Bucket=self.name, CreateBucketConfiguration=configuration)
@@ -129,7 +129,7 @@ class Bucket:
         """S3 knows only all of a bucket's tags at once."""
         with explained(f"tag the bucket {self.name}"):
             if tags:
-                self.s3.put_bucket_tagging(Tagging={"TagSet": _listed(tags)}, **self._mine())
+                self.s3.put_bucket_tagging(Tagging={"TagSet": listed(tags)}, **self._mine())
             else:
                 self.s3.delete_bucket_tagging(**self._mine())
 
@@ -161,7 +161,3 @@ class Bucket:
                 f"{len(errors)} objects in the bucket {self.name} could not be removed",
                 evidence={"S3 said": f"{errors[0].get('Key')}: {errors[0].get('Code')}"},
             )
-
-
-def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from harness.eks_admin.things import ADOPTED_BY, Found, Marks, State, Taken
+from harness.eks_admin.things import ADOPTED_BY, Found, Marks, State, Taken, listed
 from harness.targets.eks.aws import AwsRefused, explained
 
 # The audience of the tokens that EKS's webhook hands to pods ("IAM roles for service accounts" in the EKS user guide).
@@ -57,7 +57,7 @@ class IdentityProvider:
                 self.iam.create_open_id_connect_provider(
                     Url=f"https://{self.name}",
                     ClientIDList=[AUDIENCE],
-                    Tags=_listed(self.marks.tags),
+                    Tags=listed(self.marks.tags),
                 )
         except AwsRefused as refused:
             if refused.code == _TAKEN:
@@ -68,12 +68,12 @@ class IdentityProvider:
         """See `Thing`."""
         with explained(f"give the {self.what} its audience"):
             self.iam.add_client_id_to_open_id_connect_provider(OpenIDConnectProviderArn=self.arn, ClientID=AUDIENCE)
-            self.iam.tag_open_id_connect_provider(OpenIDConnectProviderArn=self.arn, Tags=_listed(self.marks.tags))
+            self.iam.tag_open_id_connect_provider(OpenIDConnectProviderArn=self.arn, Tags=listed(self.marks.tags))
 
     def adopt(self) -> None:
         """See `Thing`."""
         with explained(f"tag the {self.what}"):
-            self.iam.tag_open_id_connect_provider(OpenIDConnectProviderArn=self.arn, Tags=_listed(self.marks.adopting))
+            self.iam.tag_open_id_connect_provider(OpenIDConnectProviderArn=self.arn, Tags=listed(self.marks.adopting))
 
     def release(self) -> None:
         """See `Thing`."""
@@ -84,7 +84,3 @@ class IdentityProvider:
         """See `Thing`."""
         with explained(f"delete the {self.what}"):
             self.iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=self.arn)
-
-
-def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]

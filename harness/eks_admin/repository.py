@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from harness.eks_admin.things import ADOPTED_BY, Found, Marks, State, Taken
+from harness.eks_admin.things import ADOPTED_BY, Found, Marks, State, Taken, listed
 from harness.targets.eks.aws import AwsRefused, explained
 from harness.targets.eks.ecr import lifecycle
 
@@ -54,7 +54,7 @@ class Repository:
         try:
             with explained(f"create the {self.what}"):
                 self.ecr.create_repository(
-                    repositoryName=self.name, imageTagMutability=_IMMUTABLE, tags=_listed(self.marks.tags)
+                    repositoryName=self.name, imageTagMutability=_IMMUTABLE, tags=listed(self.marks.tags)
                 )
         except AwsRefused as refused:
             if refused.code == _TAKEN:
@@ -66,14 +66,14 @@ class Repository:
         """See `Thing`; a lifecycle policy that it has is left."""
         with explained(f"make the tags of the {self.what} immutable"):
             self.ecr.put_image_tag_mutability(repositoryName=self.name, imageTagMutability=_IMMUTABLE)
-            self.ecr.tag_resource(resourceArn=self._get()["repositoryArn"], tags=_listed(self.marks.tags))
+            self.ecr.tag_resource(resourceArn=self._get()["repositoryArn"], tags=listed(self.marks.tags))
         if not self._expires_images():
             self._expire_images()
 
     def adopt(self) -> None:
         """See `Thing`."""
         with explained(f"tag the {self.what}"):
-            self.ecr.tag_resource(resourceArn=self._get()["repositoryArn"], tags=_listed(self.marks.adopting))
+            self.ecr.tag_resource(resourceArn=self._get()["repositoryArn"], tags=listed(self.marks.adopting))
 
     def release(self) -> None:
         """See `Thing`."""
@@ -111,7 +111,3 @@ class Repository:
                 return {}
             raise
         return found
-
-
-def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]

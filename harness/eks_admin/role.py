@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from harness.eks_admin.things import ADOPTED_BY, Found, Marks, State, Taken
+from harness.eks_admin.things import ADOPTED_BY, Found, Marks, State, Taken, listed
 from harness.eks_policies import differences
 from harness.errors import CleanupFailed
 from harness.targets.eks.aws import AwsRefused, explained
@@ -68,7 +68,7 @@ class Role:
                     RoleName=self.name,
                     AssumeRolePolicyDocument=json.dumps(self.trust),
                     Description="S3 for the DVC pods of Airflow, by airflow-dvc-harness",
-                    Tags=_listed(self.marks.tags),
+                    Tags=listed(self.marks.tags),
                     **bound,
                 )
         except AwsRefused as refused:
@@ -84,13 +84,13 @@ class Role:
             self.iam.update_assume_role_policy(RoleName=self.name, PolicyDocument=json.dumps(self.trust))
             if self.boundary and _boundary(role) != self.boundary:
                 self.iam.put_role_permissions_boundary(RoleName=self.name, PermissionsBoundary=self.boundary)
-            self.iam.tag_role(RoleName=self.name, Tags=_listed(self.marks.tags))
+            self.iam.tag_role(RoleName=self.name, Tags=listed(self.marks.tags))
         self._put_policy()
 
     def adopt(self) -> None:
         """See `Thing`."""
         with explained(f"tag the role {self.name}"):
-            self.iam.tag_role(RoleName=self.name, Tags=_listed(self.marks.adopting))
+            self.iam.tag_role(RoleName=self.name, Tags=listed(self.marks.adopting))
 
     def release(self) -> None:
         """See `Thing`."""
@@ -161,7 +161,3 @@ class Role:
 
 def _boundary(role: Mapping[str, Any]) -> str:
     return str((role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn", ""))
-
-
-def _listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]

@@ -162,3 +162,8 @@ class Thing(Protocol):
 
 class Taken(Exception):
     """While a thing was being made, there was one of that name already: nothing was made."""
+
+
+def listed(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tags in the form that IAM, S3 and ECR take; EKS takes them as they are."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]

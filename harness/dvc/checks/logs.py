@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from harness.dvc.case import Case
-from harness.dvc.rules import Finding, Rule, counted
+from harness.dvc.rules import Finding, Rule, counted, cut
 from harness.model import Leak, PodEvidence
 
 _SHOWN = 3
@@ -24,18 +24,16 @@ def _no_secrets(case: Case) -> Finding:
     if not leaks:
         unread = [f"pod {pod.name} ({pod.task_id}), container {what}" for pod in pods for what in pod.unread]
         if unread:
-            further = f"; and {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
             return Finding(
                 passed=False,
                 expected=expected,
                 found=f"none in what was read; {counted(len(unread), 'log')} not read to the end",
                 explanation="whether a secret stands in a log could not be established, for not all of them could be "
-                f"read: {'; '.join(unread[:_SHOWN])}{further}.",
+                f"read: {cut(unread, _SHOWN)}.",
                 established=False,
             )
         return Finding(passed=True, expected=expected, found=f"none in those of {counted(len(pods), 'pod')}")
-    more = len(leaks) - _SHOWN
-    told = "; ".join(_told(pod, leak) for pod, leak in leaks[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    told = cut([_told(pod, leak) for pod, leak in leaks], _SHOWN)
     found = counted(sum(leak.lines for _pod, leak in leaks), "line") + " with one"
     return Finding(False, expected, found, f"a secret of this run can be read by whoever may read logs: {told}.")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from harness.dvc.case import Case
-from harness.dvc.rules import Finding, Rule, counted
+from harness.dvc.rules import Finding, Rule, counted, cut
 from harness.model import BlockedEgress, PodEvidence
 
 NOT_WATCHED: Final = "not watched on this target"
@@ -27,13 +27,13 @@ def _none_outside(case: Case) -> Finding:
     expected = "no pod of the run tries to leave the cluster"
     found = _found(tried, unwatched, unnamed) or f"none of {counted(len(pods), 'pod')} did"
     if case.expectation.policy.blocked_calls and (tried or unwatched or unnamed):
-        what = _shown([*tried, *unwatched, *unnamed])
+        what = cut([*tried, *unwatched, *unnamed], _SHOWN)
         return Finding(passed=True, expected="any, by the policy's blocked_calls", found=f"{found}: {what}")
     if tried or unwatched:
         return Finding(False, expected, found, " ".join([*_advice(tried, _NEXT), *_advice(unwatched, _NEXT_UNWATCHED)]))
     if unnamed:
         why = "whether a pod of the run did could not be established, for nobody knows whose address it was"
-        return Finding(False, expected, found, f"{why}: {_shown(unnamed)}.", established=False)
+        return Finding(False, expected, found, f"{why}: {cut(unnamed, _SHOWN)}.", established=False)
     return Finding(True, expected, found)
 
 
@@ -56,12 +56,7 @@ def _found(tried: list[str], unwatched: list[str], unnamed: list[str]) -> str:
 
 
 def _advice(what: list[str], advice: str) -> list[str]:
-    return [f"{_shown(what)}. {advice}"] if what else []
-
-
-def _shown(what: list[str]) -> str:
-    more = len(what) - _SHOWN
-    return "; ".join(what[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return [f"{cut(what, _SHOWN)}. {advice}"] if what else []
 
 
 def _unwatched(pod: PodEvidence) -> str:

@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 import harness.services.apps
 from harness.process import Completed, SubprocessRunner
+from harness.settings import Settings, settings_alone
 from harness.wait import Waiter
 
 APPS = Path(harness.services.apps.__file__).parent
@@ -238,6 +239,20 @@ def seeded(git: Git, git_server: GitServer, tmp_path: Path) -> Path:
     git.commit(clone, "README", b"one\n")
     git("push", "--quiet", "origin", "HEAD:main", cwd=clone)
     return clone
+
+
+@pytest.fixture
+def foreign(git: Git, git_server: GitServer, seeded: Path) -> GitServer:
+    """A server with a branch `main`, that lets its users remove branches; as others do."""
+    git("config", "receive.denyDeletes", "false", cwd=git_server.root / "mlops.git")
+    return git_server
+
+
+@pytest.fixture
+def settings(foreign: GitServer, tmp_path: Path) -> Settings:
+    """Of a run, or a sweep, that has its branch there."""
+    git = {"remote": foreign.url, "username": WRITER[0], "token": WRITER[1], "ca_file": foreign.ca}
+    return settings_alone(git=git, state_dir=tmp_path / "state")
 
 
 @pytest.fixture

@@ -31,19 +31,6 @@ BRANCH = f"harness/{RUN}"
 
 
 @pytest.fixture
-def foreign(git: Git, git_server: GitServer, seeded: Path) -> GitServer:
-    """A server with a branch `main`, that lets its users remove branches; as others do."""
-    git("config", "receive.denyDeletes", "false", cwd=git_server.root / "mlops.git")
-    return git_server
-
-
-@pytest.fixture
-def settings(foreign: GitServer, tmp_path: Path) -> Settings:
-    git = {"remote": foreign.url, "username": WRITER[0], "token": WRITER[1], "ca_file": foreign.ca}
-    return settings_alone(git=git, state_dir=tmp_path / "state")
-
-
-@pytest.fixture
 def runner(tmp_path: Path) -> SubprocessRunner:
     return SubprocessRunner(redactor=Redactor(), transcript=tmp_path / "commands.log")
 

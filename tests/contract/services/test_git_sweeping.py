@@ -15,25 +15,13 @@ from harness.git_settings import GitSettings
 from harness.pipeline.seed import SeedPlan, build_seed
 from harness.process import SubprocessRunner
 from harness.services.git_remote import trailers
-from harness.settings import Settings, settings_alone
+from harness.settings import Settings
 
-from .conftest import WRITER, Git, GitServer
+from .conftest import Git, GitServer
 
 PAST, LATER = "2026-01-01T00:00:00+00:00", "2999-01-01T00:00:00+00:00"
 RUN, OTHER = "20261121-101112-ab12", "20261121-101112-cd34"
 BRANCH = f"harness/{RUN}"
-
-
-@pytest.fixture
-def foreign(git: Git, git_server: GitServer, seeded: Path) -> GitServer:
-    git("config", "receive.denyDeletes", "false", cwd=git_server.root / "mlops.git")
-    return git_server
-
-
-@pytest.fixture
-def settings(foreign: GitServer, tmp_path: Path) -> Settings:
-    git = {"remote": foreign.url, "username": WRITER[0], "token": WRITER[1], "ca_file": foreign.ca}
-    return settings_alone(git=git, state_dir=tmp_path / "state")
 
 
 @pytest.fixture
