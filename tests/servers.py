@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness.wait import Waiter
@@ -30,6 +31,29 @@ def started(command: Sequence[str], environment: Mapping[str, str], log: Path) -
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """The port of a listener on the loopback that hands each connection to `answer`, one after the other.
+
+    Nobody accepts when the block is left. A thread that is left waiting in `accept` when its socket is closed may come
+    back, in Linux, with a connection to whatever has that descriptor by then, such as the server of another test.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):  # nobody listens any more
+                while True:
+                    answer(listener.accept()[0])
+
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`, which a mere close would not
+            accepting.join()
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from harness.process import SubprocessRunner
 from harness.services import s3
 from harness.supply import client
 from harness.targets.kind_cluster import RunnerKindCluster
+from tests.servers import listening
 
 _KUBECONFIG = """
 apiVersion: v1
@@ -53,7 +53,7 @@ class Trap:
     """A listener that counts who comes, and a program that is marked when it runs."""
 
     folder: Path
-    port: int
+    port: int = 0
     _came: list[int] = field(default_factory=list)
 
     @property
@@ -64,23 +64,16 @@ class Trap:
         self._came.clear()
         (self.folder / "ran").unlink(missing_ok=True)
 
-    def listen(self, listener: socket.socket) -> None:
-        while True:
-            try:
-                peer, _ = listener.accept()
-            except OSError:
-                return
-            self._came.append(1)
-            peer.close()
+    def came(self, peer: socket.socket) -> None:
+        self._came.append(1)
+        peer.close()
 
 
 @pytest.fixture
 def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trap]:
     """The environment of somebody whose every default is production."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        made = Trap(tmp_path, listener.getsockname()[1])
-        thread = threading.Thread(target=made.listen, args=(listener,), daemon=True)
-        thread.start()
+    made = Trap(tmp_path)
+    with listening(made.came) as made.port:
         kubeconfig, aws, program = tmp_path / "kubeconfig", tmp_path / "aws", tmp_path / "credentials"
         kubeconfig.write_text(_KUBECONFIG.format(port=made.port))
         program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\nexit 1\n")
@@ -100,8 +93,6 @@ def trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Trap]:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "DOCKER_CONTEXT", "AWS_ENDPOINT_URL"):
             monkeypatch.delenv(name, raising=False)
         yield made
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
 
 
 def ours(folder: Path) -> Path:

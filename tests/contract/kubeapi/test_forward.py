@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from harness.kubeapi import KubeApi
 from harness.targets.forward import Forward, ServicePort
 from harness.wait import Waiter
+from tests.servers import listening
 
 GIT = ServicePort("harness", "git", "the Git server")
 SLICES = "/apis/discovery.k8s.io/v1/namespaces/harness/endpointslices"
@@ -22,28 +23,18 @@ def way_to(pod: str) -> str:
     return f"/api/v1/namespaces/harness/pods/{pod}/portforward"
 
 
-class Pod:
-    """A server that sends back what it gets, after its own name."""
+@contextmanager
+def echoing(name: bytes) -> Iterator[tuple[str, int]]:
+    """The address of a pod that sends back what it gets, after its own name."""
 
-    def __init__(self, name: bytes) -> None:
-        self.name = name
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address: tuple[str, int] = self.listener.getsockname()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                peer, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._echo, args=(peer,), daemon=True).start()
-
-    def _echo(self, peer: socket.socket) -> None:
+    def echo(peer: socket.socket) -> None:
         with peer:
-            peer.sendall(self.name)
+            peer.sendall(name)
             while data := peer.recv(1 << 16):
                 peer.sendall(data)
+
+    with listening(lambda peer: threading.Thread(target=echo, args=(peer,), daemon=True).start()) as port:
+        yield "127.0.0.1", port
 
 
 @pytest.fixture
@@ -53,13 +44,12 @@ def api(server: Any) -> Iterator[KubeApi]:
 
 
 @pytest.fixture
-def pod(server: Any) -> Iterator[Pod]:
-    """Behind the service, ready."""
-    made = Pod(b"git-1 ")
-    with closing(made.listener):
+def pod(server: Any) -> Iterator[tuple[str, int]]:
+    """Address of the one behind the service, ready."""
+    with echoing(b"git-1 ") as address:
         ready(server, "git-1")
-        server.on("GET", way_to("git-1"), lambda asked: asked.forward(8443, to=made.address))
-        yield made
+        server.on("GET", way_to("git-1"), lambda asked: asked.forward(8443, to=address))
+        yield address
 
 
 def ready(server: Any, *pods: str, unready: tuple[str, ...] = ()) -> None:
@@ -98,7 +88,7 @@ def answers(to: Forward, name: bytes) -> bool:
         return read(client, len(name) + 5) == name + b"again"
 
 
-def test_bytes_go_there_and_back_whole(server: Any, pod: Pod, forward: Callable[..., Forward]) -> None:
+def test_bytes_go_there_and_back_whole(server: Any, pod: Any, forward: Callable[..., Forward]) -> None:
     body = bytes(range(256)) * 4096
     with connected(forward()) as client:
         threading.Thread(target=client.sendall, args=(body,), daemon=True).start()
@@ -108,7 +98,7 @@ def test_bytes_go_there_and_back_whole(server: Any, pod: Pod, forward: Callable[
     assert asked.handler.headers["Authorization"] == "Bearer t0ken"
 
 
-def test_several_connections_are_each_their_own(pod: Pod, forward: Callable[..., Forward]) -> None:
+def test_several_connections_are_each_their_own(pod: Any, forward: Callable[..., Forward]) -> None:
     made = forward()
     clients = [connected(made) for _ in range(5)]
     for number, client in enumerate(clients):
@@ -123,7 +113,7 @@ def test_it_listens_on_loopback_only(forward: Callable[..., Forward]) -> None:
 
 
 def test_a_connection_that_is_cut_ends_and_the_next_one_is_made_anew(
-    server: Any, pod: Pod, forward: Callable[..., Forward]
+    server: Any, pod: Any, forward: Callable[..., Forward]
 ) -> None:
     asked: list[Any] = []
 
@@ -135,7 +125,7 @@ def test_a_connection_that_is_cut_ends_and_the_next_one_is_made_anew(
             handled.channel(0, b"half of")
             handled.cut()
         else:
-            handled.forward(8443, to=pod.address)
+            handled.forward(8443, to=pod)
 
     server.on("GET", way_to("git-1"), cut_once)
     made = forward()
@@ -145,19 +135,18 @@ def test_a_connection_that_is_cut_ends_and_the_next_one_is_made_anew(
 
 
 def test_a_pod_that_is_replaced_is_found_under_its_new_name(
-    server: Any, pod: Pod, forward: Callable[..., Forward]
+    server: Any, pod: Any, forward: Callable[..., Forward]
 ) -> None:
     made = forward()
     assert answers(made, b"git-1 ")
-    other = Pod(b"git-2 ")
-    with closing(other.listener):
+    with echoing(b"git-2 ") as other:
         ready(server, "git-2", unready=("git-1",))
-        server.on("GET", way_to("git-2"), lambda asked: asked.forward(8443, to=other.address))
+        server.on("GET", way_to("git-2"), lambda asked: asked.forward(8443, to=other))
         assert answers(made, b"git-2 ")
 
 
 def test_a_connection_waits_for_a_pod_that_is_not_there_yet(
-    server: Any, pod: Pod, forward: Callable[..., Forward]
+    server: Any, pod: Any, forward: Callable[..., Forward]
 ) -> None:
     server.objects(SLICES)
     told: list[str] = []
@@ -170,7 +159,7 @@ def test_a_connection_waits_for_a_pod_that_is_not_there_yet(
 
 
 def test_an_api_server_that_is_away_for_a_moment_costs_nothing(
-    server: Any, pod: Pod, forward: Callable[..., Forward]
+    server: Any, pod: Any, forward: Callable[..., Forward]
 ) -> None:
     asked: list[Any] = []
 
@@ -179,13 +168,13 @@ def test_an_api_server_that_is_away_for_a_moment_costs_nothing(
         if len(asked) < 3:
             handled.refuse(503, "the server is restarting")
         else:
-            handled.forward(8443, to=pod.address)
+            handled.forward(8443, to=pod)
 
     server.on("GET", way_to("git-1"), busy_once)
     assert answers(forward(), b"git-1 ")
 
 
-def test_who_may_not_forward_is_told_why(server: Any, pod: Pod, forward: Callable[..., Forward]) -> None:
+def test_who_may_not_forward_is_told_why(server: Any, pod: Any, forward: Callable[..., Forward]) -> None:
     server.on("GET", way_to("git-1"), lambda asked: asked.refuse(403, "pods/portforward is forbidden"))
     told: list[str] = []
     with connected(forward(told.append)) as client:
@@ -194,7 +183,7 @@ def test_who_may_not_forward_is_told_why(server: Any, pod: Pod, forward: Callabl
     assert "403" in told[0]
 
 
-def test_what_the_kubelet_says_ends_the_connection(server: Any, pod: Pod, forward: Callable[..., Forward]) -> None:
+def test_what_the_kubelet_says_ends_the_connection(server: Any, pod: Any, forward: Callable[..., Forward]) -> None:
     def nobody_listens(handled: Any) -> None:
         handled.exec_socket()
         handled.channel(0, b"\xfb\x20")
@@ -207,7 +196,7 @@ def test_what_the_kubelet_says_ends_the_connection(server: Any, pod: Pod, forwar
         assert read(client, 1) == b""
 
 
-def test_nothing_is_left_when_it_is_closed(pod: Pod, forward: Callable[..., Forward]) -> None:
+def test_nothing_is_left_when_it_is_closed(pod: Any, forward: Callable[..., Forward]) -> None:
     made = forward()
     idle, busy = connected(made), connected(made)
     busy.sendall(b"x")
