@@ -1,6 +1,7 @@
 # Two commands do everything on a fresh machine with Python 3.11, git and make:
 #   make e2e     from nothing to a verdict on a real cluster
 #   make test    lint, types, unit and contract tests; no cluster
+#   make contract    the contract tests that few changes concern
 #   make mutations   the verdict against everything that may be wrong, on a kept cluster
 #   make e2e-lookalike   the same tests as on EKS, against a look-alike of it on this machine
 #   make harness     a verb of the command
@@ -11,7 +12,7 @@ VENV := .tox/bootstrap
 TOX := $(VENV)/bin/tox
 REGISTRY := .tox/registry/usr/bin/docker-registry
 
-.PHONY: help e2e e2e-lookalike test mutations harness locks clean
+.PHONY: help e2e e2e-lookalike test contract mutations harness locks clean
 help: ## show this
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
@@ -29,6 +30,9 @@ harness: $(TOX) ## a verb of the command: make harness FLAGS="doctor"
 
 test: $(TOX) $(REGISTRY) ## lint, types, unit and contract tests
 	$(TOX) run-parallel --parallel 2 --parallel-live
+
+contract: $(TOX) $(REGISTRY) ## the contract tests that few changes concern: odd repositories, registries, EKS
+	$(TOX) run -e contract-more,contract-eks
 
 # Debian's registry, for the contract tests of the registry supply: unpacked here, since installing it would start a
 # server. Where it cannot be had, those tests say that they skip.

@@ -111,10 +111,10 @@ def check_command(command: str) -> None:
     target, *given = words
     rule = re.search(rf"^{re.escape(target)}:.*\n\t(.*)$", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
     assert rule is not None, target
-    for environment in re.findall(r"run -e (\S+)", rule[1]):
+    for environments in re.findall(r"run -e (\S+)", rule[1]):
         tox = configparser.ConfigParser(interpolation=None)
         tox.read(CHECKOUT / "tox.ini")
-        assert f"testenv:{environment}" in tox
+        assert {f"testenv:{name}" for name in environments.split(",")} <= set(tox.sections())
     if given:
         assert "$(FLAGS)" in rule[1]
         flags = shlex.split(given[0].removeprefix("FLAGS="))
@@ -220,7 +220,7 @@ def test_nothing_runs_a_red_test_again() -> None:
 
 @pytest.mark.parametrize(("job", "command"), [("test", "make test"), ("e2e", "make e2e")])
 def test_a_change_is_checked_by_the_two_commands_of_the_readme(job: str, command: str) -> None:
-    assert read("ci.yml")["jobs"][job]["steps"][-2]["run"] == command
+    assert command in [step.get("run") for step in read("ci.yml")["jobs"][job]["steps"]]
     assert re.search(rf"^{command} ", (CHECKOUT / "README.md").read_text(), re.MULTILINE)
 
 

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import airflow_client.client as generated
 import httpx
 import pytest
 from pydantic import SecretStr
 
+from harness.airflow import generated
 from harness.airflow.api import AirflowApi, AirflowUnavailable, ApiRefused, RunInfo
 from harness.errors import EnvironmentFailed, UsageError, WaitFailed
 from harness.wait import Waiter
