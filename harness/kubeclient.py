@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
 import urllib3
 import yaml
@@ -20,9 +19,9 @@ from kubernetes import client, config
 from kubernetes.config.config_exception import ConfigException
 
 from harness.errors import EnvironmentFailed
+from harness.loopback import on_loopback
 
 _TOO_MANY, _SERVER_ERROR = 429, 500
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class KubeApiError(EnvironmentFailed):
@@ -150,7 +149,7 @@ def configuration(kubeconfig: Path, context: str) -> Any:
     _refuse_anonymous(made, kubeconfig, context)
     made.retries = False  # whoever waits asks again; silent repetition would hide how long an answer took
     made.keep_alive = True
-    if urlsplit(made.host).hostname in _LOOPBACK:
+    if on_loopback(made.host):
         made.proxy = None  # the environment's proxy cannot reach this machine's loopback
     return made
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httpx
 import urllib3
@@ -16,12 +15,12 @@ from harness.airflow.auth import TokenSource
 from harness.airflow.transport import Backoff, Transient, transient_status
 from harness.airflow.values import Document, Reader
 from harness.errors import EnvironmentFailed
+from harness.loopback import on_loopback
 from harness.wait import Clock
 
 _PAGE: Final = 100
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
 _WELL: Final = frozenset({200, 201, 204})
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class ApiRefused(EnvironmentFailed):
@@ -49,15 +48,14 @@ class Connection:
     def __init__(
         self, url: str, username: str, password: SecretStr, *, clock: Clock, http: httpx.Client | None, timeout: float
     ) -> None:
-        local = urlsplit(url).hostname in _LOOPBACK
         self._timeout = float(timeout)
         self._own_http = http is None
         # The environment's proxy cannot reach this machine's loopback.
-        self._http = http or httpx.Client(base_url=url, timeout=timeout, trust_env=not local)
+        self._http = http or httpx.Client(base_url=url, timeout=timeout, trust_env=not on_loopback(url))
         self._backoff = Backoff(clock)
         self._tokens = TokenSource(self._http, username, password, clock=clock, backoff=self._backoff)
         configuration = generated.Configuration(host=url, retries=False)
-        if local:
+        if on_loopback(url):
             configuration.proxy = None
         self.client: Any = generated.ApiClient(configuration)
         self.reader = Reader(client_version=str(generated.__version__))

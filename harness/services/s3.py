@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from harness.awstap import tapped
 from harness.errors import EnvironmentFailed, GuardError
+from harness.loopback import on_loopback
 from harness.model import Bucket, S3Keys, S3Service
 from harness.settings import S3Backend
 from harness.wait import Waiter
@@ -29,7 +30,6 @@ ACCESS_KEY = "test"
 _READY_SECONDS = 120.0
 _PROBE_KEY = "harness-probe/"
 _LOCALSTACK = "LocalStack"
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _LOG_IN = "log in: aws sso login, or set the profile or its keys"
 # What S3 says of its own state, not of the request ("Error responses" in the S3 API reference).
 _PASSING = frozenset({"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout", "OperationAborted"})
@@ -60,7 +60,7 @@ def connect(service: S3Service) -> S3Client:
         retries={"total_max_attempts": 2, "mode": "standard"},
         s3={"addressing_style": "path"} if service.outside else {},
         # None means those of the environment: the way to AWS may lead through one, that to a port of this machine not.
-        proxies={} if urlsplit(service.outside or "").hostname in _LOOPBACK else None,
+        proxies={} if on_loopback(service.outside) else None,
     )
     if service.access_key is None or service.outside is None:
         session = _reader_session(service)

@@ -81,7 +81,9 @@ def _clock(time: datetime) -> str:
 def _tried_again(case: Case) -> str:
     """Tasks with several tries, of which S3 tells only the last upload: an earlier one may have been in time."""
     again = sorted(task.task_id for task in case.evidence.outcome.tasks.values() if task.try_number > 1)
-    return f"task {', '.join(again)} was tried again" if again else ""
+    if not again:
+        return ""
+    return f"task {again[0]} was tried again" if len(again) == 1 else f"tasks {', '.join(again)} were tried again"
 
 
 def _unseen(expectation: Expectation) -> str:

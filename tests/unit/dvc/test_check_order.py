@@ -159,7 +159,7 @@ UNKNOWN: dict[str, tuple[Facts, str]] = {
     "no time of the object": (at(None), f"{OPEN}the bucket does not say when {NAMED} was stored."),
     "later, and two tasks were tried again": (
         tried(2, at(LATER), "push_data", "modify_data"),
-        f"{OPEN}{LATE}; but task modify_data, push_data was tried again, and may have stored again what was there.",
+        f"{OPEN}{LATE}; but tasks modify_data, push_data were tried again, and may have stored again what was there.",
     ),
     "later, by a task that was tried again": (
         tried(2, at(LATER)),

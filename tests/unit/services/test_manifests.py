@@ -111,3 +111,12 @@ def test_the_adapter_is_asked_for_airflows_pods_only_and_never_skipped() -> None
     assert [name for name, labels in namespaces.items() if selected <= labels.items()] == [AIRFLOW_NAMESPACE]
     assert webhook["failurePolicy"] == "Fail"
     assert webhook["rules"][0]["operations"] == ["CREATE"]
+
+
+def test_the_probe_asks_for_a_name_again_after_a_second() -> None:
+    (pod,) = (
+        document
+        for document in documents(package_path("services", "manifests", "probe.yaml.j2"))
+        if document["kind"] == "Pod"
+    )
+    assert {"name": "timeout", "value": "1"} in pod["spec"]["dnsConfig"]["options"]
