@@ -213,11 +213,18 @@ class Stage:
         engines = self.engines()
         if engines.answering() is None and not self._engine_folders.data.is_dir():
             return frozenset()
-        engine = engines.acquire()
-        try:
+        with self._engine() as engine:
             return in_engine(engine, self.env)
+
+    @contextlib.contextmanager
+    def _engine(self) -> Iterator[Engine]:
+        """The engine; afterwards it runs if it ran before, for the kept cluster that it runs for."""
+        engines = self.engines()
+        ran = engines.answering() is not None
+        try:
+            yield engines.acquire()
         finally:
-            engines.release(keep=False)
+            engines.release(keep=ran)
 
     def _nodes(self, cluster: str) -> list[str]:
         """The containers of a cluster, each with when it was started."""
@@ -270,12 +277,8 @@ class Stage:
                     self._docker("image", "rm", _aside_of(name))
 
     def _docker(self, *arguments: str) -> str:
-        engines = self.engines()
-        engine = engines.acquire()
-        try:
+        with self._engine() as engine:
             return SubprocessRunner().run([engine.docker, *arguments], env=engine.env).stdout
-        finally:
-            engines.release(keep=False)
 
     def _kill_engine(self) -> None:
         daemon = OwnDaemon(self._engine_folders, SubprocessRunner(), Waiter())

@@ -16,6 +16,7 @@ from typing import cast
 
 import pytest
 
+from harness.model import Engine
 from harness.process import which
 from harness.settings import resolve
 from harness.targets import TARGETS
@@ -246,6 +247,32 @@ def test_a_run_that_ended_before_its_point_and_left_nothing_is_no_clean_point(tm
     with pytest.raises(AssertionError, match="nothing left"):
         stage.kill(POINTS[0], signal.SIGKILL)
     assert [row.word for row in stage.rows] == ["NOT REACHED"]
+
+
+class Engines:
+    """An engine that runs or does not, and what is done with it."""
+
+    def __init__(self, *, runs: bool) -> None:
+        self.runs, self.kept = runs, list[bool]()
+
+    def answering(self) -> Engine | None:
+        return self.acquire() if self.runs else None
+
+    def acquire(self) -> Engine:
+        return Engine(docker=Path("/usr/bin/env"), host="", ours=True, version="1")
+
+    def release(self, *, keep: bool) -> None:
+        self.kept.append(keep)
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_who_looks_into_an_engine_leaves_it_running_for_the_kept_cluster_that_it_runs_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, runs: bool
+) -> None:
+    engines = Engines(runs=runs)
+    monkeypatch.setattr(Stage, "engines", lambda _self: engines)
+    Stage(resolve(), tmp_path)._docker("true")
+    assert engines.kept == [runs]
 
 
 def test_the_table_has_a_line_for_each_point_and_a_column_for_each_way() -> None:
