@@ -36,7 +36,6 @@ class Point:
         aside: What the caches hold and is put aside meanwhile, so that it has to be made again: an image's repository
             below ours, or `TOOLS`.
         ending: Whether the run has its verdict already, and a signal but SIGKILL changes nothing any more.
-        flags: More for the run, without which it does not come there.
     """
 
     name: str
@@ -45,7 +44,6 @@ class Point:
     dirty: bool = False
     aside: str = ""
     ending: bool = False
-    flags: tuple[str, ...] = ()
 
 
 # The programs of the host: kind, helm and kubectl.
@@ -88,16 +86,12 @@ ENGINE_POINTS = tuple(
     if point.name
     in {"container engine", "image build", "node image, filling", "kind cluster, booting", "helm install", "DAG run"}
 )
-MAKE_POINTS = tuple(point for point in POINTS if point.name in {"container engine", "kind cluster", "DAG run"})
+# A session's first DAG run has the seed that was put while the services came up: only a suite, which has more, seeds.
+SEEDING = at("seeding")
+MAKE_POINTS = (*(one for one in POINTS if one.name in {"container engine", "kind cluster", "DAG run"}), SEEDING)
 
 # On a cluster that an earlier run has kept; where values are to change, under the change.
-# A session's first run has the seed that was put while the cluster came up, or was found: the second one seeds.
-KEPT_POINTS = (
-    Point("seeding", ("seeding",), flags=("--repeat", "2")),
-    at("shared claim emptied"),
-    at("DAG run"),
-    at("verdict"),
-)
+KEPT_POINTS = (at("shared claim emptied"), at("DAG run"), at("verdict"))
 CHANGING_POINTS = (Point("helm install, values changed", ("helm install",), after=0.3), at("Airflow ready"))
 
 # Phases at which nothing is killed here, and why. Each phase that the harness says is here or has a point.

@@ -122,7 +122,7 @@ class Stage:
         how = f"{number.name}, kept cluster"
         kept = self._nodes(name)
         assert len(kept) == 1, kept
-        with self._driven(point, flags=("--keep", "always", "--cluster", name, *point.flags, *flags)) as driven:
+        with self._driven(point, flags=("--keep", "always", "--cluster", name, *flags)) as driven:
             self._reach(driven, point)
             driven.signal(number, group=number is signal.SIGINT)
             ended = driven.end(timeout=_END_SECONDS)

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from .points import MAKE_POINTS, POINTS, SIGNALS, Point, Via
+from .points import MAKE_POINTS, POINTS, SEEDING, SIGNALS, Point, Via
 from .stage import Stage
 
 pytestmark = pytest.mark.e2e
@@ -29,3 +29,7 @@ def test_a_cluster_of_another_state_folder_is_neither_swept_nor_taken(accompanie
 @pytest.mark.parametrize("point", MAKE_POINTS, ids=lambda point: point.name)
 def test_nothing_is_left_of_make_e2e_after_a_terminals_interrupt(accompanied: Stage, point: Point) -> None:
     accompanied.kill(point, signal.SIGINT, via=Via.MAKE)
+
+
+def test_nothing_is_left_of_a_suite_that_is_killed_while_it_seeds(accompanied: Stage) -> None:
+    accompanied.kill(SEEDING, signal.SIGKILL, via=Via.MAKE)

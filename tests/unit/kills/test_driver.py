@@ -21,7 +21,18 @@ from harness.process import which
 from harness.settings import resolve
 from harness.targets import TARGETS
 from tests.kills.driver import Driven, NotReached, beginning
-from tests.kills.points import CHANGING_POINTS, KEPT_POINTS, NO_POINTS, POINTS, Point, Row, Via, Victim, table
+from tests.kills.points import (
+    CHANGING_POINTS,
+    KEPT_POINTS,
+    MAKE_POINTS,
+    NO_POINTS,
+    POINTS,
+    Point,
+    Row,
+    Via,
+    Victim,
+    table,
+)
 from tests.kills.stage import Stage
 from tests.kills.traces import Machine, difference, nft_lines
 
@@ -318,7 +329,7 @@ def test_every_phase_that_the_harness_says_is_killed_or_left_out_for_a_reason_an
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "phase":
                 said |= {name for argument in node.args[:1] for name in phases_of(argument)}
-    reached = {phase for point in (*POINTS, *KEPT_POINTS, *CHANGING_POINTS) for phase in point.phases}
+    reached = {phase for point in (*POINTS, *MAKE_POINTS, *KEPT_POINTS, *CHANGING_POINTS) for phase in point.phases}
     told = [re.compile(re.escape(name).replace(r"\{\}", ".+")) for name in said]
     assert [name for name in reached if not any(one.fullmatch(name) for one in told)] == []
     assert said - reached == NO_POINTS.keys()
