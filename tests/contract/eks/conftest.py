@@ -84,7 +84,6 @@ def objects(server: ApiServer, cloud: Cloud) -> Objects:
     cloud.eks.add_cluster(
         Cluster(CLUSTER, server.url, authority, cloud.account.moment(), tags={"harness.allowed": "true"})
     )
-    cloud.eks.cluster(CLUSTER).addons["aws-ebs-csi-driver"] = "v1.50.1-eksbuild.1"
     made = Objects()
     server.resources, server.otherwise = RESOURCES, made.handle
     for name in ("airflow", "harness"):
@@ -92,7 +91,6 @@ def objects(server: ApiServer, cloud: Cloud) -> Objects:
         made.put("ConfigMap", "kube-root-ca.crt", name)
         made.put("ServiceAccount", "default", name)
     made.put("ServiceAccount", "airflow-dvc-sa", "airflow")
-    made.put("StorageClass", "gp3", provisioner="ebs.csi.aws.com")
     return made
 
 
