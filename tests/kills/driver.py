@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-_BEGINS = re.compile(r"\.\.\. (?P<name>.+?)(?: \(usually [^)]*\))?")
+# In a suite pytest may have begun the line with the file of the test that is under way.
+_BEGINS = re.compile(r"(?:tests/\S+\.py )?\.\.\. (?P<name>.+?)(?: \(usually [^)]*\))?")
 
 
 class NotReached(Exception):

@@ -60,6 +60,7 @@ def seen(looking: Machine) -> frozenset[str]:
         ("... kind cluster", "kind cluster"),
         ("... kind cluster (usually 23 s)", "kind cluster"),
         ("... Git server, seeded (usually 2 min 01 s)", "Git server, seeded"),
+        ("tests/e2e/test_pipeline.py ... seeding (usually 0.2 s)", "seeding"),
         ("ok  kind cluster 23 s", None),
         ("... kind cluster 30 s (usually 25 s): booting", "kind cluster 30 s (usually 25 s): booting"),
         ("... kind cluster 30 s", "kind cluster 30 s"),
