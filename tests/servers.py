@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness.wait import Waiter
@@ -43,9 +43,12 @@ def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
-            with suppress(OSError):  # nobody listens any more
-                while True:
-                    answer(listener.accept()[0])
+            while True:
+                try:
+                    peer, _ = listener.accept()
+                except OSError:  # nobody listens any more
+                    return
+                answer(peer)
 
         accepting = threading.Thread(target=accept, daemon=True)
         accepting.start()

@@ -48,14 +48,15 @@ class Connection:
     def __init__(
         self, url: str, username: str, password: SecretStr, *, clock: Clock, http: httpx.Client | None, timeout: float
     ) -> None:
+        local = on_loopback(url)
         self._timeout = float(timeout)
         self._own_http = http is None
         # The environment's proxy cannot reach this machine's loopback.
-        self._http = http or httpx.Client(base_url=url, timeout=timeout, trust_env=not on_loopback(url))
+        self._http = http or httpx.Client(base_url=url, timeout=timeout, trust_env=not local)
         self._backoff = Backoff(clock)
         self._tokens = TokenSource(self._http, username, password, clock=clock, backoff=self._backoff)
         configuration = generated.Configuration(host=url, retries=False)
-        if on_loopback(url):
+        if local:
             configuration.proxy = None
         self.client: Any = generated.ApiClient(configuration)
         self.reader = Reader(client_version=str(generated.__version__))

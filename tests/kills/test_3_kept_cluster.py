@@ -20,7 +20,7 @@ def kept(stage: Stage) -> Iterator[str]:
     """The name of a kept cluster; afterwards it is taken down, and the machine is as it was."""
     before = stage.look()
     name = f"harness-kills-{secrets.token_hex(2)}"
-    # With a run behind it: the first one on a cluster has the seed that came with it, and neither seeds nor empties.
+    # With a run behind it: the first one on a cluster has nothing to empty.
     stage.harness("run", "--keep", "always", "--cluster", name)
     yield name
     stage.harness("down", "--cluster", name)
