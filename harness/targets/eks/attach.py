@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import boto3
@@ -18,6 +17,7 @@ import boto3
 from harness.assets import package_path
 from harness.errors import EnvironmentFailed
 from harness.kubeapi import KubeApi
+from harness.liveness import scratch
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, LABEL_EXPIRES, LABEL_OWNER, OWNER
 from harness.targets.attached.folder import write_config
 from harness.targets.eks.aws import AwsRefused, client, explained
@@ -234,15 +234,16 @@ def write_kubeconfig(cluster: EksCluster, path: Path, *, profile: str | None) ->
 
 
 @contextmanager
-def looking_into(cluster: EksCluster, *, profile: str | None) -> Iterator[KubeApi]:
+def looking_into(cluster: EksCluster, *, profile: str | None, state_dir: Path) -> Iterator[KubeApi]:
     """A cluster's API for a while, before anything of it is kept on this machine.
 
     Args:
         cluster: Which.
         profile: Profile that signs; None for what boto3 finds.
+        state_dir: The state folder, in which `harness sweep` finds what a kill leaves.
     """
-    with TemporaryDirectory(prefix="harness-eks-") as folder:
-        kubeconfig = Path(folder) / "kubeconfig"
+    with scratch(state_dir, "guards") as folder:
+        kubeconfig = folder / "kubeconfig"
         write_kubeconfig(cluster, kubeconfig, profile=profile)
         with KubeApi(kubeconfig, cluster.arn) as kube:
             yield kube

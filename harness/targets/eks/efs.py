@@ -16,8 +16,8 @@ import boto3
 
 from harness.eks_settings import EksSettings
 from harness.errors import EnvironmentFailed, GuardError
-from harness.kubeapi import JsonObject
-from harness.targets.eks.attach import EksCluster, has_addon, looking_into
+from harness.kubeapi import JsonObject, KubeApi
+from harness.targets.eks.attach import EksCluster, has_addon
 
 _ADDON: Final = "aws-efs-csi-driver"
 _DRIVER: Final = "efs.csi.aws.com"
@@ -25,7 +25,7 @@ _ACCESS_POINTS: Final = "efs-ap"
 _MANIFEST: Final = "fixtures/eks/storage-class-efs.yaml"
 
 
-def check_efs(session: boto3.Session, cluster: EksCluster, settings: EksSettings) -> None:
+def check_efs(session: boto3.Session, cluster: EksCluster, kube: KubeApi, settings: EksSettings) -> None:
     """Hold a cluster to have what a claim of mode ReadWriteMany needs, by calls that only read.
 
     Raises:
@@ -35,21 +35,19 @@ def check_efs(session: boto3.Session, cluster: EksCluster, settings: EksSettings
     """
     # The driver may also be there by its Helm chart: then EKS knows of no add-on.
     addon = has_addon(session, cluster.name, _ADDON)
-    with looking_into(cluster, profile=settings.profile) as kube:
-        if not addon and kube.get("CSIDriver", _DRIVER) is None:
-            raise EnvironmentFailed(
-                f"{cluster.name} has no {_ADDON}, which shared_storage = efs needs: nobody would make the volume",
-                next_step=f"aws eks create-addon --cluster-name {cluster.name} --addon-name {_ADDON}, with a role "
-                "for efs-csi-controller-sa (docs/how-to/eks.md); or --shared-storage rwo",
-            )
-        name = settings.claim_class
-        if (found := kube.get("StorageClass", name)) is None:
-            raise EnvironmentFailed(
-                f"{cluster.name} has no storage class {name}, which the claim on EFS is to have",
-                next_step=f"kubectl apply -f {_MANIFEST}, with the file system's id; or name another: "
-                "eks.storage_class",
-            )
-        _check_class(name, found, settings.efs_file_system)
+    if not addon and kube.get("CSIDriver", _DRIVER) is None:
+        raise EnvironmentFailed(
+            f"{cluster.name} has no {_ADDON}, which shared_storage = efs needs: nobody would make the volume",
+            next_step=f"aws eks create-addon --cluster-name {cluster.name} --addon-name {_ADDON}, with a role "
+            "for efs-csi-controller-sa (docs/how-to/eks.md); or --shared-storage rwo",
+        )
+    name = settings.claim_class
+    if (found := kube.get("StorageClass", name)) is None:
+        raise EnvironmentFailed(
+            f"{cluster.name} has no storage class {name}, which the claim on EFS is to have",
+            next_step=f"kubectl apply -f {_MANIFEST}, with the file system's id; or name another: eks.storage_class",
+        )
+    _check_class(name, found, settings.efs_file_system)
 
 
 def _check_class(name: str, found: JsonObject, file_system: str | None) -> None:

@@ -13,12 +13,12 @@ import boto3
 
 from harness.eks_settings import EksSettings, Identity
 from harness.errors import EnvironmentFailed
+from harness.kubeapi import KubeApi
 from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
 from harness.targets.eks.attach import (
     EksCluster,
     associated_role,
     check_pod_identity,
-    looking_into,
     role_of_pods,
 )
 
@@ -26,8 +26,8 @@ from harness.targets.eks.attach import (
 ROLE_ANNOTATION: Final = "eks.amazonaws.com/role-arn"
 
 
-def check_identity(session: boto3.Session, cluster: EksCluster, settings: EksSettings) -> None:
-    """Hold a cluster to give the DAG's pods a role, in the way that is wanted.
+def check_identity(session: boto3.Session, cluster: EksCluster, kube: KubeApi, settings: EksSettings) -> None:
+    """Hold a cluster to give the DAG's pods a role, in the way that is wanted, by calls that only read.
 
     Raises:
         EnvironmentFailed: It gives them none, or in the other way.
@@ -44,8 +44,7 @@ def check_identity(session: boto3.Session, cluster: EksCluster, settings: EksSet
             "keys by Pod Identity, not by IRSA",
             next_step="--eks-identity pod-identity, or remove the association",
         )
-    with looking_into(cluster, profile=settings.profile) as kube:
-        found = kube.get("ServiceAccount", DVC_SERVICE_ACCOUNT, AIRFLOW_NAMESPACE)
+    found = kube.get("ServiceAccount", DVC_SERVICE_ACCOUNT, AIRFLOW_NAMESPACE)
     annotations = (((found or {}).get("metadata") or {}).get("annotations")) or {}
     if not annotations.get(ROLE_ANNOTATION):
         raise EnvironmentFailed(

@@ -24,9 +24,10 @@ from harness.targets.attached import images
 from harness.targets.attached.expiry import expiry
 from harness.targets.attached.folder import KUBECONFIG
 from harness.targets.attached.target import AttachedTarget, name_for
-from harness.targets.eks.attach import EksCluster, write_kubeconfig
+from harness.targets.eks.attach import EksCluster, looking_into, write_kubeconfig
 from harness.targets.eks.aws import led_to, open_session
 from harness.targets.eks.bucket import BucketClaim, check_bucket
+from harness.targets.eks.ebs import check_ebs
 from harness.targets.eks.ecr import ECR, EcrImages
 from harness.targets.eks.efs import check_efs
 from harness.targets.eks.environment import TARGET, EksEnvironment, described, remove_environment
@@ -59,7 +60,7 @@ def own_name(settings: Settings) -> str | None:
     return None if settings.eks.cluster is None else name_for(TARGET, settings.eks.cluster)
 
 
-def guard(settings: EksSettings) -> tuple[boto3.Session, EksCluster, str]:
+def guard(wanted: Settings) -> tuple[boto3.Session, EksCluster, str]:
     """Pass all guards: by calls that only read, before anything is made anywhere.
 
     Returns:
@@ -71,15 +72,19 @@ def guard(settings: EksSettings) -> tuple[boto3.Session, EksCluster, str]:
         EnvironmentFailed: The cluster lacks what its pods get their keys or their shared folder from, the bucket is not
             there, or AWS refused to say.
     """
+    settings = wanted.eks
     session = open_session(profile=settings.profile, region=settings.region)
     cluster = guarded_cluster(session, settings)
     on_efs = settings.shared_storage is SharedStorage.EFS
     plan = Plan(hours=settings.max_lifetime, version=cluster.version, claim_gb=_CLAIM_GB, claim_on_efs=on_efs)
     price = estimate(plan, today=datetime.now(UTC).date())
     hold_price(price, settings)
-    check_identity(session, cluster, settings)
-    if on_efs:
-        check_efs(session, cluster, settings)
+    with looking_into(cluster, profile=settings.profile, state_dir=wanted.state_dir) as kube:
+        check_identity(session, cluster, kube, settings)
+        if on_efs:
+            check_efs(session, cluster, kube, settings)
+        else:
+            check_ebs(cluster, kube, settings.claim_class)
     if settings.bucket is not None:
         check_bucket(session, settings.bucket, _root(settings))
     return session, cluster, str(price)
@@ -91,7 +96,7 @@ def _root(settings: EksSettings) -> str:
 
 def refuse(wanted: Wanted) -> None:
     """Refuse what cannot or may not be, before anything is built; the same errors as `guard`."""
-    _, cluster, price = guard(wanted.settings.eks)
+    _, cluster, price = guard(wanted.settings)
     wanted.status(f"{cluster.arn}: beside the cluster itself, {price}")
 
 
@@ -116,7 +121,7 @@ class EksTarget(AttachedTarget):
             EnvironmentFailed: It cannot be had; nothing of ours is left behind.
         """
         self._lock()
-        session, found, price = guard(self._settings)
+        session, found, price = guard(self._wanted.settings)
         self._names = self._place_images(session)
         known = described(self._folder)
         if known is not None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from harness.errors import EnvironmentFailed, GuardError, UsageError
+from harness.errors import GuardError, UsageError
 from harness.existing_settings import ExistingSettings
 from harness.kubeapi import KubeApi
 from harness.targets.attached.claim import NAMESPACES
 from harness.targets.existing.kubeconfig import Context, look_up
 
-_DEFAULT: Final = "storageclass.kubernetes.io/is-default-class"
 _WORKLOADS: Final = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "CronJob", "Job", "Pod")
 _SHOWN: Final = 5
 
@@ -45,29 +44,6 @@ def guarded(settings: ExistingSettings) -> Context:
             next_step="give --existing-consent, or set HARNESS_EXISTING__CONSENT=true, once you are sure",
         )
     return found
-
-
-def check_storage(kube: KubeApi, name: str) -> None:
-    """Hold the cluster to have the storage class of the claim that tasks share.
-
-    Args:
-        kube: The cluster.
-        name: Of the class; empty for the default.
-
-    Raises:
-        EnvironmentFailed: It has none.
-    """
-    classes = {one["metadata"]["name"]: one["metadata"].get("annotations") or {} for one in kube.list("StorageClass")}
-    there = {"storage classes": ", ".join(sorted(classes)) or "none"}
-    step = "name one that is there with HARNESS_EXISTING__STORAGE_CLASS (existing.storage_class)"
-    if name and name not in classes:
-        raise EnvironmentFailed(f"the cluster has no storage class {name}", evidence=there, next_step=step)
-    if not name and not any(said.get(_DEFAULT) == "true" for said in classes.values()):
-        raise EnvironmentFailed(
-            "the cluster has no default storage class, so the claim that tasks share would wait for ever",
-            evidence=there,
-            next_step=step,
-        )
 
 
 def refuse_inhabited(kube: KubeApi) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Final
 
 from harness.errors import UsageError
 from harness.kubeapi import KubeApi
@@ -18,11 +19,14 @@ from harness.targets.attached import images
 from harness.targets.attached.folder import KUBECONFIG, kube_of, write_config
 from harness.targets.attached.target import AttachedTarget, name_for
 from harness.targets.existing.environment import TARGET, ExistingEnvironment, described, remove_environment
-from harness.targets.existing.guards import check_storage, guarded, refuse_inhabited
+from harness.targets.existing.guards import guarded, refuse_inhabited
 from harness.targets.existing.images import as_nodes_have
 from harness.targets.existing.kubeconfig import Context, look_up
 from harness.targets.existing.rights import check_rights
+from harness.targets.storage import check_storage
 from harness.targets.wanted import Wanted
+
+_NAME_A_CLASS: Final = "name one that is there with HARNESS_EXISTING__STORAGE_CLASS (existing.storage_class)"
 
 
 def check_settings(settings: Settings) -> None:
@@ -67,7 +71,7 @@ def refuse(wanted: Wanted) -> None:
         with KubeApi(folder / KUBECONFIG, found.name) as kube:
             kube.version()
             check_rights(kube, found.name)
-            check_storage(kube, settings.storage_class)
+            check_storage(kube, settings.storage_class, next_step=_NAME_A_CLASS)
 
 
 class ExistingTarget(AttachedTarget):

@@ -37,17 +37,28 @@ _GROUPS = {plural: path.split("/")[2] if path.startswith("/apis/") else ""
 _KINDS = {plural: kind for listed in RESOURCES.values() for plural, kind, _ in listed}
 
 
+def prepared() -> dict[tuple[str, str, str], dict[str, Any]]:
+    """The class of the claim, and its driver."""
+    driver = "ebs.csi.aws.com"
+    return {
+        ("StorageClass", "", "gp3"): {"kind": "StorageClass", "metadata": {"name": "gp3"}, "provisioner": driver},
+        ("CSIDriver", "", driver): {"kind": "CSIDriver", "metadata": {"name": driver}},
+    }
+
+
 @dataclass
 class Objects:
     """What is in the cluster, by (kind, namespace, name).
 
     Attributes:
+        storage: Likewise, what every cluster here was prepared with, and no run writes.
         writes: Methods and paths of what was asked besides reading.
         forbidden: Methods and kinds that the caller may not.
         bound: Bearer tokens of service accounts, who may do what the roles of the name here allow, and nothing else.
     """
 
     found: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+    storage: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=prepared)
     writes: list[tuple[str, str]] = field(default_factory=list)
     forbidden: set[tuple[str, str]] = field(default_factory=set)
     bound: dict[str, str] = field(default_factory=dict)
@@ -121,8 +132,11 @@ class Objects:
                 self.put(kind, name, namespace)
             asked.reply(200, _applied(self.found[kind, namespace, name], asked.body))
         elif not name:
-            listed = [one for (of, where, _), one in self.found.items() if of == kind and where == namespace]
+            there = {**self.storage, **self.found}
+            listed = [one for (of, where, _), one in there.items() if of == kind and where == namespace]
             asked.reply(200, {"metadata": {"resourceVersion": "1"}, "items": listed})
+        elif asked.method == "GET" and (kind, namespace, name) in self.storage:
+            asked.reply(200, self.storage[kind, namespace, name])
         elif (found := self.found.get((kind, namespace, name))) is None:
             asked.refuse(404, f"{kind} {name} not found")
         elif asked.method == "PATCH":
