@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import boto3
 from rich.console import Console
@@ -23,7 +21,7 @@ from harness.errors import CleanupFailed, ExitCode, UsageError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.settings import Settings
-from harness.targets.eks.attach import EksCluster, check_pod_identity, describe, write_kubeconfig
+from harness.targets.eks.attach import EksCluster, check_pod_identity, describe, looking_into
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.guards import guarded_cluster
 from harness.wait import Waiter
@@ -155,9 +153,9 @@ def _opened(settings: Settings, asked: Asked, *, writes: bool) -> Iterator[_Open
     named = names(cluster, settings.eks, asked.suffix)
     journal = journal_of(settings.state_dir, cluster.region, named.environment)
     with ExitStack() as until_end:
-        folder = Path(until_end.enter_context(TemporaryDirectory(prefix="harness-eks-")))
-        context = write_kubeconfig(cluster, folder / "kubeconfig", profile=settings.eks.profile)
-        kube = until_end.enter_context(KubeApi(folder / "kubeconfig", context))
+        kube = until_end.enter_context(
+            looking_into(cluster, profile=settings.eks.profile, state_dir=settings.state_dir)
+        )
         made = things(
             cluster, named, asked, session=session, kube=kube, waiter=waiter, until_end=until_end,
         )  # fmt: skip

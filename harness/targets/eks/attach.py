@@ -242,8 +242,8 @@ def looking_into(cluster: EksCluster, *, profile: str | None, state_dir: Path) -
         profile: Profile that signs; None for what boto3 finds.
         state_dir: The state folder, in which `harness sweep` finds what a kill leaves.
     """
-    with scratch(state_dir, "guards") as folder:
+    with scratch(state_dir, "eks") as folder:
         kubeconfig = folder / "kubeconfig"
-        write_kubeconfig(cluster, kubeconfig, profile=profile)
-        with KubeApi(kubeconfig, cluster.arn) as kube:
+        context = write_kubeconfig(cluster, kubeconfig, profile=profile)
+        with KubeApi(kubeconfig, context) as kube:
             yield kube

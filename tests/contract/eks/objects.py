@@ -132,12 +132,10 @@ class Objects:
                 self.put(kind, name, namespace)
             asked.reply(200, _applied(self.found[kind, namespace, name], asked.body))
         elif not name:
-            there = {**self.storage, **self.found}
+            there = self._there(asked.method)
             listed = [one for (of, where, _), one in there.items() if of == kind and where == namespace]
             asked.reply(200, {"metadata": {"resourceVersion": "1"}, "items": listed})
-        elif asked.method == "GET" and (kind, namespace, name) in self.storage:
-            asked.reply(200, self.storage[kind, namespace, name])
-        elif (found := self.found.get((kind, namespace, name))) is None:
+        elif (found := self._there(asked.method).get((kind, namespace, name))) is None:
             asked.refuse(404, f"{kind} {name} not found")
         elif asked.method == "PATCH":
             self._patch(asked, found)
@@ -146,6 +144,9 @@ class Objects:
             asked.reply(200, {"kind": "Status", "status": "Success"})
         else:
             asked.reply(200, found)
+
+    def _there(self, method: str) -> Mapping[tuple[str, str, str], dict[str, Any]]:
+        return {**self.storage, **self.found} if method == "GET" else self.found
 
     def _collect(self, kind: str, namespace: str, query: Mapping[str, list[str]]) -> list[dict[str, Any]]:
         kept = {one.removeprefix("metadata.name!=") for one in query.get("fieldSelector", [""])[0].split(",")}

@@ -37,7 +37,7 @@ def test_what_is_on_disk_meanwhile_is_where_the_sweep_finds_it_after_a_kill(
 
     server.on("GET", "/apis/storage.k8s.io/v1/storageclasses", look)
     refuse(site.wanted("run-1"))
-    assert seen == [(["guards"], [])]
+    assert seen == [(["eks"], [])]
     assert list(runs.iterdir()) == []
 
 

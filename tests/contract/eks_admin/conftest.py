@@ -29,6 +29,7 @@ from harness.lookalike.eks import Cluster
 from harness.lookalike.principals import Credentials
 from harness.lookalike.witness import Backend
 from harness.settings import Settings, TargetKind, settings_alone
+from harness.targets.eks import attach
 from harness.targets.eks.attach import EksCluster
 from tests.contract.eks.objects import RESOURCES, Objects
 from tests.contract.kubeapi.conftest import ApiServer, Handled, server
@@ -161,7 +162,7 @@ def quick(request: pytest.FixtureRequest, server: ApiServer, monkeypatch: pytest
         return "kind-ours"
 
     if "plug_in" not in request.fixturenames:
-        monkeypatch.setattr(verbs, "write_kubeconfig", write)
+        monkeypatch.setattr(attach, "write_kubeconfig", write)
 
 
 @dataclass

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +27,7 @@ from harness.lookalike.principals import Credentials
 from harness.targets.eks.aws import AwsRefused
 from harness.wait import Waiter
 from tests.contract.eks_admin.conftest import ARN, ISSUER, Admitting, Home, policies
-from tests.contract.kubeapi.conftest import ApiServer
+from tests.contract.kubeapi.conftest import ApiServer, Handled
 from tests.contract.lookalike.conftest import ACCOUNT, CLUSTER, REGION, TRUST, Client
 
 ROLE = "Airflow-DVCS3Role"
@@ -69,6 +71,23 @@ def test_from_nothing_to_ready_and_back_to_nothing(
     assert by_kind(preparer.states()) == dict.fromkeys(ALL, ABSENT)
     assert objects.names() == set()
     assert preparer.journal().open() == []
+
+
+def test_what_is_on_disk_meanwhile_is_where_the_sweep_finds_it_after_a_kill(
+    preparer: Home, objects: Admitting, server: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    temporary, runs, seen = tmp_path / "temporary", preparer.settings().state_dir / "runs", []
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+
+    def look(asked: Handled) -> None:
+        seen.append(([path.name.partition("-")[0] for path in runs.iterdir()], list(temporary.iterdir())))
+        objects.handle(asked)
+
+    server.on("GET", "/api/v1/namespaces/airflow", look)
+    preparer.status()
+    assert seen == [(["eks"], [])]
+    assert list(runs.iterdir()) == []
 
 
 def test_what_a_run_says_of_the_look_alikes_service_account_takes_nothing_of_it_away(
