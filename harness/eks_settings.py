@@ -54,7 +54,7 @@ class EksSettings(BaseModel):
         accounts: Accounts that may be written to, twelve digits each.
         clusters: ARNs of the clusters that may be written to.
         tag: Tag, NAME=VALUE, that the cluster must have.
-        bucket: Bucket in the cluster's region that runs write to; it must be there.
+        bucket: Bucket in the cluster's region that runs write to; it must be there, and of one of the accounts.
         prefix: Key prefix in it below which all of the harness's keys are, without a slash at its end; empty for a
             bucket of the harness's own.
         registry: "ecr" has the images pushed to ECR of the cluster's account and region, as far as they are not there.

@@ -41,7 +41,7 @@ def sweep(settings: Settings, console: Console, *, yes: bool) -> ExitCode:
 
     Raises:
         UsageError: The settings name no cluster or bucket, or allow nothing.
-        GuardError: Account, region, cluster or tag are not those that are allowed.
+        GuardError: Account, region, cluster, its tag or the bucket's account are not those that are allowed.
         EnvironmentFailed: The cluster or AWS does not answer, or refused something.
         CleanupFailed: Something that was to go is still there, or costs until somebody removes it by hand; names it.
     """
@@ -108,7 +108,8 @@ def _found(settings: Settings, console: Console) -> Iterator[list[Leftover]]:
         write_kubeconfig(cluster, folder / KUBECONFIG, profile=eks.profile)
         with KubeApi(folder / KUBECONFIG, cluster.arn) as kube:
             root = f"{eks.prefix}/" if eks.prefix else ""
-            search = Search(kube, session, eks.bucket or "", root, known_here(settings.state_dir), waiter)
+            known = known_here(settings.state_dir)
+            search = Search(kube, session, eks.bucket or "", root, eks.accounts, known, waiter)
             prepared = Prepared(settings, cluster, session, kube, waiter, search.held())
             # What runs have left first: it is in what was prepared.
             yield [*search.found(), *prepared.found(until_end)]

@@ -87,10 +87,11 @@ class Cloud:
             Sts(self.account, authorisation, sessions, web_identities.assume),
             EksAuth(self.account, self.iam, self.eks, sessions, self.reviewers, lifetime=pod_session),
         )
+        self.witness = Witness(self.account, backend) if backend else None
         self.gateway = Gateway(
             self.account,
             services={service.name: service for service in services},
-            witness=Witness(self.account, backend) if backend else None,
+            witness=self.witness,
             verifier=self.verifier,
             authorisation=authorisation,
             log=self.log,

@@ -30,7 +30,10 @@ _UNSIGNED_TRAILER: Final = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _HOP_BY_HOP: Final = frozenset(
     {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-authorization", "expect"}
 )
-_OURS: Final = frozenset({"authorization", "host", "x-amz-date", "x-amz-security-token", "content-length"})
+_EXPECTED_OWNER: Final = "x-amz-expected-bucket-owner"
+_OURS: Final = frozenset(
+    {"authorization", "host", "x-amz-date", "x-amz-security-token", "content-length", _EXPECTED_OWNER}
+)
 _PIECE: Final = 1 << 18
 _TIMEOUT: Final = 60.0
 _SHAPE_CHECKED: Final = 4 << 20
@@ -86,12 +89,17 @@ class Asked:
 
 
 class Witness:
-    """The data plane."""
+    """The data plane.
+
+    Attributes:
+        owners: Accounts of buckets that are not of the look-alike's own, by name.
+    """
 
     def __init__(self, account: Account, backend: Backend) -> None:
         self._account = account
         self._backend = backend
         self._policies: dict[str, Policy] = {}
+        self.owners: dict[str, str] = {}
 
     def understand(self, incoming: Incoming) -> Asked:
         """What a request wants.
@@ -117,8 +125,10 @@ class Witness:
         """Pass a request on that is allowed.
 
         Raises:
-            AwsError: The body is not the signed one, or the backend does not answer.
+            AwsError: The body is not the signed one, another owner of the bucket is expected, or the backend does not
+                answer.
         """
+        self._hold_owner(incoming, asked)
         headers, target = self._forwarded_head(incoming)
         where = urlsplit(self._backend.url)
         connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=_TIMEOUT)
@@ -136,6 +146,12 @@ class Witness:
         if response.status < http.HTTPStatus.MULTIPLE_CHOICES:
             self._remember(asked, incoming)
         return self._checked(asked, Forwarded(response.status, kept, _body(response, connection)))
+
+    def _hold_owner(self, incoming: Incoming, asked: Asked) -> None:
+        """As in "Verifying bucket ownership with bucket owner condition" in the S3 user guide: 403, and no more is said."""
+        expected = incoming.request.headers.get(_EXPECTED_OWNER)
+        if expected not in {None, self.owners.get(asked.labels.get("Bucket", ""), self._account.number)}:
+            raise AwsError("AccessDenied", "Access Denied", status=403)
 
     def _forwarded_head(self, incoming: Incoming) -> tuple[dict[str, str], str]:
         request = incoming.request

@@ -8,7 +8,7 @@ keys, and goes after them. Without it nobody who finds them could tell what is l
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,11 +24,17 @@ _DENIED: Final = "AccessDenied"
 _MOST_BYTES: Final = 4096
 
 
-def check_bucket(session: boto3.Session, bucket: str, root: str) -> None:
-    """Hold a bucket to be there, in the session's region and open to the caller; by a call that only reads.
+def check_bucket(session: boto3.Session, bucket: str, root: str, accounts: Iterable[str]) -> None:
+    """Hold a bucket to be there, ours, in the session's region and open to the caller; by calls that only read.
+
+    Args:
+        session: Whose.
+        bucket: Its name.
+        root: What all of the harness's keys in it begin with.
+        accounts: Those that may be written to.
 
     Raises:
-        GuardError: It is in another region.
+        GuardError: It is in another region, or of another account.
         AwsRefused: There is none of that name, or it may not be listed.
     """
     s3 = client(session, "s3")
@@ -51,6 +57,44 @@ def check_bucket(session: boto3.Session, bucket: str, root: str) -> None:
             f"the bucket {bucket} is in {region}, the cluster in {session.region_name}",
             next_step="name one in the cluster's region with --eks-bucket (eks.bucket)",
         )
+    check_owner(session, bucket, root, accounts)
+
+
+def check_owner(session: boto3.Session, bucket: str, root: str, accounts: Iterable[str]) -> None:
+    """Hold a bucket to be of an account that may be written to: the name alone may be of anybody's, open to the caller.
+
+    S3 does not say whose a bucket is. It refuses what names another owner ("Verifying bucket ownership with bucket
+    owner condition" in the S3 user guide).
+
+    Args:
+        session: Whose.
+        bucket: Its name.
+        root: What all of the harness's keys in it begin with; they may be listed.
+        accounts: Those that may be written to.
+
+    Raises:
+        GuardError: It is of none of them.
+        AwsRefused: There is none of that name.
+    """
+    allowed = tuple(accounts)
+    s3 = client(session, "s3")
+    try:
+        for account in allowed:
+            try:
+                with explained(f"ask whether s3://{bucket} is of account {account}"):
+                    s3.list_objects_v2(Bucket=bucket, Prefix=root, MaxKeys=1, ExpectedBucketOwner=account)
+            except AwsRefused as refused:
+                if refused.code != _DENIED:
+                    raise
+            else:
+                return
+    finally:
+        s3.close()
+    raise GuardError(
+        f"the bucket {bucket} is of no account on the allow-list eks.accounts",
+        next_step="check eks.bucket; name its account there, too, only if it is really meant",
+        evidence={"allowed": ", ".join(allowed)},
+    )
 
 
 @dataclass(frozen=True, slots=True)

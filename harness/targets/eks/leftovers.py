@@ -20,7 +20,7 @@ from harness.names import LABEL_EXPIRES, LABEL_OWNER, LABEL_RUN, OWNER, SERVICES
 from harness.targets.attached.claim import NAME, NAMESPACES, WEBHOOK, Claim
 from harness.targets.attached.expiry import is_past
 from harness.targets.eks.aws import AwsRefused
-from harness.targets.eks.bucket import claimed, remove_claim
+from harness.targets.eks.bucket import check_owner, claimed, remove_claim
 from harness.targets.eks.prefix import empty
 from harness.wait import Waiter
 
@@ -55,6 +55,7 @@ class Search:
         session: Whose.
         bucket: The bucket.
         root: Of the harness's keys in it, with a slash at its end or empty.
+        accounts: Those that may be written to; the bucket is of one of them.
         known: Runs that this machine knows, with what removes what is theirs.
         waiter: How patient to be with what goes slowly.
     """
@@ -63,6 +64,7 @@ class Search:
     session: boto3.Session
     bucket: str
     root: str
+    accounts: tuple[str, ...]
     known: Mapping[str, str]
     waiter: Waiter
 
@@ -141,6 +143,7 @@ class Search:
     def _keys(self, holder: Mapping[str, Any]) -> Iterator[Leftover]:
         run, expires = _said(holder)
         try:
+            check_owner(self.session, self.bucket, self.root, self.accounts)
             found = claimed(self.session, self.bucket, self.root)
         except AwsRefused as refused:
             if refused.code != _NO_BUCKET:

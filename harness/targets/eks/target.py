@@ -86,7 +86,7 @@ def guard(wanted: Settings) -> tuple[boto3.Session, EksCluster, str]:
         else:
             check_ebs(cluster, kube, settings.claim_class)
     if settings.bucket is not None:
-        check_bucket(session, settings.bucket, _root(settings))
+        check_bucket(session, settings.bucket, _root(settings), settings.accounts)
     return session, cluster, str(price)
 
 

@@ -66,6 +66,20 @@ def test_an_object_that_nobody_wrote_has_no_writer(cloud: Cloud, client: Client,
     assert writer_of(cloud.log, BUCKET, "by-nobody") is None
 
 
+def test_who_expects_another_owner_of_the_bucket_is_refused(cloud: Cloud, client: Client, pod: Credentials) -> None:
+    s3 = client("s3", pod)
+    s3.put_object(Bucket=BUCKET, Key="a", Body=b"1", ExpectedBucketOwner=ACCOUNT)
+    assert refusal_of(s3.get_object, Bucket=BUCKET, Key="a", ExpectedBucketOwner="444455556666") == (
+        "AccessDenied",
+        403,
+    )
+    assert cloud.witness is not None
+    cloud.witness.owners[BUCKET] = "444455556666"
+    s3.get_object(Bucket=BUCKET, Key="a", ExpectedBucketOwner="444455556666")["Body"].read()
+    s3.get_object(Bucket=BUCKET, Key="a")["Body"].read()
+    assert refusal_of(s3.list_objects_v2, Bucket=BUCKET, ExpectedBucketOwner=ACCOUNT) == ("AccessDenied", 403)
+
+
 def test_all_that_dvc_does_goes_with_the_guides_policy(client: Client, pod: Credentials) -> None:
     # HeadObject, ListObjectsV2, PutObject, multipart for what is large, GetObject, DeleteObjects.
     s3 = client("s3", pod)
