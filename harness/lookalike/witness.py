@@ -148,7 +148,7 @@ class Witness:
         return self._checked(asked, Forwarded(response.status, kept, _body(response, connection)))
 
     def _hold_owner(self, incoming: Incoming, asked: Asked) -> None:
-        """As in "Verifying bucket ownership with bucket owner condition" in the S3 user guide: 403, and no more is said."""
+        """Of "Verifying bucket ownership with bucket owner condition" in the S3 user guide: 403, and no more said."""
         expected = incoming.request.headers.get(_EXPECTED_OWNER)
         if expected not in {None, self.owners.get(asked.labels.get("Bucket", ""), self._account.number)}:
             raise AwsError("AccessDenied", "Access Denied", status=403)
