@@ -56,6 +56,7 @@ def doctor(settings: Settings, console: Console, *, as_json: bool = False) -> Ex
         LocalHost(SubprocessRunner()),
         cache_dir=settings.cache_dir,
         package=package_path("versions.toml"),
+        folders={"state_dir": settings.state_dir, "evidence_dir": settings.evidence_dir},
         kept=settings.state_dir / "clusters" / (settings.cluster_name or KEPT_CLUSTER),
         own_engine=EngineFolders.below(settings.state_dir, settings.cache_dir).host,
     )

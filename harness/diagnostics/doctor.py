@@ -6,10 +6,11 @@ Each check is a function of a `Host` and gives a `Finding`; memory and disk are 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from harness.diagnostics.finding import Finding, Level
@@ -40,7 +41,13 @@ _ESSENTIAL: Final = frozenset({"SYS_ADMIN", "NET_ADMIN", "SYS_CHROOT", "MKNOD", 
 
 
 def examine(
-    host: Host, *, cache_dir: Path, package: Path, kept: Path | None = None, own_engine: str = ""
+    host: Host,
+    *,
+    cache_dir: Path,
+    package: Path,
+    folders: Mapping[str, Path] = MappingProxyType({}),
+    kept: Path | None = None,
+    own_engine: str = "",
 ) -> list[Finding]:
     """Every finding about the machine, in a stable order.
 
@@ -48,6 +55,7 @@ def examine(
         host: The machine.
         cache_dir: Where what is built once is kept.
         package: A file of this installation, whose date the clock cannot be before.
+        folders: Those that a run writes to, by their settings.
         kept: Folder of the kept cluster that a run would use, if there is one.
         own_engine: Address of the engine that the harness starts where none answers; it may run for a kept cluster.
     """
@@ -58,6 +66,7 @@ def examine(
         lambda: check_processors(host),
         lambda: check_memory(host, kept=kept),
         lambda: _disk(host, cache_dir),
+        lambda: check_folders(host, {**folders, "cache_dir": cache_dir}),
         lambda: check_ports(host),
         lambda: check_inotify(host),
         lambda: check_cgroups(host),
@@ -142,6 +151,17 @@ def _disk(host: Host, cache_dir: Path) -> Finding:
     if finding.level is Level.FAIL and check_disk(host, cache_dir, cached=None).level is not Level.FAIL:
         return replace(finding, level=Level.WARN, mend=f"enough only where most is cached; else {finding.mend}")
     return finding
+
+
+def check_folders(host: Host, folders: Mapping[str, Path]) -> Finding:
+    """Whether something can be written where a run writes, by the settings that name it."""
+    needed = f"{', '.join(sorted(folders))} can be written to"
+    refused = {name: why for name in sorted(folders) if (why := host.not_writable(folders[name]))}
+    if not refused:
+        return Finding("folders", Level.OK, "they can", needed)
+    names = ", ".join(f"HARNESS_{name.upper()}" for name in refused)
+    why = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
+    return Finding("folders", Level.FAIL, why, needed, f"name another folder with {names}")
 
 
 def check_ports(host: Host) -> Finding:

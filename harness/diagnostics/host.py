@@ -51,6 +51,9 @@ class Host(Protocol):
     def free_bytes(self, folder: Path) -> int:
         """What the user may still write to the disk under a folder, which need not exist yet."""
 
+    def not_writable(self, folder: Path) -> str:
+        """Why nothing can be written into a folder, which need not exist yet; empty if something can."""
+
     def bind_loopback(self, ports: Sequence[int]) -> dict[int, str]:
         """Why each of these ports on 127.0.0.1 cannot be listened on (0: any port); those that can are left out."""
 
@@ -111,8 +114,14 @@ class LocalHost:
 
     def free_bytes(self, folder: Path) -> int:
         """See `Host.free_bytes`."""
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        return shutil.disk_usage(there).free
+        return shutil.disk_usage(_nearest(folder)).free
+
+    def not_writable(self, folder: Path) -> str:
+        """See `Host.not_writable`."""
+        there = _nearest(folder)
+        if not there.is_dir():
+            return f"{there} is no folder"
+        return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} may not be written to"
 
     def bind_loopback(self, ports: Sequence[int]) -> dict[int, str]:
         """See `Host.bind_loopback`."""
@@ -152,3 +161,8 @@ class LocalHost:
     def python(self) -> tuple[int, int]:
         """See `Host.python`."""
         return sys.version_info[0], sys.version_info[1]
+
+
+def _nearest(folder: Path) -> Path:
+    """What there is of a path."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())

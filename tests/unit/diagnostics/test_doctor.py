@@ -17,6 +17,7 @@ from harness.diagnostics.doctor import (
     check_cgroups,
     check_clock,
     check_engine,
+    check_folders,
     check_git,
     check_inotify,
     check_ports,
@@ -75,6 +76,7 @@ class FakeHost:
     )
     programs: frozenset[str] = frozenset({"git", "docker", "apt-get"})
     free: int = 100 * GB
+    closed: Mapping[Path, str] = field(default_factory=dict)
     refused: Mapping[int, str] = field(default_factory=dict)
     modified_at: float | None = NOW - 1000
     now: float = NOW
@@ -95,6 +97,9 @@ class FakeHost:
     def free_bytes(self, folder: Path) -> int:
         return self.free
 
+    def not_writable(self, folder: Path) -> str:
+        return self.closed.get(folder, "")
+
     def bind_loopback(self, ports: Sequence[int]) -> dict[int, str]:
         return dict(self.refused)
 
@@ -113,10 +118,10 @@ class FakeHost:
 WELL = FakeHost()
 
 
-def test_a_good_machine_has_twelve_good_findings_and_exit_code_zero() -> None:
+def test_a_good_machine_has_thirteen_good_findings_and_exit_code_zero() -> None:
     findings = examine(WELL, cache_dir=CACHE, package=PACKAGE)
     assert [finding for finding in findings if finding.level is not Level.OK or finding.mend] == []
-    assert len({finding.name for finding in findings}) == len(findings) == 12
+    assert len({finding.name for finding in findings}) == len(findings) == 13
     assert exit_code(findings) is ExitCode.GREEN
 
 
@@ -360,6 +365,24 @@ def test_this_machine_can_be_examined(tmp_path: Path) -> None:
     levels = {finding.name: finding.level for finding in findings}
     assert levels["Python"] is Level.OK
     assert levels["loopback ports"] is Level.OK
+
+
+def test_a_folder_that_a_run_cannot_write_to_is_named_with_its_setting() -> None:
+    folders = {"state_dir": Path("/state"), "cache_dir": CACHE}
+    finding = check_folders(replace(WELL, closed={Path("/state"): "/state is no folder"}), folders)
+    assert (finding.level, finding.found) == (Level.FAIL, "state_dir: /state is no folder")
+    assert finding.mend == "name another folder with HARNESS_STATE_DIR"
+    assert check_folders(WELL, folders).level is Level.OK
+
+
+def test_a_folder_is_judged_by_what_there_is_of_its_path(tmp_path: Path) -> None:
+    host = LocalHost(SubprocessRunner())
+    assert host.not_writable(tmp_path / "not" / "yet") == ""
+    file = tmp_path / "file"
+    file.write_text("")
+    assert host.not_writable(file) == f"{file} is no folder"
+    # Below a file there is nothing, and can be nothing.
+    assert host.not_writable(file / "state") == f"{file} is no folder"
 
 
 def test_a_port_that_is_taken_is_refused_with_the_reason() -> None:
