@@ -2,7 +2,7 @@
 
 The look-alike is removed at the end, after a signal too: each program has a session of its own, so that Ctrl-C in a
 terminal reaches this one alone, which hands it on and stays to clean up. The run is then compared with the newest run
-of the e2e tests on kind in the evidence folder, if there is one: other suites change the pipeline.
+of the e2e tests on kind with the same chart in the evidence folder, if there is one: other suites change the pipeline.
 
     python -m tests.e2e_lookalike [ARGUMENTS OF PYTEST]
 """
@@ -84,18 +84,15 @@ def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
             signal.signal(number, old)
 
 
-def newest(runs: Path) -> Path | None:
-    """The folder of the newest run of the e2e tests that can be compared; None where there is none."""
-    found = sorted(runs.glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime, reverse=True)
-    return next((file.parent for file in found if SUITE in arguments(file.parent)), None)
-
-
-def arguments(run: Path) -> Sequence[str]:
-    """What a run was started with."""
-    try:
-        return tuple(json.loads((run / "repro.json").read_bytes())["run"]["arguments"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return ()
+def of_the_tests(runs: Path) -> Iterator[tuple[Path, object]]:
+    """Runs of the e2e tests that can be compared, the newest first: the folder of each, and the chart that it named."""
+    for file in sorted(runs.glob(f"*/{FILE}"), key=lambda file: file.stat().st_mtime, reverse=True):
+        try:
+            said = json.loads((file.parent / "repro.json").read_bytes())
+            if SUITE in said["run"]["arguments"]:
+                yield file.parent, said["settings"]["airflow_chart"]
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
 
 
 def main(asked: Sequence[str]) -> int:
@@ -104,7 +101,7 @@ def main(asked: Sequence[str]) -> int:
     name = f"e2e-{os.getpid()}"
     within = settings.state_dir / "clusters" / name / "lookalike" / "env"
     evidence = CHECKOUT / settings.evidence_dir
-    on_kind, programs = newest(evidence), Programs()
+    programs = Programs()
     environment = {**os.environ, "HARNESS_EVIDENCE_DIR": str(evidence / "eks-lookalike")}
     tests = ("pytest", SUITE, "tests/identity", "--target", "eks", "-p", "no:cacheprovider", *asked)
     with handled(programs.hand_on):
@@ -115,11 +112,11 @@ def main(asked: Sequence[str]) -> int:
             removed = programs.remove("harness", "eks-lookalike", "down", "--cluster", name)
         if code := code or removed:
             return code
-        on_eks = newest(evidence / "eks-lookalike")
-        if on_kind is None or on_eks is None:
-            sys.stdout.write(
-                f"no run of {SUITE} on kind in {evidence}: nothing to compare with; make e2e, then again\n"
-            )
+        on_eks, chart = next(of_the_tests(evidence / "eks-lookalike"), (None, None))
+        on_kind = next((run for run, of in of_the_tests(evidence) if of == chart), None)
+        if on_eks is None or on_kind is None:
+            which = f"{SUITE} on kind" + (f" with the chart {chart}" if chart else "")
+            sys.stdout.write(f"no run of {which} in {evidence}: nothing to compare with; make e2e, then this again\n")
             return ExitCode.GREEN
         return programs.run("harness", "parity", on_kind, on_eks)
 

@@ -34,10 +34,12 @@ class Stage:
         )
         self.program("pytest", "true")
 
-    def made(self, name: str, *arguments: str) -> Path:
+    def made(self, name: str, *arguments: str, chart: str | None = None) -> Path:
         folder = self.runs / name
         folder.mkdir(parents=True)
-        (folder / "repro.json").write_text(json.dumps({"run": {"arguments": arguments}}))
+        (folder / "repro.json").write_text(
+            json.dumps({"run": {"arguments": arguments}, "settings": {"airflow_chart": chart}})
+        )
         (folder / "parity.json").write_text("{}")
         self._count += 1
         os.utime(folder / "parity.json", (self._count, self._count))
@@ -102,6 +104,13 @@ def test_a_newer_run_of_something_else_is_left_alone(stage: Stage, other: tuple[
     suite = stage.made("suite", *_SUITE)
     stage.made("other", *other)
     (stage.made("broken", *_SUITE) / "repro.json").write_text("{")
+    stage.played()
+    assert stage.noted("parity") == [f"harness parity {suite} {stage.on_eks}"]
+
+
+def test_a_newer_run_with_another_chart_is_left_alone(stage: Stage) -> None:
+    suite = stage.made("suite", *_SUITE)
+    stage.made("official", *_SUITE, chart="/charts/airflow")
     stage.played()
     assert stage.noted("parity") == [f"harness parity {suite} {stage.on_eks}"]
 
