@@ -225,7 +225,7 @@ class ServicesDeployer:
                 describe=lambda pod: f"pod {name} is {(pod.get('status') or {}).get('phase', 'not there')}",
                 timeout=_PROBE_SECONDS + _POD_SECONDS,
                 transient=(KubeUnavailable,),
-                next_step=f"harness logs {name}",
+                next_step=self._reach_advice(name),
             )
             said = self._kube.pod_logs(name, "probe", namespace=AIRFLOW_NAMESPACE).splitlines()
             for line in said:
@@ -234,6 +234,12 @@ class ServicesDeployer:
             return said[-1].removeprefix("round trip: ") if said else ""
         finally:
             self._kube.delete("Pod", name, AIRFLOW_NAMESPACE)
+
+    def _reach_advice(self, pod: str) -> str:
+        if self._foreign_git is None:
+            return f"harness logs {pod}"
+        # Own services stand beside the pods; what goes out to a foreign one somebody may deny.
+        return f"where it is Git: see that pods reach {self._foreign_git.outside} (on a local cluster: egress_allow)"
 
     def _image(self, name: ImageName) -> str:
         """What a pod outside of the adapter's reach must call an image, for the node to have it."""

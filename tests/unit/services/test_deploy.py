@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from harness import awstap
+from harness.errors import WaitFailed
 from harness.model import Bucket, Cluster, GitService
 from harness.names import NODE_PORTS
 from harness.services.deploy import ServicesDeployer
@@ -215,3 +216,24 @@ def test_the_agent_is_asked_by_the_pod_that_proves_the_services_where_somebody_l
     given = {one["name"] for one in pod["spec"]["containers"][0]["env"]}
     assert ("PROBE_AGENT" in given) == asks
     assert listener.said == (['{"as": "own", "status": 200}'] if asks else [])
+
+
+class Unreached(Probed):
+    """A cluster in which no pod gets to Git."""
+
+    said = "git: OSError: Could not connect to server"
+
+    def get(self, *_which: str) -> dict[str, Any]:
+        return {"status": {"phase": "Failed"}}
+
+
+@pytest.mark.parametrize("foreign", [True, False])
+def test_where_pods_do_not_reach_a_foreign_git_server_its_address_is_named(tmp_path: Path, *, foreign: bool) -> None:
+    url = "https://git.example.com/p.git"
+    service = GitService(url, url, None, "them", SecretStr("their-token"), admin_password=None)
+    made, _ = deployed(tmp_path, git_service=service if foreign else None)
+    made._kube = Unreached()  # type: ignore[assignment]
+    with pytest.raises(WaitFailed, match="Could not connect to server") as caught:
+        made.prove_from_a_pod(made.services().s3)
+    assert (url in caught.value.next_step) is foreign
+    assert ("egress_allow" in caught.value.next_step) is foreign
