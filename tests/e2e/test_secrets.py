@@ -22,7 +22,7 @@ from harness.proof import Prover
 from harness.services import s3
 from harness.session import Session
 from tests.contract.canary.images import Images
-from tests.contract.canary.known import of_cluster, of_values
+from tests.contract.canary.known import Canaries, of_cluster, of_values
 from tests.contract.canary.scan import leaks, leaks_below
 from tests.contract.canary.watch import CommandLines
 from tests.podwatch import PodWatch
@@ -45,7 +45,7 @@ def ready(prover: Prover, environment: Environment) -> Ready:
 
 
 @pytest.fixture(scope="module")
-def known(ready: Ready, environment: Environment) -> Mapping[str, str]:
+def known(ready: Ready, environment: Environment) -> Canaries:
     """Every secret of the cluster, by name; on EKS also what the harness asks AWS with."""
     found = of_cluster(environment.settings.state_dir / "clusters" / ready.cluster.name, ready.cluster.kubeconfig)
     assert {"git_password", "airflow_password", "postgres_password", "s3_secret_key", "fingerprint.key"} <= set(found)
@@ -61,7 +61,7 @@ def known(ready: Ready, environment: Environment) -> Mapping[str, str]:
 
 
 def test_none_is_in_the_evidence(
-    known: Mapping[str, str],
+    known: Canaries,
     ready: Ready,
     environment: Environment,
     harness_session: Session,
@@ -86,7 +86,7 @@ def test_none_is_in_the_evidence(
     assert leaks_below(evidence, known) == {}
 
 
-def test_none_is_in_a_pods_description(known: Mapping[str, str], ready: Ready, pod_watch: PodWatch) -> None:
+def test_none_is_in_a_pods_description(known: Canaries, ready: Ready, pod_watch: PodWatch) -> None:
     """Of all pods that there were, the DAG's among them, in all namespaces."""
     pods = [json.loads(text) for text in list(pod_watch.pods.values())]
     labels = [pod["metadata"].get("labels") or {} for pod in pods]
@@ -108,7 +108,7 @@ def _told(pod: Mapping[str, Any], knowingly: Collection[str]) -> bytes:
     return json.dumps(copy).encode()
 
 
-def test_none_was_on_a_command_line(known: Mapping[str, str], ready: Ready, command_lines: CommandLines) -> None:
+def test_none_was_on_a_command_line(known: Canaries, ready: Ready, command_lines: CommandLines) -> None:
     """Of all programs of this machine, and of the pods where they are on it, from before the environment came up."""
     lines = set(command_lines.seen)
     of_the_node = (b"kubelet", b"airflow") if ready.cluster.bucket is None else ()
@@ -118,11 +118,11 @@ def test_none_was_on_a_command_line(known: Mapping[str, str], ready: Ready, comm
 
 
 def test_none_is_in_a_layer_of_our_images(
-    known: Mapping[str, str], ready: Ready, record_testsuite_property: Callable[[str, object], None]
+    known: Canaries, ready: Ready, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     """Of the images with our own files, the layers that they do not share, and how they were made."""
     # Of a key file one line is enough: there is much to look through.
-    once = {name: secret for name, secret in known.items() if " line " not in name or name.endswith(" line 2")}
+    once = Canaries({name: known[name] for name in known if " line " not in name or name.endswith(" line 2")})
     looked = Images(ready.toolchain).looked_through(_OURS, once)
     record_testsuite_property("canary.layers", looked.layers)
     record_testsuite_property("canary.layers.passed", looked.passed)

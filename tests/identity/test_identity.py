@@ -21,6 +21,7 @@ from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, SERVICES_NAMES
 from harness.proof import Proof, Prover
 from harness.wait import Waiter
 from tests.contract.canary.images import Images
+from tests.contract.canary.known import Canaries
 from tests.contract.canary.scan import leaks
 from tests.pods.player import Played
 from tests.podwatch import PodWatch
@@ -72,9 +73,9 @@ def proven(prover: Prover, writers: tuple[Writers, ...]) -> Proof:
 
 
 @pytest.fixture(scope="module")
-def keys(account: Account) -> Mapping[str, str]:
+def keys(account: Account) -> Canaries:
     """Every key of the sessions that these tests have, by name; the pods' own are not known to anybody else."""
-    found: dict[str, str] = {}
+    found = Canaries({})
     for who, session in (("runner", account.runner), ("administrator", account.administrator)):
         credentials = session.get_credentials()
         assert credentials is not None
@@ -115,7 +116,7 @@ def test_dvc_pods_have_what_pod_identity_adds_and_no_other_pod_has(proven: Proof
     assert [pod["metadata"]["name"] for pod in others if VOLUME in json.dumps(pod["spec"])] == []
 
 
-def test_no_key_is_in_the_description_of_any_pod(proven: Proof, pod_watch: PodWatch, keys: Mapping[str, str]) -> None:
+def test_no_key_is_in_the_description_of_any_pod(proven: Proof, pod_watch: PodWatch, keys: Canaries) -> None:
     assert proven.run.pods, "none of a run was seen"
     pods = [json.loads(text) for text in list(pod_watch.pods.values())]
     found = {pod["metadata"]["name"]: seen for pod in pods if (seen := seen_in(json.dumps(pod).encode(), keys))}
@@ -123,7 +124,7 @@ def test_no_key_is_in_the_description_of_any_pod(proven: Proof, pod_watch: PodWa
 
 
 @pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])
-def test_no_key_is_in_what_the_namespaces_hold(kind: str, proven: Proof, ready: Ready, keys: Mapping[str, str]) -> None:
+def test_no_key_is_in_what_the_namespaces_hold(kind: str, proven: Proof, ready: Ready, keys: Canaries) -> None:
     del proven  # by then all of them have been made
     objects = [one for where in (AIRFLOW_NAMESPACE, SERVICES_NAMESPACE) for one in ready.kube.list(kind, where)]
     assert objects
@@ -132,7 +133,7 @@ def test_no_key_is_in_what_the_namespaces_hold(kind: str, proven: Proof, ready: 
 
 
 def test_no_key_is_in_an_image(
-    ready: Ready, keys: Mapping[str, str], record_testsuite_property: Callable[[str, object], None]
+    ready: Ready, keys: Canaries, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     images = Images(ready.toolchain)
     running = [name for name in ready.toolchain.images if name not in {"localstack", "strict-s3", "path-helper"}]
@@ -244,7 +245,7 @@ def aws_of(container: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name.startswith("AWS_")}
 
 
-def seen_in(text: bytes, keys: Mapping[str, str]) -> set[str]:
+def seen_in(text: bytes, keys: Canaries) -> set[str]:
     """What of keys is in there: one of ours in whatever form, a variable that holds one, or what looks like one."""
     found = leaks(text, keys)
     found |= {match.decode() for match in KEY_VARIABLES.findall(text)}

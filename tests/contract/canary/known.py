@@ -16,7 +16,32 @@ _KEY_LINES = slice(1, 4)
 _CONFIDENTIAL = ("token", "password", "client-key-data")
 
 
-def of_cluster(folder: Path, kubeconfig: Path) -> dict[str, str]:
+class Canaries(Mapping[str, str]):
+    """Secrets by name, and their names are all that it shows.
+
+    pytest prints what a failing test was given, to the terminal and into the JUnit file, which is kept.
+    """
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __or__(self, others: Mapping[str, str]) -> Canaries:
+        return Canaries({**self, **others})
+
+    def __repr__(self) -> str:
+        return f"Canaries({', '.join(self._values)})"
+
+
+def of_cluster(folder: Path, kubeconfig: Path) -> Canaries:
     """Those that the harness generated for a cluster, and the keys to its API server.
 
     Args:
@@ -32,14 +57,16 @@ def of_cluster(folder: Path, kubeconfig: Path) -> dict[str, str]:
     return found | of_values({"fingerprint.key": (folder / "fingerprint.key").read_bytes().hex()})
 
 
-def of_values(values: Mapping[str, str]) -> dict[str, str]:
+def of_values(values: Mapping[str, str]) -> Canaries:
     """Canaries by name; of a value of several lines, also in base64, some of its lines."""
-    return {
-        f"{name}{f' line {number}' if number else ''}": line
-        for name, value in values.items()
-        for number, line in _lines(value)
-        if len(line) >= _SHORTEST
-    }
+    return Canaries(
+        {
+            f"{name}{f' line {number}' if number else ''}": line
+            for name, value in values.items()
+            for number, line in _lines(value)
+            if len(line) >= _SHORTEST
+        }
+    )
 
 
 def _lines(value: str) -> Iterator[tuple[int, str]]:
