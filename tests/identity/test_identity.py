@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -17,18 +16,18 @@ import pytest
 
 from harness.environment import Environment, Ready
 from harness.model import ImageName
-from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, SERVICES_NAMESPACE
+from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
 from harness.proof import Proof, Prover
 from harness.wait import Waiter
 from tests.contract.canary.images import Images
 from tests.contract.canary.known import Canaries
-from tests.contract.canary.scan import leaks
 from tests.pods.player import Played
 from tests.podwatch import PodWatch
 
 from .account import Account
 from .changes import without_action, without_association
 from .conftest import Play
+from .descriptions import OURS, VOLUME, seen_in, with_identity, with_keys
 from .writers import EFFECT_SECONDS, Writers
 
 pytestmark = pytest.mark.e2e
@@ -41,17 +40,11 @@ INJECTED = {
     "AWS_STS_REGIONAL_ENDPOINTS": "regional",
 }  # fmt: skip
 REGION = {"AWS_DEFAULT_REGION", "AWS_REGION"}
-VOLUME = "eks-pod-identity-token"
 TOKEN = {"audience": "pods.eks.amazonaws.com", "expirationSeconds": 86400, "path": VOLUME}
 MOUNT = {"name": VOLUME, "mountPath": "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount", "readOnly": True}
 # Where a service is, and never who asks it.
 GIVEN = {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS"}
 
-KEY_VARIABLES = re.compile(
-    rb"AWS_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)|aws_(?:access_key_id|secret_access_key)"
-)
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
-KEY_SHAPE = re.compile(rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b")
 # Built by the harness; what is in the others is not of its making.
 BUILT: tuple[ImageName, ...] = ("worker", "git-server", "adapter")
 NO_KEYS = "Unable to locate credentials"
@@ -104,7 +97,7 @@ def test_its_objects_were_written_by_the_role_of_the_dvc_pods(
         record_testsuite_property(f"identity.written-by, by {way.name}", "; ".join(sorted(set(found.values()))))
 
 
-def test_dvc_pods_have_what_pod_identity_adds_and_no_other_pod_has(proven: Proof, pod_watch: PodWatch) -> None:
+def test_dvc_pods_have_what_pod_identity_adds_and_no_other_pod_of_ours_has(proven: Proof, pod_watch: PodWatch) -> None:
     pods = [json.loads(text) for text in list(pod_watch.pods.values())]
     airflow = [pod for pod in pods if pod["metadata"]["namespace"] == AIRFLOW_NAMESPACE]
     dvc = [pod for pod in airflow if (pod["metadata"].get("labels") or {}).get("kubernetes_pod_operator") == "True"]
@@ -112,21 +105,20 @@ def test_dvc_pods_have_what_pod_identity_adds_and_no_other_pod_has(proven: Proof
     for pod in dvc:
         check_injected(pod["spec"])
     others = [pod for pod in pods if pod["spec"].get("serviceAccountName") != DVC_SERVICE_ACCOUNT]
-    assert {pod["metadata"]["namespace"] for pod in others} >= {AIRFLOW_NAMESPACE, SERVICES_NAMESPACE}
-    assert [pod["metadata"]["name"] for pod in others if VOLUME in json.dumps(pod["spec"])] == []
+    assert {pod["metadata"]["namespace"] for pod in others} >= set(OURS)
+    assert with_identity(pods) == []
 
 
 def test_no_key_is_in_the_description_of_any_pod(proven: Proof, pod_watch: PodWatch, keys: Canaries) -> None:
     assert proven.run.pods, "none of a run was seen"
     pods = [json.loads(text) for text in list(pod_watch.pods.values())]
-    found = {pod["metadata"]["name"]: seen for pod in pods if (seen := seen_in(json.dumps(pod).encode(), keys))}
-    assert found == {}
+    assert with_keys(pods, keys) == {}
 
 
 @pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])
 def test_no_key_is_in_what_the_namespaces_hold(kind: str, proven: Proof, ready: Ready, keys: Canaries) -> None:
     del proven  # by then all of them have been made
-    objects = [one for where in (AIRFLOW_NAMESPACE, SERVICES_NAMESPACE) for one in ready.kube.list(kind, where)]
+    objects = [one for where in OURS for one in ready.kube.list(kind, where)]
     assert objects
     found = {one["metadata"]["name"]: seen for one in objects if (seen := seen_in(plain(kind, one), keys))}
     assert found == {}
@@ -243,13 +235,6 @@ def check_nobody(pod: Played) -> None:
 def aws_of(container: Mapping[str, Any]) -> dict[str, Any]:
     found = {one["name"]: one.get("value") for one in container.get("env") or ()}
     return {name: value for name, value in found.items() if name.startswith("AWS_")}
-
-
-def seen_in(text: bytes, keys: Canaries) -> set[str]:
-    """What of keys is in there: one of ours in whatever form, a variable that holds one, or what looks like one."""
-    found = leaks(text, keys)
-    found |= {match.decode() for match in KEY_VARIABLES.findall(text)}
-    return found | {"what has the form of a key" for _ in KEY_SHAPE.findall(text)}
 
 
 def plain(kind: str, one: Mapping[str, Any]) -> bytes:
