@@ -46,6 +46,13 @@ def listed(value: Any) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 
+def test_no_pod_of_a_cluster_that_is_made_is_its_node_by_instance_metadata() -> None:
+    config = yaml.safe_load((EKS / "mlops-cluster.yaml").read_text())
+    groups = [*config["managedNodeGroups"], *config.get("nodeGroups", ())]
+    assert groups
+    assert [group["name"] for group in groups if group.get("disablePodIMDS") is not True] == []
+
+
 def test_each_file_is_a_policy_by_name() -> None:
     assert {path.stem for path in (EKS / "policies").iterdir()} == set(NAMES)
 
