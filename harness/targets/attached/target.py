@@ -61,6 +61,8 @@ class AttachedTarget(ABC):
         self._names: Mapping[str, str] = {}
         self._entry: Entry | None = None
         self._held: NameLock | None = None
+        # Whether this run has begun the environment or taken it up. Until then a kept one is not its own.
+        self._has_it = False
         self._open = ExitStack()
         self.note = ""
 
@@ -98,8 +100,8 @@ class AttachedTarget(ABC):
             CleanupFailed: Something is still there; names it.
         """
         self._open.close()
-        if self._held is None:
-            return  # this run never had it: it is somebody else's
+        if self._held is None or not self._has_it:
+            return  # this run never had it: it is another run's, or was kept by one, and this run was refused
         self._remove()
         if self._entry is not None:
             self._wanted.journal.removed(self._entry)
@@ -145,6 +147,7 @@ class AttachedTarget(ABC):
             leftover: Whether the folder describes one, which goes first.
             make: Makes it; the folder is there.
         """
+        self._has_it = True
         try:
             if leftover:
                 self._wanted.status("removing what is left of the environment that was here")

@@ -132,6 +132,7 @@ class EksTarget(AttachedTarget):
             self._begin_in(found, bucket, session, leftover=known is not None)
         elif bucket.run is not None:
             self._claim_prefix(session, bucket.name, bucket.run)
+        self._has_it = True
         kube, ports = self._forwards(found.arn, "airflow", "git")
         version = kube.version()
         self.note = f"{'reused' if reused else version} in {found.arn}; {price}"

@@ -103,6 +103,7 @@ class ExistingTarget(AttachedTarget):
         reused = known is not None and self._go_on(known, found)
         if not reused:
             self._begin_in(found, leftover=known is not None)
+        self._has_it = True
         kube, ports = self._forwards(found.name, "airflow", "git", "s3")
         version = kube.version()
         trusted = "; images as the nodes have them" if self._settings.trust_node_images else ""

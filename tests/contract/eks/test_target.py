@@ -17,7 +17,7 @@ from harness.remover import Remover
 from harness.targets.eks.attach import EksCluster
 from harness.targets.eks.target import refuse
 from tests.contract.eks.aftermath import fill, swept
-from tests.contract.eks.conftest import ARN, Site
+from tests.contract.eks.conftest import ALLOWED, ARN, Site
 from tests.contract.eks.objects import Objects
 from tests.contract.lookalike.conftest import BUCKET, CLUSTER, Client
 from tests.fakes import FakeRunner
@@ -272,13 +272,34 @@ def test_the_environment_of_another_cluster_under_that_name_is_left_alone(site: 
     first.up()
     first.keep()
     first.release()
-    file = first.folder / "cluster.json"
-    file.write_text(file.read_text().replace(ARN, f"{ARN}-2"))
+    for file in (first.folder / "cluster.json", first.folder / "kubeconfig"):
+        file.write_text(file.read_text().replace(ARN, f"{ARN}-2"))
+    before = set(objects.found)
     second = site.target("run-2")
     with pytest.raises(GuardError, match="is known here as an environment in"):
         second.up()
+    second.down()
     second.release()
-    assert first.folder.exists()
+    assert set(objects.found) == before
+    assert first.kept
+
+
+def test_a_run_whose_claim_in_the_bucket_is_refused_leaves_the_kept_environment_as_it_was(
+    site: Site, objects: Objects, enter: Callable[[Credentials], None], limited: Callable[..., Credentials]
+) -> None:
+    first = site.target("run-1")
+    first.up()
+    first.keep()
+    first.release()
+    before = set(objects.found)
+    enter(limited(*(one for one in ALLOWED if one != "s3:PutObject")))
+    second = site.target("run-2")
+    with pytest.raises(EnvironmentFailed, match="not allowed to write s3://dvc/claims/run-2"):
+        second.up()
+    second.down()
+    second.release()
+    assert set(objects.found) == before
+    assert first.kept
 
 
 def test_pods_are_led_where_the_readers_own_clients_are(site: Site, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

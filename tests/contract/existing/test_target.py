@@ -352,6 +352,54 @@ def test_a_context_that_leads_elsewhere_now_is_not_taken_for_the_kept_one(site: 
         site.target("run-1", servers=(elsewhere,)).up()
 
 
+def _leads_elsewhere(_site: Site, server: ApiServer, _objects: Somebodys) -> dict[str, Any]:
+    elsewhere = server.url.replace("127.0.0.1", "localhost")
+    edited(server.kubeconfig, lambda config: config["clusters"][0]["cluster"].update(server=elsewhere))
+    return {"servers": (elsewhere,)}
+
+
+def _has_no_consent(*_: object) -> dict[str, Any]:
+    return {"consent": False}
+
+
+def _is_another_runs_by_now(_site: Site, _server: ApiServer, objects: Somebodys) -> dict[str, Any]:
+    objects.found["ConfigMap", "harness", "harness-claim"]["data"]["run"] = "run-9"
+    return {}
+
+
+def _has_not_the_images(_site: Site, _server: ApiServer, objects: Somebodys) -> dict[str, Any]:
+    objects.images.clear()
+    return {}
+
+
+def _is_not_described_whole(site: Site, *_: object) -> dict[str, Any]:
+    description = site.targets[0].folder / "cluster.json"
+    description.write_text('{"target": "existing"}')
+    return {}
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [_leads_elsewhere, _has_no_consent, _is_another_runs_by_now, _has_not_the_images, _is_not_described_whole],
+)
+def test_a_run_that_is_refused_leaves_the_kept_environment_as_it_was(
+    refusal: Any, site: Site, server: ApiServer, objects: Somebodys
+) -> None:
+    first = site.target("run-0")
+    first.up()
+    first.keep()
+    first.release()
+    objects.put("Deployment", "git", "harness")
+    second = site.target("run-1", **refusal(site, server, objects))
+    before = set(objects.found)
+    with pytest.raises(EnvironmentFailed):
+        second.up()
+    second.down()
+    second.release()
+    assert set(objects.found) == before
+    assert first.kept
+
+
 def test_down_removes_a_kept_environment_whatever_the_settings_say_by_then(site: Site, objects: Somebodys) -> None:
     target = site.target()
     target.up()
