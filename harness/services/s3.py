@@ -53,6 +53,10 @@ def connect(service: S3Service) -> S3Client:
 
     Of a store in the cluster, endpoint and keys are given, never taken from the environment; where LocalStack has its
     S3, localstack-client says. S3 itself is reached with the reader's own session, as boto3 finds it.
+
+    Raises:
+        EnvironmentFailed: There are no keys for S3 itself by now.
+        GuardError: It would lead elsewhere.
     """
     config = Config(
         connect_timeout=5,
@@ -63,8 +67,11 @@ def connect(service: S3Service) -> S3Client:
         proxies={} if on_loopback(service.outside) else None,
     )
     if service.access_key is None or service.outside is None:
-        session = _reader_session(service)
-        return cast("S3Client", session.client("s3", endpoint_url=service.outside, config=config))
+        try:
+            session = _reader_session(service)
+            return cast("S3Client", session.client("s3", endpoint_url=service.outside, config=config))
+        except BotoCoreError as error:
+            raise EnvironmentFailed(f"no keys for S3 are to be had: {error}", next_step=_LOG_IN) from error
     endpoint = service.outside
     if service.backend.startswith(_LOCALSTACK):
         endpoint = str(get_service_endpoints(urlsplit(service.outside).netloc)["s3"])

@@ -39,6 +39,10 @@ _UNKNOWN: Final = frozenset({"InvalidClientTokenId", "UnrecognizedClientExceptio
 _SIGNATURE: Final = frozenset({"SignatureDoesNotMatch", "InvalidSignatureException"})
 _DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _THROTTLED: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "SlowDown"})
+_CHECK: Final = (
+    "log in again (aws sso login, or what the profile's credential_process asks for), or check the profile, the files "
+    "of the AWS configuration and the AWS_* variables"
+)
 
 
 class AwsRefused(EnvironmentFailed):
@@ -57,7 +61,7 @@ def open_session(*, profile: str | None, region: str | None) -> boto3.Session:
     """What boto3 finds of a profile, or without one.
 
     Raises:
-        UsageError: There is no such profile, or no region is named anywhere.
+        UsageError: There is no such profile, no region is named anywhere, or the AWS configuration is damaged.
     """
     try:
         session = boto3.Session(profile_name=profile, region_name=region)
@@ -66,6 +70,8 @@ def open_session(*, profile: str | None, region: str | None) -> boto3.Session:
             session = boto3.Session(profile_name=profile, region_name=named)
     except ProfileNotFound as error:
         raise UsageError(str(error), next_step="see `aws configure list-profiles`, or leave the profile out") from None
+    except BotoCoreError as error:
+        raise UsageError(f"the AWS configuration cannot be used: {error}", next_step="mend the file") from None
     if not session.region_name:
         raise UsageError(
             "no AWS region is named",
@@ -89,6 +95,7 @@ def client(session: boto3.Session, service: str) -> Any:
 
     Raises:
         UsageError: There is no region.
+        AwsRefused: There are no keys to be had where the AWS configuration says, or it is wrong otherwise.
     """
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
@@ -100,6 +107,10 @@ def client(session: boto3.Session, service: str) -> Any:
         return session.client(service, config=config)
     except NoRegionError as error:
         raise UsageError(str(error), next_step="set eks.region (HARNESS_EKS__REGION)") from None
+    except (BotoCoreError, OSError, ValueError) as error:
+        # A client looks for its keys while it is made, and runs the profile's credential_process: a program that is
+        # not there is an OSError, an answer that is no JSON a ValueError (botocore 1.43, credentials.py).
+        raise AwsRefused(f"AWS cannot be asked with this configuration: {error}", code="", next_step=_CHECK) from None
 
 
 @contextmanager
@@ -125,7 +136,7 @@ def explained(what: str) -> Iterator[None]:
             f"could not {what}: {error}", code="", next_step="check the network, the proxy and AWS_ENDPOINT_URL_*"
         ) from None
     except BotoCoreError as error:
-        raise AwsRefused(f"could not {what}: {error}", code="", next_step="check the AWS configuration") from None
+        raise AwsRefused(f"could not {what}: {error}", code="", next_step=_CHECK) from None
 
 
 def _refused(what: str, error: ClientError) -> AwsRefused:
