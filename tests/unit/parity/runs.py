@@ -27,10 +27,14 @@ ON_KIND = Configuration(
 )
 ON_EKS = Configuration(**_COMMON)
 ON_LOOK_ALIKE = replace(ON_EKS, env={"AWS_ENDPOINT_URL_S3": "http://172.26.0.1:37247"})
+ECR = "111122223333.dkr.ecr.eu-central-1.amazonaws.com"
+# As harness/targets names them: in ECR with the beginning of the id, in another registry as they are.
 WITH_REGISTRY = replace(
     ON_EKS,
     images={
-        "airflow-dvc-worker:2.0.0": "111122223333.dkr.ecr.eu-central-1.amazonaws.com/mlops/airflow-dvc-worker:1a2b"
+        "airflow-dvc-worker:2.0.0": f"{ECR}/mlops/airflow-dvc-worker:2.0.0-1a2b3c4d5e6f",
+        "registry.k8s.io/git-sync/git-sync:v4.4.2": f"{ECR}/mlops/git-sync/git-sync:v4.4.2-6f5e4d3c2b1a",
+        "apache/airflow:3.3.2": "registry.example:5000/team/apache/airflow:3.3.2",
     },
 )
 REMOTE = (

@@ -12,13 +12,14 @@ from harness.lookalike import injector
 from harness.parity.allowed import Parity, allow_list, parse, weigh
 from harness.parity.compare import Difference, differences
 
-from .runs import ON_LOOK_ALIKE, WITH_REGISTRY, changed, on_eks, on_kind
+from .runs import ECR, ON_LOOK_ALIKE, WITH_REGISTRY, changed, on_eks, on_kind
 
 NAMES = ["bucket", "prefix", "region", "Git URL", "image names", "storage class", "S3 endpoint", "Git CA",
          "keys of the local store", "Pod Identity", "way in"]  # fmt: skip
 TASK = "task push_data"
 ENVIRONMENT = ("environment", TASK, "base")
 TOKEN_MOUNT = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"
+IMAGE = ("pods", TASK, "spec", "containers", "base", "image")
 MOUNTS = ("pods", TASK, "spec", "containers", "base", "volumeMounts")
 REMOTE = ("repository", ".dvc/config", "'remote \"storage\"'")
 
@@ -121,8 +122,17 @@ WRONG: dict[str, tuple[tuple[str, ...], Any]] = {
     "a token somewhere else": ((*MOUNTS, "/token"), {"name": "eks-pod-identity-token", "readOnly": True}),
     "another account": (("pods", TASK, "spec", "serviceAccountName"), "default"),
     "another command": (("pods", TASK, "spec", "containers", "base", "args"), ["pull"]),
-    "another image": (("pods", TASK, "spec", "containers", "base", "image"), "registry.example/team/airflow:3.3.2"),
-    "another tag here": (("pods", TASK, "spec", "containers", "base", "image"), "airflow-dvc-worker:latest"),
+    "another image": (IMAGE, "registry.example/team/airflow:3.3.2"),
+    "another tag here": (IMAGE, "airflow-dvc-worker:latest"),
+    "another tag in a registry": (IMAGE, f"{ECR}/mlops/airflow-dvc-worker:2.0.1"),
+    "another tag in ECR": (IMAGE, f"{ECR}/mlops/airflow-dvc-worker:1.0.0-1a2b3c4d5e6f"),
+    "a tag that goes on": (IMAGE, f"{ECR}/mlops/airflow-dvc-worker:2.0.0-deadbeef"),
+    "no tag in a registry": (IMAGE, f"{ECR}/mlops/airflow-dvc-worker"),
+    "a digest in a registry": (IMAGE, f"{ECR}/mlops/airflow-dvc-worker@sha256:{'0' * 64}"),
+    "a digest beside the tag": (IMAGE, f"{ECR}/mlops/airflow-dvc-worker:2.0.0@sha256:{'0' * 64}"),
+    "another's image of that name": (
+        ("pods", "executor push_data", "spec", "containers", "base", "image"), f"{ECR}/mlops/another/airflow:3.3.2"
+    ),
     "another pull policy": (("pods", TASK, "spec", "containers", "base", "imagePullPolicy"), "Always"),
     "a root user": (("pods", TASK, "spec", "securityContext"), {"runAsUser": 0}),
     "a container more": (("pods", TASK, "spec", "containers", "sidecar"), {"image": "x"}),
