@@ -40,6 +40,10 @@ _KINDS: Final[tuple[tuple[re.Pattern[str], Callable[[int, re.Match[str]], str]],
     (re.compile(r"\b(vpc|subnet|sg|eni|vol|rtb|igw|nat|lt|ami|snap|eipalloc|fs|fsap|i)-([0-9a-f]{8,17})\b"), _resource),
     # The name of an EKS cluster's endpoint, and of its OIDC issuer.
     (re.compile(r"(?<![0-9A-Z])[0-9A-F]{32}(?![0-9A-Z])"), lambda number, _found: f"{number:032X}"),
+    # The canonical user id of an account ("AWS account identifiers" in AWS's reference guide for account management),
+    # which S3 gives as the owner of whatever it lists; a digest says that it is one.
+    (re.compile(r"(?<!sha256:)(?<![0-9A-Za-z])[0-9a-f]{64}(?![0-9A-Za-z])"),
+     lambda number, _found: f"{number:064x}"),
     (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), lambda number, _found: f"user-{number}@example.invalid"),
     (re.compile(r"(?<=:user/)[\w+=,.@/-]+"), lambda number, _found: f"user-{number}"),
     (re.compile(r"(?<=:assumed-role/)([\w+=,.@-]+)/[\w+=,.@-]+"), lambda number, found: f"{found[1]}/session-{number}"),

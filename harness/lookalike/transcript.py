@@ -23,9 +23,11 @@ VERSION: Final = 1
 AGENT: Final = "pod-identity-agent"
 # In place of what is bytes: only how many there were.
 BYTES: Final = "$bytes"
-# Besides what the record of calls hides: key ids, what else lets its bearer act as somebody, and what is only long.
+# Besides what the record of calls hides: key ids, what else lets its bearer act as somebody, what is only long, and the
+# name of an account or user in S3's lists ("Owner" in the S3 API reference: some regions, until the end of 2025).
 _HIDDEN_MEMBERS: Final = SECRETS | {
-    "SAMLAssertion", "authorizationToken", "AccessKeyId", "accessKeyId", "certificateAuthority.data"
+    "SAMLAssertion", "authorizationToken", "AccessKeyId", "accessKeyId", "certificateAuthority.data",
+    "DisplayName"
 }  # fmt: skip
 
 

@@ -168,6 +168,15 @@ def test_a_recording_holds_no_key_no_token_and_no_name_of_the_caller(recorded: P
     assert recorded.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_recording_does_not_say_whose_the_objects_are(recorded: Path, client: Client) -> None:
+    account = client("s3").list_buckets()["Owner"]
+    listed = [one.answer for one in read(recorded).exchanges if one.operation == "ListObjectVersions"]
+    owners = [one["Owner"] for answer in listed for one in answer.get("Versions", [])]
+    assert owners == [{"ID": f"{1:064x}", "DisplayName": "(hidden)"}] * 2
+    assert account["ID"] not in recorded.read_text()
+    assert account["DisplayName"] not in recorded.read_text()
+
+
 DOCTORED: dict[str, tuple[Callable[[Exchange], Exchange], str]] = {
     "another status": (lambda one: replace(one, status=202), "recorded 202, found 200"),
     "a refusal": (

@@ -7,6 +7,9 @@ import pytest
 from harness.lookalike.anonymous import Anonymous
 from harness.redaction import MASK, Redactor
 
+# An account's, as AWS's own page on account identifiers has it.
+CANONICAL = "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be"
+
 
 def test_an_account_has_one_stand_in_throughout() -> None:
     anonymous = Anonymous()
@@ -33,13 +36,15 @@ def test_what_is_a_stand_in_already_stays() -> None:
         ("https://DDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDD.gr7.us-west-2.eks.amazonaws.com", "0001.gr7.us-west-2"),
         ("203.0.113.77/32", "192.0.2.1/32"),
         ("mail bob@corp.example", "mail user-1@example.invalid"),
+        (f"id {CANONICAL}.", f"id {1:064x}."),
+        (f'{{"CanonicalUser":"{CANONICAL}"}}', f'{{"CanonicalUser":"{1:064x}"}}'),
     ],
 )
 def test_what_names_a_thing_of_the_account_gets_a_stand_in(text: str, shown: str) -> None:
     said = Anonymous().text(text)
     assert shown in said
-    for theirs in ("alice", "9876543210", "JQABLZS4A3QDU576Q", "0bb1c79de3a1", "DDDDDDDD", "203.0.113.77", "bob"):
-        assert theirs not in said
+    theirs = ("alice", "9876543210", "JQABLZS4A3QDU576Q", "0bb1c79de3a1", "DDDDDDDD", "203.0.113.77", "bob", CANONICAL)
+    assert [one for one in theirs if one in said] == []
 
 
 @pytest.mark.parametrize(
@@ -81,6 +86,8 @@ def test_a_secret_of_the_run_is_masked_wherever_it_stands() -> None:
         "0.0.0.0/0",
         "https://127.0.0.1:6443",
         "Airflow-DVCS3Role",
+        f"sha256:{CANONICAL}",
+        f"team/airflow@sha256:{CANONICAL}",
     ],
 )
 def test_what_a_replay_needs_stays(text: str) -> None:
