@@ -6,7 +6,7 @@ prepared for good has no such time and is not spoken of; what these credentials 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -15,15 +15,17 @@ from typing import Final
 
 import boto3
 
+from harness.eks_admin.bucket import Bucket
 from harness.eks_admin.plan import ROLE, Asked, Names, journal_of, names, things
+from harness.eks_admin.repository import Repository
+from harness.eks_admin.role import Role
 from harness.eks_admin.things import ENVIRONMENT, NEVER, Found, State, Thing
 from harness.eks_settings import Identity
-from harness.errors import EnvironmentFailed, UsageError
+from harness.errors import CleanupFailed, EnvironmentFailed, UsageError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
-from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, LABEL_EXPIRES, LABEL_OWNER, OWNER
+from harness.names import LABEL_EXPIRES, LABEL_OWNER, OWNER
 from harness.settings import Settings
-from harness.targets.attached.claim import NAMESPACES
 from harness.targets.attached.expiry import is_past
 from harness.targets.eks.attach import EksCluster
 from harness.targets.eks.aws import AwsRefused, client, explained
@@ -70,41 +72,73 @@ class Prepared:
         return found
 
     def _things(self, until_end: ExitStack, hidden: dict[str, str]) -> Iterator[Leftover]:
-        # Of one environment: the association and what is in the cluster have the same names in all.
-        seen: set[tuple[str, str, str]] = set()
-        for suffix in self._suffixes(hidden):
-            for named, listed in self._environment(suffix, until_end, hidden):
-                for thing in reversed(listed):
-                    key = (named.environment, thing.kind, thing.name)
-                    if key in seen:
-                        continue
-                    seen.add(key)
-                    try:
-                        found = thing.look()
-                    except EnvironmentFailed as error:
-                        hidden[thing.what] = error.message
-                        continue
-                    yield from self._judged(thing, found, named)
+        suffixes = ["", *self._of_roles(hidden)]
+        seen: set[str] = set()
+        while suffixes:
+            suffix = suffixes.pop(0)
+            if suffix in seen:
+                continue
+            seen.add(suffix)
+            standing = self._standing(suffix, until_end, hidden)
+            suffixes += self._told(standing)
+            yield from self._judged(standing)
 
-    def _judged(self, thing: Thing, found: Found, named: Names) -> Iterator[Leftover]:
-        if found.state is not State.OURS or found.expires == NEVER:
-            return
-        of, past = f"{_MADE_BY} made it for {named.environment}", is_past(found.expires)
+    def _standing(self, suffix: str, until_end: ExitStack, hidden: dict[str, str]) -> list[tuple[Thing, Found | None]]:
+        """What an environment may have, each with how it stands, None where nobody can tell, as it is to go.
+
+        The role goes last: by its name are bucket and repositories found.
+        """
+        listed: dict[tuple[str, str], Thing] = {}
+        for one in self._listed(suffix, until_end, hidden):
+            listed.setdefault((one.kind, one.name), one)
+        standing: list[tuple[Thing, Found | None]] = []
+        for thing in sorted(listed.values(), key=lambda one: isinstance(one, Role)):
+            found = None
+            try:
+                found = thing.look()
+            except EnvironmentFailed as error:
+                hidden[thing.what] = error.message
+            standing.append((thing, found))
+        return standing
+
+    def _told(self, standing: list[tuple[Thing, Found | None]]) -> Iterator[str]:
+        """Suffixes of the environments of this cluster that its things tell of: their roles may be gone."""
+        for _, found in standing:
+            name, _, suffix = (found.environment if found else "").partition(".")
+            if name == self.cluster.name:
+                yield suffix
+
+    def _judged(self, standing: list[tuple[Thing, Found | None]]) -> Iterator[Leftover]:
+        going: set[str] = set()
+        staying: list[str] = []
+        for thing, found in standing:
+            leftover = None
+            if found and found.state is State.OURS and found.expires != NEVER:
+                leftover = self._leftover(thing, found, going, staying)
+                yield leftover
+            if not isinstance(thing, Bucket | Repository):
+                continue
+            if leftover and leftover.remove:
+                going.add(thing.what)
+            elif leftover or not found:
+                staying.append(thing.what)
+
+    def _leftover(self, thing: Thing, found: Found, going: set[str], staying: list[str]) -> Leftover:
+        environment = thing.marks.environment
+        of, past = f"{_MADE_BY} made it for {environment}", is_past(found.expires)
         if past is None:
-            yield Leftover(thing.what, f"{of}, and it does not say until when")
-        elif not past:
-            yield Leftover(thing.what, f"{of}, until {found.expires}")
-        elif self.held:
-            yield Leftover(thing.what, f"{of}, past its time since {found.expires}; {self.held}")
-        else:
-            remove = partial(
-                _remove, thing, journal_of(self.settings.state_dir, self.cluster.region, named.environment)
-            )
-            yield Leftover(thing.what, f"{of}, past its time since {found.expires}", remove)
+            return Leftover(thing.what, f"{of}, and it does not say until when")
+        if not past:
+            return Leftover(thing.what, f"{of}, until {found.expires}")
+        of = f"{of}, past its time since {found.expires}"
+        if self.held:
+            return Leftover(thing.what, f"{of}; {self.held}")
+        if staying and isinstance(thing, Role):
+            return Leftover(thing.what, f"{of}; it goes after {', '.join(staying)}")
+        journal = journal_of(self.settings.state_dir, self.cluster.region, environment)
+        return Leftover(thing.what, of, partial(_remove, thing, journal, going))
 
-    def _environment(
-        self, suffix: str, until_end: ExitStack, hidden: dict[str, str]
-    ) -> Iterator[tuple[Names, list[Thing]]]:
+    def _listed(self, suffix: str, until_end: ExitStack, hidden: dict[str, str]) -> Iterator[Thing]:
         # With the bucket that is named and the one that there is without a name, by either way to an identity.
         for eks in (self.settings.eks, self.settings.eks.model_copy(update={"bucket": None})):
             for identity in Identity:
@@ -113,7 +147,7 @@ class Prepared:
                 except UsageError:
                     continue  # a role of somebody else's, whose name begins like ours
                 try:
-                    yield named, self._planned(named, identity, until_end)
+                    yield from reversed(self._planned(named, identity, until_end))
                 except EnvironmentFailed as error:
                     hidden["the OIDC provider"] = error.message
 
@@ -123,35 +157,19 @@ class Prepared:
             waiter=self.waiter, until_end=until_end,
         )  # fmt: skip
 
-    def _suffixes(self, hidden: dict[str, str]) -> list[str]:
-        """Those of the environments that there may be: by the roles' names, and by what the cluster's objects say."""
-        found = {"": None}
-        try:
-            found |= dict.fromkeys(self._of_roles())
-        except AwsRefused as refused:
-            hidden["roles of environments with a suffix"] = refused.message
-        for environment in self._of_objects():
-            name, _, suffix = environment.partition(".")
-            if name == self.cluster.name:
-                found[suffix] = None
-        return list(found)
-
-    def _of_roles(self) -> Iterator[str]:
+    def _of_roles(self, hidden: dict[str, str]) -> list[str]:
+        """Suffixes of the environments that there may be, by the names of the account's roles."""
         iam = client(self.session, "iam")
         try:
             with explained("list the roles"):
                 pages = list(iam.get_paginator("list_roles").paginate())
+        except AwsRefused as refused:
+            hidden["roles of environments with a suffix"] = refused.message
+            return []
         finally:
             iam.close()
-        for role in chain.from_iterable(page["Roles"] for page in pages):
-            if role["RoleName"].startswith(f"{ROLE}-"):
-                yield role["RoleName"].removeprefix(f"{ROLE}-")
-
-    def _of_objects(self) -> Iterator[str]:
-        account = self.kube.get("ServiceAccount", DVC_SERVICE_ACCOUNT, AIRFLOW_NAMESPACE)
-        for one in (*(self.kube.get("Namespace", name) for name in NAMESPACES), account):
-            labels: Mapping[str, str] = ((one or {}).get("metadata") or {}).get("labels") or {}
-            yield labels.get(ENVIRONMENT, "")
+        listed = [str(role["RoleName"]) for role in chain.from_iterable(page["Roles"] for page in pages)]
+        return [name.removeprefix(f"{ROLE}-") for name in listed if name.startswith(f"{ROLE}-")]
 
     def _cluster(self) -> Iterator[Leftover]:
         tags, name = self.cluster.tags, self.cluster.name
@@ -170,8 +188,12 @@ def removed_by(cluster: EksCluster) -> str:
     return f"harness eks delete --eks-cluster {cluster.name}{more} --eks-consent"
 
 
-def _remove(thing: Thing, journal: Journal) -> None:
+def _remove(thing: Thing, journal: Journal, going: set[str]) -> None:
+    """Remove a thing, a role only after what is `going` before it; what is gone is taken out of that."""
+    if isinstance(thing, Role) and going:
+        raise CleanupFailed(f"it goes after {', '.join(sorted(going))}")
     thing.remove()
+    going.discard(thing.what)
     for entry in journal.open():
         if (entry.kind, entry.name) == (thing.kind, thing.name):
             journal.removed(entry)

@@ -105,25 +105,32 @@ def names(cluster: EksCluster, settings: EksSettings, suffix: str) -> Names:
         raise UsageError(
             f"{suffix!r} is no suffix for names", next_step="use lower-case letters, digits and -, at most 16"
         )
-    bucket = settings.bucket or f"dvc-{cluster.account}-{re.sub(r'[^a-z0-9]+', '-', cluster.name.lower()).strip('-')}"
-    end = f"-{suffix}" if suffix else ""
-    if len(bucket + end) > _BUCKET_LENGTH:
-        raise UsageError(f"{bucket}{end} is too long for a bucket's name", next_step="name another with --eks-bucket")
+    unnamed = f"dvc-{cluster.account}-{re.sub(r'[^a-z0-9]+', '-', cluster.name.lower()).strip('-')}"
+    bucket, role = _ending(settings.bucket or unnamed, suffix), _ending(ROLE, suffix)
+    if len(bucket) > _BUCKET_LENGTH:
+        raise UsageError(f"{bucket} is too long for a bucket's name", next_step="name another with --eks-bucket")
     values = {
         "partition": cluster.arn.split(":")[1],
         "account": cluster.account,
         "region": cluster.region,
         "cluster": cluster.name,
-        "bucket": bucket + end,
-        "role": ROLE + end,
+        "bucket": bucket,
+        "role": role,
         "keys": f"{settings.prefix}/" if settings.prefix else "",
-        "repositories": settings.ecr_prefix + end if settings.ecr_prefix else suffix,
+        "repositories": _ending(settings.ecr_prefix, suffix),
     }
     pushed = [reference for name, reference in versions().images.items() if name not in LOCAL]
     repositories = (
         tuple(repository_of(values["repositories"], one) for one in pushed) if settings.registry == ECR else ()
     )
-    return Names(environment(cluster.name, suffix), ROLE + end, bucket + end, values, repositories)
+    return Names(environment(cluster.name, suffix), role, bucket, values, repositories)
+
+
+def _ending(name: str, suffix: str) -> str:
+    """A name with the suffix at its end, once: the settings of runs have the names that `create` told, with it."""
+    if not suffix or name == suffix or name.endswith(f"-{suffix}"):
+        return name
+    return f"{name}-{suffix}" if name else suffix
 
 
 def things(

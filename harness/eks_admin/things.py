@@ -42,6 +42,7 @@ class Found:
         note: What else is to be said of it, such as why it is somebody else's.
         adoptable: Whether naming it with `--adopt` would help.
         expires: Of one of ours, when it counts as left behind, as its tag or label says it.
+        environment: Of what the harness made, which environment it was made for; empty for all else.
     """
 
     state: State
@@ -49,6 +50,7 @@ class Found:
     note: str = ""
     adoptable: bool = True
     expires: str = NEVER
+    environment: str = ""
 
     def __str__(self) -> str:
         told = "drifted" if self.differences and self.state is State.OURS else str(self.state)
@@ -105,10 +107,12 @@ class Marks:
         of = tags.get(CLUSTER, "")
         if tags[ENVIRONMENT] != self.environment or (self.cluster and of and of != self.cluster):
             made_for = ", ".join(one for one in (tags[ENVIRONMENT], of) if one)
-            return Found(State.FOREIGN, differences, f"made for {made_for}", adoptable=False)
+            note = f"made for {made_for}"
+            return Found(State.FOREIGN, differences, note, adoptable=False, environment=tags[ENVIRONMENT])
         # So it was made before there was that tag.
         untold = (f"no tag {CLUSTER}={self.cluster}",) if self.cluster and not of else ()
-        return Found(State.OURS, (*differences, *untold), expires=tags.get(LABEL_EXPIRES, NEVER))
+        expires = tags.get(LABEL_EXPIRES, NEVER)
+        return Found(State.OURS, (*differences, *untold), expires=expires, environment=self.environment)
 
 
 class Thing(Protocol):

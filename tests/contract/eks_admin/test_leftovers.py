@@ -65,7 +65,8 @@ def test_what_was_prepared_with_a_lifetime_is_shown_when_that_is_over_and_with_y
 ) -> None:
     preparer.create(expires=PAST)
     client("s3").put_object(Bucket=preparer.bucket, Key="runs/run-0/a", Body=b"x")
-    things = (*MADE, f"bucket {preparer.bucket}")
+    # The role last: by its name are environments found.
+    things = (*MADE[:4], f"bucket {preparer.bucket}", MADE[4])
     shown = [line for line in sweep() if line.startswith("would remove")]
     # A label has no zone.
     assert [
@@ -89,7 +90,7 @@ def test_what_is_prepared_for_good_or_for_longer_stays(
     told = sweep(yes=True)
     assert "nothing to sweep" in told
     assert [line.partition(":")[0] for line in told if expires in line] == (
-        [f"left {one}" for one in (MADE[0], MADE[4], f"bucket {preparer.bucket}")] if expires == LATER else []
+        [f"left {one}" for one in (MADE[0], f"bucket {preparer.bucket}", MADE[4])] if expires == LATER else []
     )
     assert roles(client) == {ROLE}
 
@@ -131,6 +132,91 @@ def test_environments_of_their_own_are_found_by_the_names_of_their_roles(
     client("iam").create_role(RoleName=f"{ROLE}-theirs", AssumeRolePolicyDocument=json.dumps(TRUST))
     assert sweep(yes=True)[-1] == "swept 3"
     assert roles(client) == {f"{ROLE}-theirs"}
+
+
+@pytest.fixture
+def suffixed(home: Home, admin: Credentials, enter: Callable[[Credentials], None]) -> dict[str, str]:
+    """An environment with a suffix, past its time; the settings of its runs, as `create` tells them."""
+    enter(admin)
+    home.create(suffix="pr-7", expires=PAST, settings=home.settings(registry="ecr"))
+    told = {"bucket": f"{home.bucket}-pr-7", "ecr_prefix": "airflow-dvc-harness-pr-7"}
+    assert "--eks-bucket {bucket}, eks.ecr_prefix = {ecr_prefix}".format_map(told) in home.told
+    return {"registry": "ecr", **told}
+
+
+def remains(client: Client, bucket: str) -> set[str]:
+    """Role, bucket and repositories that are there."""
+    buckets = {one["Name"] for one in client("s3").list_buckets()["Buckets"] if one["Name"].startswith(bucket)}
+    repositories = {one["repositoryName"] for one in client("ecr").describe_repositories()["repositories"]}
+    return roles(client) | buckets | repositories
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["as create told them", "without the suffix"])
+def test_an_environment_of_its_own_goes_whole_by_the_settings_of_its_runs(
+    home: Home, suffixed: dict[str, str], sweep: Callable[..., list[str]], client: Client, *, told: bool
+) -> None:
+    assert len(remains(client, home.bucket)) == 8
+    sweep(yes=True, **(suffixed if told else {"registry": "ecr"}))
+    assert remains(client, home.bucket) == set()
+
+
+def test_what_is_left_of_an_environment_without_its_role_is_found_by_its_tags(
+    home: Home, suffixed: dict[str, str], sweep: Callable[..., list[str]], objects: Admitting, client: Client
+) -> None:
+    # Whoever names neither its bucket nor its repositories takes all else.
+    sweep(yes=True, bucket=f"{home.bucket}-other")
+    assert len(remains(client, home.bucket)) == 7
+    assert roles(client) | objects.names() == set()
+    sweep(yes=True, **suffixed)
+    assert remains(client, home.bucket) == set()
+
+
+def test_a_role_stays_until_what_is_found_by_its_name_is_gone(
+    home: Home,
+    suffixed: dict[str, str],
+    sweep: Callable[..., list[str]],
+    client: Client,
+    cloud: Cloud,
+    enter: Callable[[Credentials], None],
+    admin: Credentials,
+) -> None:
+    whole = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    but = {"Effect": "Deny", "Action": "s3:DeleteBucket", "Resource": "*"}
+    enter(cloud.user("sweeper", {"Version": "2012-10-17", "Statement": [whole, but]}))
+    with pytest.raises(CleanupFailed) as caught:
+        sweep(yes=True, registry="ecr")
+    assert set(caught.value.evidence) == {f"role {ROLE}-pr-7", f"bucket {home.bucket}-pr-7"}
+    assert f"bucket {home.bucket}-pr-7" in caught.value.evidence[f"role {ROLE}-pr-7"]
+    enter(admin)
+    assert sweep(yes=True, registry="ecr")[-1] == "swept 2"
+    assert remains(client, home.bucket) == set()
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_role_stays_with_a_bucket_that_stays_or_that_nobody_can_tell_of(
+    preparer: Home,
+    sweep: Callable[..., list[str]],
+    client: Client,
+    cloud: Cloud,
+    enter: Callable[[Credentials], None],
+    *,
+    seen: bool,
+) -> None:
+    preparer.create(expires=PAST)
+    if seen:
+        s3, mine = client("s3"), {"Bucket": preparer.bucket}
+        tags = s3.get_bucket_tagging(**mine)["TagSet"]
+        later = [{**one, "Value": LATER} if one["Key"] == "harness.expires" else one for one in tags]
+        s3.put_bucket_tagging(Tagging={"TagSet": later}, **mine)
+    else:
+        but = {"Effect": "Deny", "Action": "s3:GetBucketTagging", "Resource": "*"}
+        mine = policies("prepare", "sweep", bucket=preparer.bucket)
+        enter(cloud.user("sweeper", {**mine, "Statement": [*mine["Statement"], but]}))
+    told = sweep(yes=True)
+    (line,) = [one for one in told if one.startswith(f"left role {ROLE}: ")]
+    assert line.endswith(f"; it goes after bucket {preparer.bucket}")
+    assert told[-1] == f"swept {len(MADE) - 1}"
+    assert roles(client) == {ROLE}
 
 
 def test_the_provider_of_irsa_goes_too(
