@@ -160,6 +160,9 @@ class Gateway:
         policy = witness.resource_policy(asked)
         self._authorisation.hold(credentials.principal, asked.checks, resource=policy)
         forwarded = witness.forward(incoming, asked)
+        if told := witness.checks_of_answer(asked, forwarded):
+            record.checked += told
+            self._authorisation.hold(credentials.principal, told, resource=policy)
         etag = dict(forwarded.headers).get("ETag") or dict(forwarded.headers).get("etag")
         record.output = {"ETag": etag} if etag else {}
         self._write(record, "allowed", "", forwarded.status)

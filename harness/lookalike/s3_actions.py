@@ -47,6 +47,9 @@ _VERSIONED: Final = {"GetObject": "GetObjectVersion", "DeleteObject": "DeleteObj
 READ: Final = frozenset({"CreateBucket", "DeleteObjects"})
 # What makes an object or changes it, for the witness.
 WRITES: Final = frozenset({"PutObject", "CopyObject", "CompleteMultipartUpload"})
+# That an object is missing is told to who may list it; others are refused ("Permissions" of GetObject, HeadObject and
+# GetObjectAttributes in the S3 API reference, and in botocore 1.43's model).
+_TELL_WHAT_IS_MISSING: Final = frozenset({"GetObject", "HeadObject", "GetObjectAttributes"})
 _LIST_CONTEXT: Final = {"prefix": "s3:prefix", "delimiter": "s3:delimiter", "max-keys": "s3:max-keys"}
 
 
@@ -86,6 +89,18 @@ def checks(
         action = _VERSIONED.get(action, action)
     context = {name: query[parameter] for parameter, name in _LIST_CONTEXT.items() if parameter in query}
     return [Check(f"s3:{action}", arn(bucket, key), context)]
+
+
+def to_be_told(operation: str, labels: Mapping[str, str]) -> list[Check]:
+    """What a caller must be allowed to be told that the object it asked for is missing.
+
+    The object's key is the prefix of such a list, which AWS does not document: Ceph does so "to match aws behavior"
+    (ceph/ceph#68577), its tests, which AWS passes but for those marked, have `test_head_object_404_with_policy_prefix`,
+    and Kopia saw it (kopia/kopia#3072).
+    """
+    if operation not in _TELL_WHAT_IS_MISSING:
+        return []
+    return [Check("s3:ListBucket", arn(labels["Bucket"]), {"s3:prefix": labels["Key"]})]
 
 
 def _has_tags(body: bytes) -> bool:

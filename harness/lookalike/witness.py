@@ -8,6 +8,7 @@ nothing is forwarded before its hash is known to be the signed one.
 from __future__ import annotations
 
 import http.client
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Final
@@ -37,6 +38,7 @@ _OURS: Final = frozenset(
 _PIECE: Final = 1 << 18
 _TIMEOUT: Final = 60.0
 _SHAPE_CHECKED: Final = 4 << 20
+_CODE: Final = re.compile(rb"<Code>(\w+)</Code>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,13 @@ class Forwarded:
         status: HTTP status.
         headers: Those of the end, not of the hop.
         body: Pieces; exhausting it closes the connection.
+        code: Of an error, where the body tells it: that of HEAD has none.
     """
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: Iterator[bytes]
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,13 @@ class Witness:
         checks = s3_actions.checks(operation.name, labels, query, request.headers, body)
         return Asked(operation, labels, tuple(checks))
 
+    @staticmethod
+    def checks_of_answer(asked: Asked, forwarded: Forwarded) -> tuple[Check, ...]:
+        """What a caller must be allowed to be given this answer; else it is refused (`s3_actions.to_be_told`)."""
+        if forwarded.status != http.HTTPStatus.NOT_FOUND or forwarded.code == "NoSuchBucket":
+            return ()
+        return tuple(s3_actions.to_be_told(asked.operation.name, asked.labels))
+
     def resource_policy(self, asked: Asked) -> Policy | None:
         """The policy of the bucket that a request is about."""
         return self._policies.get(asked.labels.get("Bucket", ""))
@@ -143,6 +154,9 @@ class Witness:
             connection.close()
             raise AwsError("ServiceUnavailable", f"the object store does not answer: {error}", status=503) from None
         kept = tuple((n, v) for n, v in response.getheaders() if n.lower() not in _HOP_BY_HOP)
+        if response.status >= http.HTTPStatus.BAD_REQUEST:
+            body = b"".join(_body(response, connection))
+            return Forwarded(response.status, kept, iter([body]), _code(body))
         if response.status < http.HTTPStatus.MULTIPLE_CHOICES:
             self._remember(asked, incoming)
         return self._checked(asked, Forwarded(response.status, kept, _body(response, connection)))
@@ -254,6 +268,11 @@ def _bucket_policy(body: bytes) -> Policy:
         return policies.parse(body.decode(), resource_based=True)
     except (MalformedPolicy, UnicodeDecodeError) as error:
         raise AwsError("MalformedPolicy", str(error)) from None
+
+
+def _code(body: bytes) -> str:
+    found = _CODE.search(body)
+    return found[1].decode() if found else ""
 
 
 def _copy(source: IO[bytes], connection: http.client.HTTPConnection) -> None:

@@ -178,6 +178,35 @@ def test_a_role_without_a_permission_is_denied(
     assert missing in {action for action, _ in last.checked}
 
 
+@pytest.mark.parametrize("operation", ["head_object", "get_object"])
+def test_that_an_object_is_missing_is_told_to_who_may_list_it(
+    cloud: Cloud, client: Client, bucket: str, limited: Callable[..., Credentials], operation: str
+) -> None:
+    def missing(credentials: Credentials, key: str = "runs/a", bucket: str = bucket) -> tuple[str, int]:
+        return refusal_of(getattr(client("s3", credentials), operation), Bucket=bucket, Key=key)
+
+    told = ("404" if operation == "head_object" else "NoSuchKey", 404)
+    refused = ("403" if operation == "head_object" else "AccessDenied", 403)
+    reader = limited("s3:GetObject")
+    assert missing(reader) == refused
+    assert cloud.log.calls("s3")[-1].checked[-1] == ("s3:ListBucket", f"arn:aws:s3:::{BUCKET}")
+    client("s3").put_object(Bucket=BUCKET, Key="runs/a", Body=b"1")
+    getattr(client("s3", reader), operation)(Bucket=BUCKET, Key="runs/a")
+    assert missing(limited("s3:GetObject", "s3:ListBucket"), "runs/b") == told
+    # A list that is limited to a prefix: the key that is asked for is what is listed.
+    below = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "*",
+             "Condition": {"StringLike": {"s3:prefix": "runs/*"}}}  # fmt: skip
+    objects = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    narrow = cloud.user("narrow", {"Version": "2012-10-17", "Statement": [below, objects]})
+    assert missing(narrow, "runs/b") == told
+    assert missing(narrow, "b") == refused
+
+
+def test_that_a_bucket_is_missing_is_told_to_anybody(client: Client, limited: Callable[..., Credentials]) -> None:
+    reader = client("s3", limited("s3:GetObject"))
+    assert refusal_of(reader.get_object, Bucket="not-there", Key="a") == ("NoSuchBucket", 404)
+
+
 def test_a_boundary_narrows_the_role(client: Client, pod: Credentials) -> None:
     reading = {"Statement": {"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}}
     arn = client("iam").create_policy(PolicyName="reading", PolicyDocument=json.dumps(reading))["Policy"]["Arn"]
