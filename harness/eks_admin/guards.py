@@ -16,8 +16,11 @@ from harness.targets.eks.guards import caller, hold_price
 from harness.targets.eks.prices import Estimate, Plan, estimate
 
 
-def hold_place(session: boto3.Session, settings: EksSettings) -> None:
+def hold_place(session: boto3.Session, settings: EksSettings) -> str:
     """Hold account and region to be those where a cluster of that name may be made and removed.
+
+    Returns:
+        The ARN that it has, had or would have.
 
     Raises:
         UsageError: No cluster is named.
@@ -43,6 +46,7 @@ def hold_place(session: boto3.Session, settings: EksSettings) -> None:
             f"making or removing {would_be} needs your consent",
             next_step="give --eks-consent, or set HARNESS_EKS__CONSENT=true, once you are sure",
         )
+    return would_be
 
 
 def price(plan: Plan, settings: EksSettings, *, today: date) -> Estimate:

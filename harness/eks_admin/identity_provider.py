@@ -11,6 +11,7 @@ from harness.targets.eks.aws import AwsRefused, explained
 
 # The audience of the tokens that EKS's webhook hands to pods ("IAM roles for service accounts" in the EKS user guide).
 AUDIENCE: Final = "sts.amazonaws.com"
+KIND: Final = "aws-oidc-provider"
 _GONE: Final = "NoSuchEntity"
 _TAKEN: Final = "EntityAlreadyExists"
 
@@ -30,7 +31,7 @@ class IdentityProvider:
     arn: str
     name: str
     marks: Marks
-    kind: str = "aws-oidc-provider"
+    kind: str = KIND
 
     @property
     def what(self) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import boto3
 
+from harness.eks_admin import clusterless
 from harness.eks_admin.eksctl import EksctlCluster
 from harness.eks_admin.guards import hold_place, price
 from harness.eks_admin.plan import Asked, environment, journal_of
 from harness.eks_admin.sizes import plan_of
 from harness.eks_admin.things import Marks
-from harness.errors import EnvironmentFailed, GuardError
+from harness.errors import CleanupFailed, EnvironmentFailed, GuardError
 from harness.process import SubprocessRunner, which
 from harness.settings import Settings
 from harness.targets.eks.aws import open_session
@@ -69,29 +71,52 @@ def make(settings: Settings, asked: Asked, wanted: Wanted, *, say: Say) -> None:
     say(f"cluster {cluster.name}: made")
 
 
-def remove_unfinished(settings: Settings, asked: Asked, *, say: Say) -> bool:
-    """Remove a cluster that was begun and never came up: there is nothing in it to be removed first.
+def remove_unreachable(settings: Settings, asked: Asked, *, say: Say) -> bool:
+    """Remove a cluster that is not there or never came up, after what was made for it in the account.
 
-    By its tags where EKS knows it, whichever machine has begun it; else by the journal here.
+    By its tags where EKS knows it, whichever machine has begun it; else by the journal here. What was in it has gone
+    with it.
 
     Returns:
-        Whether there was one.
+        Whether it is such a cluster.
 
     Raises:
         GuardError: It may not be removed there.
-        CleanupFailed: It could not be removed.
+        EnvironmentFailed: There is none, and nothing that was made for it: another was meant.
+        CleanupFailed: Something is still there; the cluster too, then, for it goes last.
     """
     session, cluster = _cluster(settings, asked, say, None)
     try:
         status = cluster.status(session)
     except GuardError:
         return False  # it is somebody else's
-    if status not in _NEVER_UP and not (status == "" and cluster.entries()):
+    if status and status not in _NEVER_UP:
         return False
-    hold_place(session, settings.eks)
-    cluster.delete(session)
-    say(f"cluster {cluster.name}: removed, it was not finished")
+    arn, known = hold_place(session, settings.eks), bool(cluster.journal.open())
+    say(f"cluster {cluster.name}: {status or 'not there'}, so what was made for it goes without it")
+    with waiting(cluster.name, made=bool(status)):
+        there = clusterless.remove(session, settings.eks, asked, arn, journal=cluster.journal, say=say)
+    if status or cluster.entries():
+        cluster.delete(session)
+        say(f"cluster {cluster.name}: {'removed, it was not finished' if status else 'nothing of it is left'}")
+    elif not (there or known):
+        raise EnvironmentFailed(
+            f"there is no EKS cluster {cluster.name} in {cluster.region}, and nothing that was made for it",
+            next_step="check eks.cluster, eks.region and eks.bucket, which account the profile is of, and --suffix",
+        )
+    clusterless.forget_within(cluster.journal)
     return True
+
+
+@contextmanager
+def waiting(cluster: str, *, made: bool) -> Iterator[None]:
+    """While all else goes: if something stays, say that the cluster does, too, where it was made by `make`."""
+    try:
+        yield
+    except CleanupFailed as error:
+        if made:
+            error.evidence[f"cluster {cluster}"] = "left, and goes on costing: it goes last, when all else has gone"
+        raise
 
 
 def remove(settings: Settings, asked: Asked, *, say: Say) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ from harness.eks_admin.identity_provider import IdentityProvider
 from harness.eks_admin.in_cluster import Namespace, RoleAnnotation, ServiceAccount
 from harness.eks_admin.repository import Repository
 from harness.eks_admin.role import Role
-from harness.eks_admin.things import NEVER, Marks, Thing
+from harness.eks_admin.things import ENVIRONMENT, NEVER, Marks, Thing
 from harness.eks_policies import document
 from harness.eks_settings import EksSettings, Identity
 from harness.errors import EnvironmentFailed, UsageError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
-from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
+from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, LABEL_OWNER, OWNER
 from harness.targets.attached.claim import NAMESPACES
 from harness.targets.attached.images import LOCAL
 from harness.targets.eks.attach import EksCluster
@@ -88,6 +88,12 @@ class Names:
 def environment(cluster: str, suffix: str) -> str:
     """What all of it is called in a region: in tags, labels and the state folder."""
     return f"{cluster}.{suffix}" if suffix else cluster
+
+
+def made_for(cluster: EksCluster) -> str:
+    """The environment that a cluster was made for by `harness eks create --eks-create`; empty where it was not."""
+    of = cluster.tags.get(ENVIRONMENT, "")
+    return of if cluster.tags.get(LABEL_OWNER) == OWNER and of.partition(".")[0] == cluster.name else ""
 
 
 def journal_of(state: Path, region: str, environment: str) -> Journal:
@@ -158,30 +164,56 @@ def things(
         AwsRefused: The cluster's issuer may not be asked.
         EnvironmentFailed: It has none.
     """
-    clients = [client(session, service) for service in ("iam", "eks", "s3", "ecr")]
-    iam, eks, s3, ecr = clients
-    for one in clients:
-        until_end.callback(one.close)
+    eks = client(session, "eks")
+    until_end.callback(eks.close)
+    issuers = (issuer(eks, cluster.name),) if asked.identity is Identity.IRSA else ()
     marks, within = Marks(named.environment, asked.expires, cluster.arn), Marks(named.environment, asked.expires)
-    values, trust, provider = dict(named.values), document("dvc-trust", named.values), None
-    if asked.identity is Identity.IRSA:
-        values["issuer"] = issuer(eks, cluster.name)
-        arn = f"arn:{values['partition']}:iam::{cluster.account}:oidc-provider/{values['issuer']}"
-        provider = IdentityProvider(iam, arn, values["issuer"], marks)
-        trust = document("dvc-trust-irsa", values)
-    policy = document("dvc-s3", values)
-    account = ServiceAccount(kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, within, by_irsa=provider is not None)
+    account = ServiceAccount(kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, within, by_irsa=bool(issuers))
     annotation = RoleAnnotation(kube, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, named.role_arn, within)
     association = Association(eks, cluster.name, AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, named.role_arn, marks, waiter)
     return [
-        Bucket(s3, named.bucket, cluster.account, cluster.region, marks, asked.may_empty),
-        *(Repository(ecr, name, marks) for name in named.repositories),
-        *([provider] if provider else []),
-        Role(iam, named.role, ROLE_POLICY, trust, policy, asked.boundary, marks),
+        *in_account(cluster, named, asked, issuers=issuers, session=session, until_end=until_end),
         *(Namespace(kube, name, labels, within, waiter) for name, labels in NAMESPACES.items()),
         account,
-        annotation if provider else association,
-    ]  # fmt: skip
+        annotation if issuers else association,
+    ]
+
+
+def in_account(
+    cluster: EksCluster,
+    named: Names,
+    asked: Asked,
+    *,
+    issuers: Sequence[str],
+    session: boto3.Session,
+    until_end: ExitStack,
+) -> list[Thing]:
+    """What of it is in the account, and not of the cluster: made first, and removed also where the cluster is gone.
+
+    Args:
+        cluster: The cluster.
+        named: The names.
+        asked: What the caller asks for.
+        issuers: The cluster's, of those whose provider is to be there: the role trusts the first, or with none the
+            agent of Pod Identity.
+        session: Of AWS.
+        until_end: Closes the clients.
+    """
+    clients = [client(session, service) for service in ("iam", "s3", "ecr")]
+    iam, s3, ecr = clients
+    for one in clients:
+        until_end.callback(one.close)
+    marks = Marks(named.environment, asked.expires, cluster.arn)
+    trust = document("dvc-trust", named.values)
+    if issuers:
+        trust = document("dvc-trust-irsa", {**named.values, "issuer": issuers[0]})
+    providers = f"arn:{named.values['partition']}:iam::{cluster.account}:oidc-provider"
+    return [
+        Bucket(s3, named.bucket, cluster.account, cluster.region, marks, asked.may_empty),
+        *(Repository(ecr, name, marks) for name in named.repositories),
+        *(IdentityProvider(iam, f"{providers}/{one}", one, marks) for one in issuers),
+        Role(iam, named.role, ROLE_POLICY, trust, document("dvc-s3", named.values), asked.boundary, marks),
+    ]
 
 
 def other_identity(

@@ -161,17 +161,24 @@ def _have(one: Stands, journal: Journal) -> str:
     return f"{one.found}"
 
 
-def delete(things: Sequence[Thing], *, journal: Journal, say: Say) -> None:
+def delete(
+    things: Sequence[Thing], *, journal: Journal, say: Say, later: frozenset[str] = frozenset({CLUSTER})
+) -> bool:
     """Remove what is ours, let go of what is adopted, leave the rest; the last that was made goes first.
 
     Args:
         things: In the order in which they are made.
         journal: Told of each that is gone.
         say: Told what was done.
+        later: Kinds in the journal that go after all this, as the cluster does.
+
+    Returns:
+        Whether anything was ours, or adopted.
 
     Raises:
         CleanupFailed: Something of ours is still there; names it, with the reason.
     """
+    any_ours = False
     left: dict[str, str] = {}
     steps: list[str] = []
     for thing in reversed(things):
@@ -182,6 +189,7 @@ def delete(things: Sequence[Thing], *, journal: Journal, say: Say) -> None:
             left[thing.what] = "; ".join([error.message, *error.evidence.values()])
             steps += [error.next_step] if error.next_step else []
             continue
+        any_ours = any_ours or found.state in {State.OURS, State.ADOPTED}
         if found.state in {State.ABSENT, State.OURS}:
             for entry in journal.open():
                 if (entry.kind, entry.name) == (thing.kind, thing.name):
@@ -189,8 +197,7 @@ def delete(things: Sequence[Thing], *, journal: Journal, say: Say) -> None:
         say(f"{thing.what}: {said}")
     known = {(thing.kind, thing.name) for thing in things}
     for entry in journal.open():
-        # The cluster itself goes after all that is in it.
-        if (entry.kind, entry.name) not in known and entry.kind != CLUSTER:
+        if (entry.kind, entry.name) not in known and entry.kind not in later:
             left[f"{entry.kind} {entry.name}"] = "in the journal, made with other flags (--identity)"
     if left:
         raise CleanupFailed(
@@ -198,6 +205,7 @@ def delete(things: Sequence[Thing], *, journal: Journal, say: Say) -> None:
             evidence=left,
             next_step="; ".join(dict.fromkeys([*steps, "then harness eks delete again"])),
         )
+    return any_ours
 
 
 def _let_go(thing: Thing, found: Found) -> str:

@@ -14,6 +14,8 @@ from harness.targets.eks.aws import AwsRefused, explained
 
 _GONE: Final = "NoSuchEntity"
 _TAKEN: Final = "EntityAlreadyExists"
+# In the ARN of a provider, before its issuer.
+_PROVIDER: Final = ":oidc-provider/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,20 @@ class Role:
             if self.policy_name in inline:
                 self.iam.delete_role_policy(RoleName=self.name, PolicyName=self.policy_name)
             self.iam.delete_role(RoleName=self.name)
+
+    def trusted(self) -> list[str]:
+        """Issuers whose providers it trusts, if it is ours: by its trust as it stands.
+
+        Raises:
+            AwsRefused: It may not be asked.
+        """
+        role = self._get()
+        if role is None or self.look().state is not State.OURS:
+            return []
+        statements = role["AssumeRolePolicyDocument"]["Statement"]
+        principals = [one["Principal"] for one in (statements if isinstance(statements, list) else [statements])]
+        federated = [one.get("Federated", "") for one in principals if isinstance(one, dict)]
+        return [one.partition(_PROVIDER)[2] for one in federated if isinstance(one, str) and _PROVIDER in one]
 
     def _get(self) -> dict[str, Any] | None:
         try:

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from harness.eks_admin import making, preparing
 from harness.eks_admin.guards import hold_unused
-from harness.eks_admin.plan import Asked, Names, journal_of, names, other_identity, things
+from harness.eks_admin.plan import Asked, Names, journal_of, made_for, names, other_identity, things
 from harness.eks_admin.readiness import Readiness
 from harness.eks_admin.things import NEVER, State, Thing
 from harness.eks_settings import Identity
-from harness.errors import CleanupFailed, ExitCode, UsageError
+from harness.errors import ExitCode, UsageError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.settings import Settings
@@ -89,31 +89,26 @@ def create(
 
 
 def delete(settings: Settings, asked: Asked, console: Console) -> ExitCode:
-    """Remove what `create` has made, and nothing else.
+    """Remove what `create` has made, and nothing else; the cluster last, and only when all else has gone.
 
     Raises:
         UsageError: A name is not one.
         GuardError: Account, cluster or region are not allowed, or a run has the cluster: nothing was removed.
+        EnvironmentFailed: There is no such cluster, and nothing that was made for it.
         CleanupFailed: Something of ours is still there; names it.
     """
 
     def say(text: str) -> None:
         _say(console, text)
 
-    if making.remove_unfinished(settings, asked, say=say):
+    if making.remove_unreachable(settings, asked, say=say):
         return ExitCode.GREEN
-    failed: CleanupFailed | None = None
     with _opened(settings, asked, writes=True) as there:
         hold_unused(there.kube)
-        try:
+        ours = made_for(there.cluster) == there.names.environment
+        with making.waiting(there.cluster.name, made=ours):
             preparing.delete(there.things, journal=there.journal, say=say)
-        except CleanupFailed as error:
-            if any(what.startswith("namespace ") for what in error.evidence):
-                raise  # a run may have taken it since
-            failed = error
     making.remove(settings, asked, say=say)
-    if failed is not None:
-        raise failed
     return ExitCode.GREEN
 
 
