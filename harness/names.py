@@ -36,6 +36,8 @@ ADAPTER_ANNOTATION: Final = "harness.adapter/added"
 # Labels on everything that the harness creates in a cluster or an engine.
 LABEL_RUN: Final = "harness.run"
 LABEL_OWNER: Final = "harness.owner"
+# Of what `harness eks create` has made: for which environment, the cluster's name and a suffix after a dot.
+LABEL_ENVIRONMENT: Final = "harness.environment"
 # When it counts as left behind, in ISO 8601 (harness.journal.expires_at).
 LABEL_EXPIRES: Final = "harness.expires"
 OWNER: Final = "airflow-dvc-harness"

@@ -20,6 +20,7 @@ from harness.errors import CleanupFailed, EnvironmentFailed, GuardError, UsageEr
 from harness.journal import Entry, Journal
 from harness.names import LABEL_OWNER, OWNER
 from harness.process import Runner
+from harness.targets.eks.attach import removed_by
 from harness.targets.eks.aws import AwsRefused, client, explained
 
 KIND: Final = "eks-cluster"
@@ -109,7 +110,7 @@ class EksctlCluster:
             [program, "create", "cluster", "--config-file", config, "--write-kubeconfig=false", *self._profile()],
             timeout=_CREATE_SECONDS,
             on_line=self.say,
-            next_step=f"harness eks delete --eks-cluster {self.name} removes what eksctl has made so far",
+            next_step=f"{removed_by(self.name, self.marks.environment)} removes what eksctl has made so far",
         )
         self.journal.record(KIND, self.name, region=self.region, finished="yes")
 

@@ -27,6 +27,7 @@ from harness.kubeapi import KubeApi
 from harness.names import LABEL_EXPIRES, LABEL_OWNER, OWNER
 from harness.settings import Settings
 from harness.targets.attached.expiry import is_past
+from harness.targets.eks import attach
 from harness.targets.eks.attach import EksCluster
 from harness.targets.eks.aws import AwsRefused, client, explained
 from harness.targets.eks.leftovers import Leftover
@@ -183,9 +184,7 @@ class Prepared:
 
 def removed_by(cluster: EksCluster) -> str:
     """The command that removes a cluster of ours, with the suffix of its environment."""
-    suffix = cluster.tags.get(ENVIRONMENT, "").partition(".")[2]
-    more = f" --suffix {suffix}" if suffix else ""
-    return f"harness eks delete --eks-cluster {cluster.name}{more} --eks-consent"
+    return f"{attach.removed_by(cluster.name, cluster.tags.get(ENVIRONMENT, ''))} --eks-consent"
 
 
 def _remove(thing: Thing, journal: Journal, going: set[str]) -> None:

@@ -19,6 +19,7 @@ from harness.eks_admin.things import Marks
 from harness.errors import CleanupFailed, EnvironmentFailed, GuardError
 from harness.process import SubprocessRunner, which
 from harness.settings import Settings
+from harness.targets.eks.attach import removed_by
 from harness.targets.eks.aws import open_session
 from harness.versions import versions
 
@@ -60,7 +61,7 @@ def make(settings: Settings, asked: Asked, wanted: Wanted, *, say: Say) -> None:
     if status or cluster.entries():
         raise EnvironmentFailed(
             f"the cluster {cluster.name} was begun and not finished: {_standing(status)}",
-            next_step=f"harness eks delete --eks-cluster {cluster.name}, then again",
+            next_step=f"{removed_by(cluster.name, cluster.marks.environment)}, then again",
         )
     plan = plan_of(
         cluster.rendered(), hours=wanted.hours, name=cluster.name, region=cluster.region, tags=cluster.marks.tags

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-from harness.names import LABEL_EXPIRES, LABEL_OWNER, OWNER
+from harness.names import LABEL_ENVIRONMENT, LABEL_EXPIRES, LABEL_OWNER, OWNER
 from harness.targets.attached.expiry import as_label
 
-ENVIRONMENT: Final = "harness.environment"
+ENVIRONMENT: Final = LABEL_ENVIRONMENT
 CLUSTER: Final = "harness.cluster"
 ADOPTED_BY: Final = "harness.adopted-by"
 NEVER: Final = "never"

@@ -17,11 +17,11 @@ from harness.eks_admin.plan import Asked, Names, journal_of, made_for, names, ot
 from harness.eks_admin.readiness import Readiness
 from harness.eks_admin.things import NEVER, State, Thing
 from harness.eks_settings import Identity
-from harness.errors import ExitCode, UsageError
+from harness.errors import CleanupFailed, ExitCode, UsageError
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.settings import Settings
-from harness.targets.eks.attach import EksCluster, check_pod_identity, describe, looking_into
+from harness.targets.eks.attach import EksCluster, check_pod_identity, describe, looking_into, removed_by
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.guards import guarded_cluster
 from harness.wait import Waiter
@@ -105,9 +105,14 @@ def delete(settings: Settings, asked: Asked, console: Console) -> ExitCode:
         return ExitCode.GREEN
     with _opened(settings, asked, writes=True) as there:
         hold_unused(there.kube)
-        ours = made_for(there.cluster) == there.names.environment
-        with making.waiting(there.cluster.name, made=ours):
+        name, environment = there.cluster.name, made_for(there.cluster)
+        with making.waiting(name, made=environment == there.names.environment):
             preparing.delete(there.things, journal=there.journal, say=say)
+    if environment not in {"", there.names.environment}:
+        raise CleanupFailed(
+            f"the cluster {name} was left: it was made for {environment}, and goes on costing",
+            next_step=f"if that was meant: {removed_by(name, environment)}",
+        )
     making.remove(settings, asked, say=say)
     return ExitCode.GREEN
 

@@ -18,7 +18,14 @@ from harness.assets import package_path
 from harness.errors import EnvironmentFailed
 from harness.kubeapi import KubeApi
 from harness.liveness import scratch
-from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT, LABEL_EXPIRES, LABEL_OWNER, OWNER
+from harness.names import (
+    AIRFLOW_NAMESPACE,
+    DVC_SERVICE_ACCOUNT,
+    LABEL_ENVIRONMENT,
+    LABEL_EXPIRES,
+    LABEL_OWNER,
+    OWNER,
+)
 from harness.targets.attached.folder import write_config
 from harness.targets.eks.aws import AwsRefused, client, explained
 
@@ -82,7 +89,7 @@ def describe(session: boto3.Session, name: str) -> EksCluster:
         step = f"wait until it is: aws eks describe-cluster --name {name} --query cluster.status"
         tags = found.get("tags") or {}
         if ours := tags.get(LABEL_OWNER) == OWNER:
-            step += f"; or, for harness eks create made it: harness eks delete --eks-cluster {name}"
+            step += f"; or, for harness eks create made it: {removed_by(name, tags.get(LABEL_ENVIRONMENT, ''))}"
         raise EnvironmentFailed(
             f"the EKS cluster {name} is {found['status']}, not {_ACTIVE}",
             next_step=step,
@@ -96,6 +103,12 @@ def describe(session: boto3.Session, name: str) -> EksCluster:
     return EksCluster(
         name, found["arn"], found["endpoint"], authority, found.get("version", ""), dict(found.get("tags") or {})
     )
+
+
+def removed_by(cluster: str, environment: str) -> str:
+    """The command that removes a cluster that `harness eks create` has made, with the suffix of its environment."""
+    suffix = environment.partition(".")[2]
+    return f"harness eks delete --eks-cluster {cluster}" + (f" --suffix {suffix}" if suffix else "")
 
 
 def check_pod_identity(session: boto3.Session, cluster: str) -> None:

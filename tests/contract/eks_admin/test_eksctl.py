@@ -251,3 +251,29 @@ def test_ten_large_nodes_of_ones_own_file_are_not_priced_as_two_small_ones(
         nobody.create(make_cluster=True, config=own)
     assert "10 x m5.large 3.84" in str(caught.value)
     assert eksctl.calls == []
+
+
+def test_a_cluster_that_was_made_for_a_suffix_is_not_passed_over_where_that_was_forgotten(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, cloud: Cloud
+) -> None:
+    made(cloud, cluster, **{"harness.environment": f"{CLUSTER}.pr-7"})
+    with pytest.raises(CleanupFailed, match=f"it was made for {CLUSTER}.pr-7, and goes on costing") as caught:
+        nobody.delete()
+    assert caught.value.next_step.endswith(f"harness eks delete --eks-cluster {CLUSTER} --suffix pr-7")
+    assert eksctl.calls == []
+
+
+def test_the_command_that_removes_a_cluster_of_a_suffix_has_it(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = f"harness eks delete --eks-cluster {CLUSTER} --suffix pr-7"
+    monkeypatch.setenv("RECORD_EXIT", "1")
+    for said in ("ended with exit code 1", "begun and not finished"):
+        with pytest.raises(EnvironmentFailed, match=said) as caught:
+            nobody.create(make_cluster=True, suffix="pr-7")
+        assert command in caught.value.next_step
+    cluster.status = "FAILED"
+    made(cloud, cluster, **{"harness.environment": f"{CLUSTER}.pr-7"})
+    with pytest.raises(EnvironmentFailed, match="is FAILED") as caught:
+        nobody.delete()
+    assert command in caught.value.next_step
