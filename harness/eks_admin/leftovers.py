@@ -136,7 +136,7 @@ class Prepared:
             return Leftover(thing.what, f"{of}; {self.held}")
         if staying and isinstance(thing, Role):
             return Leftover(thing.what, f"{of}; it goes after {', '.join(staying)}")
-        journal = journal_of(self.settings.state_dir, self.cluster.region, environment)
+        journal = journal_of(self.settings.state_dir, self.cluster.account, self.cluster.region, environment)
         return Leftover(thing.what, of, partial(_remove, thing, journal, going))
 
     def _listed(self, suffix: str, until_end: ExitStack, hidden: dict[str, str]) -> Iterator[Thing]:

@@ -16,11 +16,12 @@ from harness.eks_admin.guards import hold_place, price
 from harness.eks_admin.plan import Asked, environment, journal_of
 from harness.eks_admin.sizes import plan_of
 from harness.eks_admin.things import Marks
-from harness.errors import CleanupFailed, EnvironmentFailed, GuardError
+from harness.errors import CleanupFailed, EnvironmentFailed, GuardError, UsageError
 from harness.process import SubprocessRunner, which
 from harness.settings import Settings
 from harness.targets.eks.attach import removed_by
 from harness.targets.eks.aws import open_session
+from harness.targets.eks.guards import caller
 from harness.versions import versions
 
 Say = Callable[[str], None]
@@ -144,9 +145,11 @@ def _standing(status: str) -> str:
 
 def _cluster(settings: Settings, asked: Asked, say: Say, template: Path | None) -> tuple[boto3.Session, EksctlCluster]:
     eks = settings.eks
+    if eks.cluster is None:
+        raise UsageError("no EKS cluster is named", next_step="name it with --eks-cluster")
     session = open_session(profile=eks.profile, region=eks.region)
-    named = environment(eks.cluster or "", asked.suffix)
-    journal = journal_of(settings.state_dir, str(session.region_name), named)
+    named, (account, _arn) = environment(eks.cluster, asked.suffix), caller(session)
+    journal = journal_of(settings.state_dir, account, str(session.region_name), named)
     return session, EksctlCluster(
         eks, str(session.region_name), versions().eks, Marks(named, asked.expires), which("eksctl"), template,
         journal.path.parent, SubprocessRunner(), journal, say,

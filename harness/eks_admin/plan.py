@@ -96,9 +96,18 @@ def made_for(cluster: EksCluster) -> str:
     return of if cluster.tags.get(LABEL_OWNER) == OWNER and of.partition(".")[0] == cluster.name else ""
 
 
-def journal_of(state: Path, region: str, environment: str) -> Journal:
-    """The journal of an environment: beside those of runs, for it outlives them."""
-    return Journal(state / "eks" / region / environment / "journal.jsonl")
+def journal_of(state: Path, account: str, region: str, environment: str) -> Journal:
+    """The journal of an environment: beside those of runs, for it outlives them.
+
+    One of an earlier version, which had no account in its path, is taken for that of the first account that asks:
+    nothing in it says whose it is.
+    """
+    path = state / "eks" / account / region / environment / "journal.jsonl"
+    earlier = state / "eks" / region / environment / "journal.jsonl"
+    if earlier.exists() and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        earlier.replace(path)
+    return Journal(path)
 
 
 def names(cluster: EksCluster, settings: EksSettings, suffix: str) -> Names:

@@ -19,6 +19,8 @@ Say = Callable[[str], None]
 # What has a suffix in its name: all else is one per cluster.
 _SUFFIXED: Final = frozenset({"aws-bucket", "aws-role", "aws-repository"})
 _APART: Final = "or --suffix for names of its own, if the cluster has no environment yet"
+# What decides which things there are, and their names, besides the suffix, which has a journal of its own.
+_OTHERS: Final = "(--identity, eks.registry, eks.ecr_prefix, eks.bucket)"
 _ONE: Final = (
     "a cluster has one environment, and --suffix does not help: what is in it has one name in all; what another one "
     "has there goes by harness eks delete, with its suffix"
@@ -198,7 +200,8 @@ def delete(
     known = {(thing.kind, thing.name) for thing in things}
     for entry in journal.open():
         if (entry.kind, entry.name) not in known and entry.kind not in later:
-            left[f"{entry.kind} {entry.name}"] = "in the journal, made with other flags (--identity)"
+            left[f"{entry.kind} {entry.name}"] = f"in the journal, made with other flags or settings {_OTHERS}"
+            steps.append(f"give them as they were for create {_OTHERS}")
     if left:
         raise CleanupFailed(
             f"still there: {', '.join(left)}",

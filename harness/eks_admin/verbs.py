@@ -151,7 +151,7 @@ def _opened(settings: Settings, asked: Asked, *, writes: bool) -> Iterator[_Open
     session = open_session(profile=settings.eks.profile, region=settings.eks.region)
     cluster = guarded_cluster(session, settings.eks) if writes else describe(session, settings.eks.cluster)
     named = names(cluster, settings.eks, asked.suffix)
-    journal = journal_of(settings.state_dir, cluster.region, named.environment)
+    journal = journal_of(settings.state_dir, cluster.account, cluster.region, named.environment)
     with ExitStack() as until_end:
         kube = until_end.enter_context(
             looking_into(cluster, profile=settings.eks.profile, state_dir=settings.state_dir)

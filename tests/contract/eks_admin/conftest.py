@@ -207,7 +207,7 @@ class Home:
         return {one["what"]: one["state"] for one in json.loads(self.told)}
 
     def journal(self, environment: str = CLUSTER) -> Journal:
-        return Journal(self.folder / "state" / "eks" / REGION / environment / "journal.jsonl")
+        return Journal(self.folder / "state" / "eks" / ACCOUNT / REGION / environment / "journal.jsonl")
 
     def _do(self, verb: Callable[[Console], ExitCode]) -> ExitCode:
         out = io.StringIO()

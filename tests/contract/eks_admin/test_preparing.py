@@ -286,9 +286,35 @@ def test_what_was_made_before_clusters_were_told_apart_is_ours_and_gets_the_tag(
     assert preparer.status() == ExitCode.GREEN
 
 
-def test_environments_of_two_regions_have_journals_of_their_own(preparer: Home) -> None:
+def test_environments_of_two_accounts_and_regions_have_journals_of_their_own(preparer: Home) -> None:
     preparer.create()
-    assert list((preparer.folder / "state" / "eks").iterdir()) == [preparer.folder / "state" / "eks" / REGION]
+    state = preparer.folder / "state" / "eks"
+    found = [path.relative_to(state) for path in state.rglob("*") if path.is_file()]
+    assert found == [Path(ACCOUNT, REGION, CLUSTER, "journal.jsonl")]
+
+
+def test_a_journal_of_an_earlier_version_is_gone_on_with(preparer: Home) -> None:
+    preparer.create()
+    preparer.journal().record("aws-repository", "theirs/airflow")
+    earlier = preparer.folder / "state" / "eks" / REGION / CLUSTER / "journal.jsonl"
+    earlier.parent.mkdir(parents=True)
+    preparer.journal().path.replace(earlier)
+    with pytest.raises(CleanupFailed, match="aws-repository theirs/airflow"):
+        preparer.delete()
+    assert [entry.name for entry in preparer.journal().open()] == ["theirs/airflow"]
+    assert not earlier.exists()
+
+
+def test_what_was_made_with_other_settings_is_left_and_says_which_it_may_be(
+    home: Home, admin: Credentials, enter: Callable[[Credentials], None]
+) -> None:
+    enter(admin)
+    home.create(settings=home.settings(registry="ecr"))
+    with pytest.raises(CleanupFailed, match="aws-repository") as caught:
+        home.delete()
+    assert "eks.registry" in caught.value.evidence["aws-repository airflow-dvc-harness/apache/airflow"]
+    assert "as they were for create" in caught.value.next_step
+    assert home.delete(settings=home.settings(registry="ecr")) == ExitCode.GREEN
 
 
 def test_a_role_with_a_path_is_refused_before_anything_is_made(
