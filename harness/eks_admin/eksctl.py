@@ -5,20 +5,20 @@ eksctl finds the keys as boto3 does; none is on its command line or in its file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Final
+from typing import Any, Final
 
 import boto3
 
 from harness.assets import asset
-from harness.eks_admin.things import ENVIRONMENT, Marks
+from harness.eks_admin.things import ENVIRONMENT, NEVER, Marks
 from harness.eks_settings import EksSettings
 from harness.errors import CleanupFailed, EnvironmentFailed, GuardError, UsageError
 from harness.journal import Entry, Journal
-from harness.names import LABEL_OWNER, OWNER
+from harness.names import LABEL_EXPIRES, LABEL_OWNER, OWNER
 from harness.process import Runner
 from harness.targets.eks.attach import removed_by
 from harness.targets.eks.aws import AwsRefused, client, explained
@@ -75,13 +75,36 @@ class EksctlCluster:
             AwsRefused: It may not be asked.
             GuardError: There is one of that name which is not ours.
         """
+        return str(self._found(session).get("status", ""))
+
+    def expires(self, session: boto3.Session) -> str:
+        """When it counts as left behind, as its tag says it; the same errors."""
+        return str((self._found(session).get("tags") or {}).get(LABEL_EXPIRES, NEVER))
+
+    def renew(self, session: boto3.Session, arn: str) -> None:
+        """Have it count as left behind when it should now.
+
+        No policy of ours names the call: who has eksctl make clusters may do all of `eks:*` (eksctl-io/eksctl, issue
+        204: the permissions that it takes).
+
+        Raises:
+            AwsRefused: It may not be tagged.
+        """
+        eks = client(session, "eks")
+        try:
+            with explained(f"give the cluster {self.name} its new time (eks:TagResource)"):
+                eks.tag_resource(resourceArn=arn, tags={LABEL_EXPIRES: self.marks.expires})
+        finally:
+            eks.close()
+
+    def _found(self, session: boto3.Session) -> Mapping[str, Any]:
         eks = client(session, "eks")
         try:
             with explained(f"describe the EKS cluster {self.name} in {self.region}"):
-                found = eks.describe_cluster(name=self.name)["cluster"]
+                found: Mapping[str, Any] = eks.describe_cluster(name=self.name)["cluster"]
         except AwsRefused as refused:
             if refused.code == "ResourceNotFoundException":
-                return ""
+                return {}
             raise
         finally:
             eks.close()
@@ -91,7 +114,7 @@ class EksctlCluster:
                 f"there is a cluster {self.name} in {self.region}, and it was not made here",
                 next_step="leave --eks-create out to attach to it, or name another with --eks-cluster",
             )
-        return str(found["status"])
+        return found
 
     def create(self) -> None:
         """Make it.

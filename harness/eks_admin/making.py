@@ -22,6 +22,7 @@ from harness.settings import Settings
 from harness.targets.eks.attach import removed_by
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.guards import caller
+from harness.targets.eks.prices import Estimate
 from harness.versions import versions
 
 Say = Callable[[str], None]
@@ -46,7 +47,7 @@ class Wanted:
 
 
 def make(settings: Settings, asked: Asked, wanted: Wanted, *, say: Say) -> None:
-    """Have the cluster there: made here, now or before.
+    """Have the cluster there: made here, now or before, and then to stay until when it is asked for now.
 
     Raises:
         UsageError: No cluster is named, its file is of another or has no price, or there is no eksctl.
@@ -54,23 +55,32 @@ def make(settings: Settings, asked: Asked, wanted: Wanted, *, say: Say) -> None:
         EnvironmentFailed: eksctl failed, or an earlier one did.
     """
     session, cluster = _cluster(settings, asked, say, wanted.template)
-    hold_place(session, settings.eks)
+    arn = hold_place(session, settings.eks)
     status = cluster.status(session)
     if status == _ACTIVE and cluster.finished():
-        say(f"cluster {cluster.name}: there already")
+        if cluster.expires(session) == cluster.marks.expires:
+            say(f"cluster {cluster.name}: there already")
+            return
+        # What a cluster of ours costs from now on.
+        cost = _priced(settings, cluster, wanted)
+        cluster.renew(session, arn)
+        say(f"cluster {cluster.name}: there already, now until {cluster.marks.expires}, {cost}")
         return
     if status or cluster.entries():
         raise EnvironmentFailed(
             f"the cluster {cluster.name} was begun and not finished: {_standing(status)}",
             next_step=f"{removed_by(cluster.name, cluster.marks.environment)}, then again",
         )
+    say(f"cluster {cluster.name}: 15 to 20 minutes, {_priced(settings, cluster, wanted)}")
+    cluster.create()
+    say(f"cluster {cluster.name}: made")
+
+
+def _priced(settings: Settings, cluster: EksctlCluster, wanted: Wanted) -> Estimate:
     plan = plan_of(
         cluster.rendered(), hours=wanted.hours, name=cluster.name, region=cluster.region, tags=cluster.marks.tags
     )
-    cost = price(plan, settings.eks, today=wanted.today)
-    say(f"cluster {cluster.name}: 15 to 20 minutes, {cost}")
-    cluster.create()
-    say(f"cluster {cluster.name}: made")
+    return price(plan, settings.eks, today=wanted.today)
 
 
 def remove_unreachable(settings: Settings, asked: Asked, *, say: Say) -> bool:

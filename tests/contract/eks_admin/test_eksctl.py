@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from harness.eks_admin.verbs import expiry
 from harness.errors import CleanupFailed, CommandFailed, EnvironmentFailed, ExitCode, GuardError, UsageError
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.eks import Cluster
-from tests.contract.eks_admin.conftest import ARN, Admitting, Home
+from harness.lookalike.principals import Credentials
+from tests.contract.eks_admin.conftest import ARN, Admitting, Home, policies
 from tests.contract.eks_admin.eksctl import Eksctl, cluster, eksctl, made, nobody
 from tests.contract.lookalike.conftest import CLUSTER, REGION, Client
 
@@ -277,3 +279,22 @@ def test_the_command_that_removes_a_cluster_of_a_suffix_has_it(
     with pytest.raises(EnvironmentFailed, match="is FAILED") as caught:
         nobody.delete()
     assert command in caught.value.next_step
+
+
+def test_another_lifetime_is_priced_and_the_cluster_is_given_it(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, cloud: Cloud, enter: Callable[[Credentials], None]
+) -> None:
+    before, after = "2026-01-01T00:00:00+00:00", "2999-01-01T00:00:00+00:00"
+    made(cloud, cluster, **{"harness.expires": before})
+    mine = policies("prepare", bucket=nobody.bucket)
+    # Of what eksctl asks for.
+    tagging = {"Effect": "Allow", "Action": "eks:TagResource", "Resource": ARN}
+    enter(cloud.user("maker", {**mine, "Statement": [*mine["Statement"], tagging]}))
+    with pytest.raises(GuardError, match=r"eks.max_cost allows 2.00") as caught:
+        nobody.create(make_cluster=True, expires=after, hours=8760)
+    assert "for 8760 h" in str(caught.value)
+    assert cluster.tags["harness.expires"] == before
+    assert nobody.create(make_cluster=True, expires=after) == ExitCode.GREEN
+    assert cluster.tags["harness.expires"] == after
+    assert "USD" in nobody.told
+    assert eksctl.calls == []
