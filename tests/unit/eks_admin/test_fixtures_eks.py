@@ -11,6 +11,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from harness.eks_admin.things import Marks, State
 from harness.eks_policies import PolicyName, differences, document
 from harness.imagenames import split_host
 from harness.lookalike import policies
@@ -192,6 +193,32 @@ def test_what_cloudformation_makes_has_the_guides_names_and_is_closed(template: 
     assert (association["Namespace"], association["ServiceAccount"]) == (AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT)
     assert set(made["Bucket"]["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
     assert made["RunnerAccess"]["Properties"]["KubernetesGroups"] == [RUNNERS]
+
+
+# The kinds of what `harness eks` looks after; of roles the one of the DVC pods, by its name.
+KEPT = {
+    "AWS::S3::Bucket": "aws_s3_bucket",
+    "AWS::IAM::Role": "aws_iam_role",
+    "AWS::EKS::PodIdentityAssociation": "aws_eks_pod_identity_association",
+    "AWS::ECR::Repository": "aws_ecr_repository",
+}
+
+
+def test_what_cloudformation_makes_is_meant_for_the_harness_by_its_tags(template: dict[str, Any]) -> None:
+    kept = {name: one for name, one in template["Resources"].items() if one["Type"] in KEPT and name != "RunnerRole"}
+    assert {one["Type"] for one in kept.values()} == set(KEPT)
+    tags = {name: {tag["Key"]: tag["Value"] for tag in one["Properties"].get("Tags", [])} for name, one in kept.items()}
+    states = {name: Marks(VALUES["cluster"]).read(one).state for name, one in tags.items()}
+    assert states == dict.fromkeys(kept, State.ADOPTED)
+
+
+def test_what_terraform_makes_is_meant_for_the_harness_by_its_tags(terraform: str) -> None:
+    resources = re.findall(r'^resource "(\w+)" "(\w+)" \{\n(.*?)^\}', terraform, re.DOTALL | re.MULTILINE)
+    kept = {kind: body for kind, name, body in resources if kind in KEPT.values() and name != "runner"}
+    assert set(kept) == set(KEPT.values())
+    assert [kind for kind, body in kept.items() if not re.search(r"^  tags += local\.tags$", body, re.MULTILINE)] == []
+    (tags,) = re.findall(r"^  tags += \{(.*)\}$", terraform, re.MULTILINE)
+    assert Marks(VALUES["cluster"]).read(dict(re.findall(r'"([^"]+)" = "([^"]+)"', tags))).state is State.ADOPTED
 
 
 def images() -> set[str]:
