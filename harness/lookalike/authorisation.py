@@ -31,6 +31,9 @@ class Authorisation:
             "aws:ResourceAccount": self.account.number,
             **tag_context(caller.tags, "aws:PrincipalTag"),
         }
+        if not caller.role_name:
+            # Sessions of roles have none ("AWS global condition context keys" in the IAM user guide).
+            common["aws:username"] = caller.iam_arn.rpartition("/")[2]
         named = {f"AWS:{caller.arn}", f"AWS:{caller.iam_arn}"}
         named |= {f"AWS:{caller.account}", f"AWS:arn:aws:iam::{caller.account}:root"}
         return Request(check.action, check.resource, {**common, **check.context}, frozenset(named))

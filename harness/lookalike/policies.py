@@ -8,21 +8,19 @@ where there are any, must allow too. What is not understood is refused when a po
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import translate
-from functools import cache
 from typing import Any, Final
 
+from harness.lookalike import conditions
+from harness.lookalike.patterns import Context, MalformedPolicy, like, variables
+
+__all__ = ["Context", "MalformedPolicy", "Policy", "Request", "allowed", "parse", "trusts"]
+
 Policy = Mapping[str, Any]
-Context = Mapping[str, str | Sequence[str]]
+# The first alone knows variables ("IAM JSON policy elements: Version" in the IAM user guide).
 _VERSIONS: Final = ("2012-10-17", "2008-10-17")
 _KEYS: Final = frozenset({"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "Condition"})
-
-
-class MalformedPolicy(ValueError):
-    """A policy is not one, or has something that is not understood here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,7 @@ def parse(text: str, *, resource_based: bool = False) -> Policy:
         raise MalformedPolicy("a policy is an object with Version 2012-10-17")
     for statement in _statements(document):
         _check(statement, resource_based=resource_based)
+        _check_texts(statement, with_variables=_has_variables(document))
     return document
 
 
@@ -68,10 +67,17 @@ def _check(statement: Any, *, resource_based: bool) -> None:
         raise MalformedPolicy("a statement has Action or NotAction")
     if ("Principal" in statement) != resource_based:
         raise MalformedPolicy("Principal belongs to policies of resources and of trust, and to no other")
-    for operator, keys in statement.get("Condition", {}).items():
-        _operator(operator)
-        if not isinstance(keys, dict):
-            raise MalformedPolicy(f"{operator} takes keys with values")
+
+
+def _check_texts(statement: Mapping[str, Any], *, with_variables: bool) -> None:
+    conditions.check(statement.get("Condition", {}), with_variables=with_variables)
+    if not with_variables:
+        return
+    for element in ("Resource", "NotResource"):
+        for arn in _many(statement.get(element, [])):
+            # "only in the resource portion of the ARN", "after the fifth colon".
+            if list(variables(arn)) and "${" in ":".join(arn.split(":")[:5]):
+                raise MalformedPolicy(f"a variable stands after the fifth colon of {element}: {arn}")
 
 
 def allowed(
@@ -110,14 +116,20 @@ def trusts(policy: Policy, request: Request) -> bool:
 
 
 def _says(effect: str, policy: Policy, request: Request, *, by_principal: bool = False) -> bool:
+    context = {key.lower(): value for key, value in request.context.items()}
+    with_variables = _has_variables(policy)
     return any(
         statement["Effect"] == effect
         and (not by_principal or _names_principal(statement, request))
-        and _names(statement, "Action", request.action, any_case=True)
-        and _names(statement, "Resource", request.resource)
-        and all(_holds(name, keys, request.context) for name, keys in statement.get("Condition", {}).items())
+        and _names(statement, "Action", request.action, None, any_case=True)
+        and _names(statement, "Resource", request.resource, context if with_variables else None)
+        and conditions.hold(statement.get("Condition", {}), context, with_variables=with_variables)
         for statement in _statements(policy)
     )
+
+
+def _has_variables(policy: Policy) -> bool:
+    return policy.get("Version") == _VERSIONS[0]
 
 
 def _statements(policy: Policy) -> list[dict[str, Any]]:
@@ -128,11 +140,13 @@ def _many(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _names(statement: Mapping[str, Any], element: str, value: str, *, any_case: bool = False) -> bool:
+def _names(
+    statement: Mapping[str, Any], element: str, value: str, context: Context | None, *, any_case: bool = False
+) -> bool:
     """Whether Action or Resource, or what they leave out, is meant; trust policies have no Resource."""
     for key, wanted in ((element, True), (f"Not{element}", False)):
         if key in statement:
-            return any(_like(value, pattern, any_case=any_case) for pattern in _many(statement[key])) is wanted
+            return any(like(value, text, context, any_case=any_case) for text in _many(statement[key])) is wanted
     return True
 
 
@@ -142,73 +156,3 @@ def _names_principal(statement: Mapping[str, Any], request: Request) -> bool:
         return True
     named = {f"{kind}:{name}" for kind, names in principal.items() for name in _many(names)}
     return bool(named & request.principals) or "AWS:*" in named
-
-
-@cache
-def _glob(pattern: str) -> re.Pattern[str]:
-    # fnmatch also knows [...], which policies do not.
-    return re.compile(translate(pattern.replace("[", "[[]")), re.DOTALL)
-
-
-def _like(value: str, pattern: str, *, any_case: bool = False) -> bool:
-    if any_case:
-        value, pattern = value.lower(), pattern.lower()
-    return _glob(pattern).match(value) is not None
-
-
-_Test = Callable[[str, str], bool]
-_POSITIVE: Final[Mapping[str, _Test]] = {
-    "StringEquals": lambda value, wanted: value == wanted,
-    "StringEqualsIgnoreCase": lambda value, wanted: value.lower() == wanted.lower(),
-    "StringLike": _like,
-    "ArnEquals": _like,
-    "ArnLike": _like,
-    "Bool": lambda value, wanted: value.lower() == wanted.lower(),
-    "NumericLessThanEquals": lambda value, wanted: float(value) <= float(wanted),
-    "NumericEquals": lambda value, wanted: float(value) == float(wanted),
-}
-_NEGATIVE: Final = {
-    "StringNotEquals": "StringEquals",
-    "StringNotEqualsIgnoreCase": "StringEqualsIgnoreCase",
-    "StringNotLike": "StringLike",
-    "ArnNotEquals": "ArnEquals",
-    "ArnNotLike": "ArnLike",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Operator:
-    test: _Test
-    negated: bool
-    if_exists: bool
-    quantifier: str
-
-
-def _operator(name: str) -> _Operator | None:
-    """A condition operator; None for Null, which asks only whether a key is there."""
-    quantifier, _, rest = name.rpartition(":")
-    base = rest.removesuffix("IfExists")
-    if base == "Null" and not quantifier:
-        return None
-    test = _POSITIVE.get(_NEGATIVE.get(base, base))
-    if test is None or quantifier not in {"", "ForAllValues", "ForAnyValue"}:
-        raise MalformedPolicy(f"condition operator {name} is not understood")
-    return _Operator(test, base in _NEGATIVE, rest != base, quantifier)
-
-
-def _holds(name: str, keys: Mapping[str, Any], context: Context) -> bool:
-    known = {key.lower(): value for key, value in context.items()}
-    operator = _operator(name)
-    return all(_holds_for(operator, known.get(key.lower()), _many(wanted)) for key, wanted in keys.items())
-
-
-def _holds_for(operator: _Operator | None, found: str | Sequence[str] | None, wanted: list[Any]) -> bool:
-    texts = [str(one).lower() if isinstance(one, bool) else str(one) for one in wanted]
-    if operator is None:
-        return (found is None) is (texts == ["true"])
-    if found is None:
-        # A key that is not there is unlike anything, and nothing is like it ("IAM JSON policy elements: Condition").
-        return operator.if_exists or operator.negated or operator.quantifier == "ForAllValues"
-    values = [found] if isinstance(found, str) else list(found)
-    matches = [any(operator.test(value, text) for text in texts) is not operator.negated for value in values]
-    return all(matches) if operator.quantifier != "ForAnyValue" else any(matches)

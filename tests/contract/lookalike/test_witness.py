@@ -253,6 +253,28 @@ def test_a_condition_on_session_tags_holds(
     assert refusal_of(client("s3", untagged).put_object, **given) == ("AccessDenied", 403)
 
 
+def test_a_variable_of_a_session_tag_is_the_pods_own(client: Client, pod: Credentials) -> None:
+    # "Grant Pods access to AWS resources based on tags" in the EKS user guide has it in Resource.
+    own = f"arn:aws:s3:::{BUCKET}/${{aws:PrincipalTag/kubernetes-namespace}}/*"
+    statement = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": own}
+    client("iam").put_role_policy(
+        RoleName="Airflow-DVCS3Role",
+        PolicyName="s3",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": statement}),
+    )
+    s3 = client("s3", pod)
+    s3.put_object(Bucket=BUCKET, Key="airflow/a", Body=b"1")
+    assert refusal_of(s3.put_object, Bucket=BUCKET, Key="other/a", Body=b"1") == ("AccessDenied", 403)
+
+
+def test_the_name_of_a_user_is_a_variable(client: Client, cloud: Cloud, bucket: str) -> None:
+    own = f"arn:aws:s3:::{BUCKET}/${{aws:username}}/*"
+    statement = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": own}
+    s3 = client("s3", cloud.user("ann", {"Version": "2012-10-17", "Statement": statement}))
+    s3.put_object(Bucket=BUCKET, Key="ann/a", Body=b"1")
+    assert refusal_of(s3.put_object, Bucket=BUCKET, Key="bob/a", Body=b"1") == ("AccessDenied", 403)
+
+
 def test_preparing_a_bucket(client: Client, bucket: str) -> None:
     s3 = client("s3")
     s3.head_bucket(Bucket=bucket)

@@ -103,6 +103,40 @@ def test_conditions(condition: dict[str, Any], context: dict[str, Any], outcome:
     assert allowed(ask(**context), identity=[policy(statement(Condition=condition))]) is outcome
 
 
+@pytest.mark.parametrize(
+    ("change", "context", "outcome"),
+    [
+        ({"Resource": "arn:aws:s3:::b/${aws:x}"}, {"aws_x": "k"}, True),
+        ({"Resource": "arn:aws:s3:::b/${AWS:X}"}, {"aws_x": "k"}, True),
+        ({"Resource": "arn:aws:s3:::b/${aws:x}*"}, {"aws_x": "j"}, False),
+        ({"Resource": "arn:aws:s3:::b/${aws:x}"}, {}, False),
+        ({"Resource": "arn:aws:s3:::b/${aws:x}"}, {"aws_x": ("k", "l")}, False),
+        ({"Resource": "arn:aws:s3:::b/${aws:x, 'k'}"}, {}, True),
+        ({"Resource": "arn:aws:s3:::b/${aws:x, 'k'}"}, {"aws_x": "j"}, False),
+        ({"Resource": "arn:aws:s3:::b/${aws:x}"}, {"aws_x": "*"}, False),
+        ({"Resource": "arn:aws:s3:::b/${*}"}, {}, False),
+        ({"Condition": {"StringEquals": {"aws:y": "${aws:x}"}}}, {"aws_x": "a", "aws_y": "a"}, True),
+        ({"Condition": {"StringLike": {"aws:y": "${aws:x}/*"}}}, {"aws_x": "a", "aws_y": "a/b"}, True),
+        ({"Condition": {"StringLike": {"aws:y": "${aws:x}"}}}, {"aws_x": "*", "aws_y": "b"}, False),
+        ({"Condition": {"StringEquals": {"aws:y": "${*}${?}${$}"}}}, {"aws_y": "*?$"}, True),
+        ({"Condition": {"StringEquals": {"aws:y": "${aws:x}"}}}, {"aws_y": "a"}, False),
+        ({"Condition": {"StringNotEquals": {"aws:y": "${aws:x}"}}}, {"aws_y": "a"}, True),
+    ],
+)
+def test_a_variable_is_what_the_request_says(change: dict[str, Any], context: dict[str, Any], outcome: object) -> None:
+    given = parse(json.dumps(policy(statement(**change))))
+    assert allowed(ask(**context), identity=[given]) is outcome
+    denied = parse(json.dumps(policy(statement(), {**statement("Deny"), **change})))
+    assert allowed(ask(**context), identity=[denied]) is not outcome
+
+
+def test_before_2012_a_variable_is_text() -> None:
+    texts = statement(Resource="arn:aws:s3:::b/${aws:x}")
+    for old in ({"Version": "2008-10-17", "Statement": texts}, {"Statement": texts}):
+        assert not allowed(ask(aws_x="k"), identity=[parse(json.dumps(old))])
+        assert allowed(ask(resource="arn:aws:s3:::b/${aws:x}"), identity=[parse(json.dumps(old))])
+
+
 def test_trust_names_a_service_and_may_be_denied() -> None:
     trust = policy({"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": "sts:*"})
     by = Request("sts:AssumeRole", "arn", {}, frozenset({"Service:pods.eks.amazonaws.com"}))
@@ -122,6 +156,13 @@ def test_trust_names_a_service_and_may_be_denied() -> None:
         policy(statement(Surprise=1)),
         policy(statement(Condition={"DateLessThan": {"aws:x": "2020"}})),
         policy(statement(Condition={"StringEquals": "a"})),
+        policy(statement(Condition=["StringEquals"])),
+        policy(statement(Condition={"NumericEquals": {"aws:x": "${aws:y}"}})),
+        policy(statement(Condition={"Null": {"aws:x": "${aws:y}"}})),
+        policy(statement(Condition={"StringEquals": {"aws:x": "${aws:y"}})),
+        policy(statement(Condition={"StringEquals": {"aws:x": "${aws:y,z}"}})),
+        policy(statement(Resource="arn:aws:s3:::${}/k")),
+        policy(statement(Resource="arn:aws:iam::${aws:PrincipalAccount}:role/r")),
     ],
 )
 def test_what_is_not_understood_is_refused(document: Any) -> None:
