@@ -9,7 +9,7 @@ from harness.lookalike import policies
 from harness.lookalike.errors import Problem, Refused
 from harness.lookalike.iam import Iam
 from harness.lookalike.policies import Policy, Request
-from harness.lookalike.principals import Principal
+from harness.lookalike.principals import PARTITION, Principal
 from harness.lookalike.service import Account, Check, tag_context
 
 
@@ -34,9 +34,14 @@ class Authorisation:
         if not caller.role_name:
             # Sessions of roles have none ("AWS global condition context keys" in the IAM user guide).
             common["aws:username"] = caller.iam_arn.rpartition("/")[2]
-        named = {f"AWS:{caller.arn}", f"AWS:{caller.iam_arn}"}
-        named |= {f"AWS:{caller.account}", f"AWS:arn:aws:iam::{caller.account}:root"}
-        return Request(check.action, check.resource, {**common, **check.context}, frozenset(named))
+        return Request(
+            check.action,
+            check.resource,
+            {**common, **check.context},
+            frozenset({f"AWS:{caller.arn}"}),
+            frozenset({f"AWS:{caller.iam_arn}"}) if caller.role_name else frozenset(),
+            frozenset({f"AWS:{caller.account}", f"AWS:arn:{PARTITION}:iam::{caller.account}:root"}),
+        )
 
     def hold(self, caller: Principal, checks: Sequence[Check], *, resource: Policy | None = None) -> None:
         """Hold a caller to its policies.

@@ -1,8 +1,10 @@
 """Policies: may this principal do this to that.
 
-The evaluation of one account ("Policy evaluation logic" in the IAM user guide): an explicit Deny anywhere wins; then a
-resource's own policy may allow; else the identity policies must allow, and a permissions boundary and a session policy,
-where there are any, must allow too. What is not understood is refused when a policy is put, never passed over.
+The evaluation of one account ("Policy evaluation logic" in the IAM user guide): an explicit Deny anywhere wins; then
+the identity policies must allow, and a permissions boundary and a session policy, where there are any, must allow too.
+A resource's own policy that names the session or the user stands for all of these, one that names the role for the
+identity policies, and one that names the account leaves it to them. What is not understood is refused when a policy is
+put, never passed over.
 """
 
 from __future__ import annotations
@@ -31,13 +33,22 @@ class Request:
         action: Such as "s3:PutObject".
         resource: ARN.
         context: Condition keys and their values, such as "aws:PrincipalArn".
-        principals: What a resource's policy may call the caller: "AWS:arn..." or "Service:...".
+        principals: What a resource's policy may call the caller itself: "AWS:arn..." or "Service:...".
+        role: What it may call the role that the caller is a session of.
+        account: What it may call the caller's account.
     """
 
     action: str
     resource: str
     context: Context = field(default_factory=dict)
     principals: frozenset[str] = frozenset()
+    role: frozenset[str] = frozenset()
+    account: frozenset[str] = frozenset()
+
+    @property
+    def anybody(self) -> frozenset[str]:
+        """By all that may be meant by the caller."""
+        return self.principals | self.role | self.account
 
 
 def parse(text: str, *, resource_based: bool = False) -> Policy:
@@ -99,28 +110,30 @@ def allowed(
     """
     identities = list(identity)
     limits = [policy for policy in (boundary, session) if policy is not None]
-    if resource is not None and _says("Deny", resource, request, by_principal=True):
+    if resource is not None and _says("Deny", resource, request, request.anybody):
         return False
     if any(_says("Deny", policy, request) for policy in (*identities, *limits)):
         return False
-    if resource is not None and _says("Allow", resource, request, by_principal=True):
+    if resource is not None and _says("Allow", resource, request, request.principals):
         return True
-    return any(_says("Allow", policy, request) for policy in identities) and all(
+    by_role = resource is not None and _says("Allow", resource, request, request.role)
+    return (by_role or any(_says("Allow", policy, request) for policy in identities)) and all(
         _says("Allow", policy, request) for policy in limits
     )
 
 
 def trusts(policy: Policy, request: Request) -> bool:
     """Whether a role's trust policy lets the caller do this (sts:AssumeRole, sts:TagSession)."""
-    return _says("Allow", policy, request, by_principal=True) and not _says("Deny", policy, request, by_principal=True)
+    return _says("Allow", policy, request, request.anybody) and not _says("Deny", policy, request, request.anybody)
 
 
-def _says(effect: str, policy: Policy, request: Request, *, by_principal: bool = False) -> bool:
+def _says(effect: str, policy: Policy, request: Request, names: frozenset[str] | None = None) -> bool:
+    """Whether a statement of this effect is about a request and, in a resource's policy, about one of these names."""
     context = {key.lower(): value for key, value in request.context.items()}
     with_variables = _has_variables(policy)
     return any(
         statement["Effect"] == effect
-        and (not by_principal or _names_principal(statement, request))
+        and (names is None or _names_principal(statement, names))
         and _names(statement, "Action", request.action, None, any_case=True)
         and _names(statement, "Resource", request.resource, context if with_variables else None)
         and conditions.hold(statement.get("Condition", {}), context, with_variables=with_variables)
@@ -150,9 +163,10 @@ def _names(
     return True
 
 
-def _names_principal(statement: Mapping[str, Any], request: Request) -> bool:
+def _names_principal(statement: Mapping[str, Any], names: frozenset[str]) -> bool:
+    """Everybody is also each session, by which no boundary limits it ("AWS JSON policy elements: Principal")."""
     principal = statement["Principal"]
     if principal == "*":
         return True
-    named = {f"{kind}:{name}" for kind, names in principal.items() for name in _many(names)}
-    return bool(named & request.principals) or "AWS:*" in named
+    named = {f"{kind}:{name}" for kind, of_kind in principal.items() for name in _many(of_kind)}
+    return bool(named & names) or "AWS:*" in named

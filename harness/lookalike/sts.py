@@ -109,17 +109,13 @@ class Sts(Service):
     def _may(self, caller: Principal, role: Role, request: Request) -> bool:
         """Trust that names the caller is enough within an account; trust in the account leaves it to its policies."""
         trust = policies.parse(role.trust, resource_based=True)
-        if not policies.trusts(trust, request):
-            return False
-        direct = frozenset({f"AWS:{caller.arn}", f"AWS:{caller.iam_arn}"})
-        by_name = policies.trusts(trust, Request(request.action, request.resource, request.context, direct))
         iam = self._authorisation.iam
-        return policies.allowed(
+        return policies.trusts(trust, request) and policies.allowed(
             request,
             identity=iam.identity_policies(caller.role_name) if caller.role_name else caller.policies,
             boundary=iam.boundary(caller.role_name) if caller.role_name else None,
             session=caller.session_policy,
-            resource=trust if by_name else None,
+            resource=trust,
         )
 
 

@@ -37,6 +37,21 @@ def test_trust_in_the_caller_itself_is_enough(client: Client, limited: Callable[
     client("sts", limited("s3:*")).assume_role(**GIVEN)
 
 
+def test_trust_in_the_role_of_a_session_lifts_no_limit_of_it(client: Client, cloud: Cloud) -> None:
+    make_role(client, f"arn:aws:iam::{ACCOUNT}:role/first")
+    first = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": first})
+    made = client("iam").create_role(RoleName="first", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+
+    def session(**narrowed: str) -> Any:
+        answer = client("sts").assume_role(RoleArn=made, RoleSessionName="session", **narrowed)
+        return client("sts", cloud.store.find(answer["Credentials"]["AccessKeyId"]))
+
+    session().assume_role(**GIVEN)
+    only = json.dumps({"Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}})
+    assert refusal_of(session(Policy=only).assume_role, **GIVEN) == ("AccessDenied", 403)
+
+
 def test_trust_in_another_is_none(client: Client) -> None:
     make_role(client, f"arn:aws:iam::{ACCOUNT}:user/somebody")
     assert refusal_of(client("sts").assume_role, **GIVEN) == ("AccessDenied", 403)

@@ -237,6 +237,29 @@ def test_a_bucket_policy_may_allow_the_one_role_only(client: Client, pod: Creden
     admin.put_object(**given)
 
 
+def test_a_bucket_policy_lifts_no_limit_of_a_role_that_it_names(client: Client, pod: Credentials) -> None:
+    iam, admin, s3 = client("iam"), client("s3"), client("s3", pod)
+    given = {"Bucket": BUCKET, "Key": "a", "Body": b"1"}
+    iam.delete_role_policy(RoleName="Airflow-DVCS3Role", PolicyName="s3")
+
+    def named(principal: str) -> None:
+        statement = {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "s3:*",
+                     "Resource": f"arn:aws:s3:::{BUCKET}/*"}  # fmt: skip
+        document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+        admin.put_bucket_policy(Bucket=BUCKET, Policy=document)
+
+    named(f"arn:aws:iam::{ACCOUNT}:root")
+    assert refusal_of(s3.put_object, **given) == ("AccessDenied", 403)
+    named(ROLE)
+    s3.put_object(**given)
+    listing = {"Statement": {"Effect": "Allow", "Action": "iam:List*", "Resource": "*"}}
+    arn = iam.create_policy(PolicyName="listing", PolicyDocument=json.dumps(listing))["Policy"]["Arn"]
+    iam.put_role_permissions_boundary(RoleName="Airflow-DVCS3Role", PermissionsBoundary=arn)
+    assert refusal_of(s3.put_object, **given) == ("AccessDenied", 403)
+    named(pod.principal.arn)
+    s3.put_object(**given)
+
+
 def test_a_condition_on_session_tags_holds(
     client: Client, cloud: Cloud, pod: Credentials, limited: Callable[..., Credentials]
 ) -> None:

@@ -42,11 +42,41 @@ def test_boundary_and_session_must_allow_too() -> None:
     assert not allowed(ask(), identity=[yes], session=other)
 
 
-def test_a_resources_policy_may_allow_whom_it_names() -> None:
-    named = policy(statement(Principal={"AWS": "arn:aws:iam::1:role/r"}))
-    by = Request("s3:GetObject", "arn:aws:s3:::b/k", {}, frozenset({"AWS:arn:aws:iam::1:role/r"}))
-    assert allowed(by, identity=[], resource=named)
-    assert not allowed(ask(), identity=[], resource=named)
+SESSION, ROLE, ACCOUNT = "arn:aws:sts::1:assumed-role/r/s", "arn:aws:iam::1:role/r", "arn:aws:iam::1:root"
+
+
+@pytest.mark.parametrize(
+    ("principal", "alone", "beside_identity", "within_limits", "beside_limits"),
+    [
+        ({"AWS": SESSION}, True, True, True, True),
+        ("*", True, True, True, True),
+        ({"AWS": "*"}, True, True, True, True),
+        ({"AWS": ROLE}, True, True, True, False),
+        ({"AWS": ACCOUNT}, False, True, False, False),
+        ({"AWS": "arn:aws:iam::1:role/other"}, False, True, False, False),
+    ],
+)
+def test_a_resources_policy_allows_by_whom_it_names(
+    principal: object, alone: object, beside_identity: object, within_limits: object, beside_limits: object
+) -> None:
+    named, yes, other = policy(statement(Principal=principal)), policy(statement()), policy(statement(Action="s3:P*"))
+    by = Request(
+        "s3:GetObject", "arn:aws:s3:::b/k", {}, *(frozenset({f"AWS:{one}"}) for one in (SESSION, ROLE, ACCOUNT))
+    )
+    assert allowed(by, identity=[], resource=named) is alone
+    assert allowed(by, identity=[yes], resource=named) is beside_identity
+    assert allowed(by, identity=[], boundary=yes, session=yes, resource=named) is within_limits
+    assert allowed(by, identity=[], boundary=other, resource=named) is beside_limits
+    assert allowed(by, identity=[], session=other, resource=named) is beside_limits
+
+
+@pytest.mark.parametrize("name", [SESSION, ROLE, ACCOUNT])
+def test_a_resources_policy_denies_by_any_name_of_the_caller(name: str) -> None:
+    no = policy(statement("Deny", Principal={"AWS": name}))
+    by = Request(
+        "s3:GetObject", "arn:aws:s3:::b/k", {}, *(frozenset({f"AWS:{one}"}) for one in (SESSION, ROLE, ACCOUNT))
+    )
+    assert not allowed(by, identity=[policy(statement())], resource=no)
 
 
 @pytest.mark.parametrize(
