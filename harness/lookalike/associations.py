@@ -211,7 +211,7 @@ class Associations:
         role = self._iam.role_by_arn(arn)
         if role is None:
             raise AwsError("InvalidParameterException", f"Role provided in the request does not exist: {arn}")
-        trust = policies.parse(role.trust, resource_based=True)
+        trust = policies.parse(role.trust, "trust")
         # Conditions of the trust are met, or not, at each vending; here only that the service is trusted at all.
         bare = {
             **trust,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from harness.lookalike.faults import Faults
 from harness.lookalike.gateway import Gateway
 from harness.lookalike.iam import Iam
 from harness.lookalike.layers import Layers
+from harness.lookalike.policies import parse
 from harness.lookalike.principals import Credentials, CredentialStore
 from harness.lookalike.registry import Registry
 from harness.lookalike.service import Account
@@ -99,8 +101,12 @@ class Cloud:
         )
 
     def user(self, name: str, *policies: dict[str, Any]) -> Credentials:
-        """Long-term keys of a new user with these policies."""
-        return self.store.add_user(name, self.account.number, policies)
+        """Long-term keys of a new user with these policies.
+
+        Raises:
+            MalformedPolicy: One is none, or is not understood.
+        """
+        return self.store.add_user(name, self.account.number, tuple(parse(json.dumps(one)) for one in policies))
 
     def registry(self, folder: Path) -> Registry:
         """The registry behind ECR's login; its layers go into a folder."""

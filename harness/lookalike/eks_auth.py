@@ -150,7 +150,7 @@ class EksAuth(Service):
             "aws:SourceAccount": self._account.number,
             "aws:SourceArn": self._eks.arn(association.cluster),
         }
-        trust = policies.parse(role.trust, resource_based=True)
+        trust = policies.parse(role.trust, "trust")
         for action in ("sts:AssumeRole", *(("sts:TagSession",) if tags else ())):
             if not policies.trusts(trust, Request(action, role.arn, context, frozenset({f"Service:{SERVICE}"}))):
                 raise _not_authorised(action, role.arn)

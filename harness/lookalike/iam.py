@@ -173,7 +173,7 @@ class Iam(Service):
         # Names are one, whatever their case ("IAM name requirements").
         if any(name.lower() == taken.lower() for taken in self._roles):
             raise AwsError("EntityAlreadyExists", f"Role with name {name} already exists.", status=409)
-        policy_document(q["AssumeRolePolicyDocument"], resource_based=True)
+        policy_document(q["AssumeRolePolicyDocument"], kind="trust")
         if boundary := q.get("PermissionsBoundary", ""):
             self.managed.document(boundary)
         role = Role(
@@ -207,7 +207,7 @@ class Iam(Service):
         return {"Roles": found, "IsTruncated": False}
 
     def _update_trust(self, _caller: Principal, q: Parameters) -> Output:
-        policy_document(q["PolicyDocument"], resource_based=True)
+        policy_document(q["PolicyDocument"], kind="trust")
         self._role(q).trust = q["PolicyDocument"]
         return {}
 

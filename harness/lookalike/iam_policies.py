@@ -9,19 +9,19 @@ from urllib.parse import quote
 
 from harness.lookalike import policies
 from harness.lookalike.errors import AwsError
-from harness.lookalike.policies import MalformedPolicy
+from harness.lookalike.policies import Kind, MalformedPolicy
 from harness.lookalike.principals import Principal, unique_id
 from harness.lookalike.service import Account, Check, Operation, Output, Parameters, tag_context
 
 
-def policy_document(text: str, *, resource_based: bool = False) -> None:
+def policy_document(text: str, *, kind: Kind = "identity") -> None:
     """Hold a text to be a policy.
 
     Raises:
         AwsError: It is none.
     """
     try:
-        policies.parse(text, resource_based=resource_based)
+        policies.parse(text, kind)
     except MalformedPolicy as error:
         raise AwsError("MalformedPolicyDocument", str(error)) from None
 

@@ -10,19 +10,25 @@ put, never passed over.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from harness.lookalike import conditions
 from harness.lookalike.patterns import Context, MalformedPolicy, like, variables
 
-__all__ = ["Context", "MalformedPolicy", "Policy", "Request", "allowed", "parse", "trusts"]
+__all__ = ["Context", "Kind", "MalformedPolicy", "Policy", "Request", "allowed", "parse", "trusts"]
 
 Policy = Mapping[str, Any]
 # The first alone knows variables ("IAM JSON policy elements: Version" in the IAM user guide).
 _VERSIONS: Final = ("2012-10-17", "2008-10-17")
+Kind = Literal["identity", "bucket", "trust"]
+_ELEMENTS: Final = frozenset({"Version", "Id", "Statement"})
 _KEYS: Final = frozenset({"Sid", "Effect", "Action", "NotAction", "Resource", "NotResource", "Principal", "Condition"})
+_ACTION: Final = re.compile(r"\*|[\w-]+:[\w*?]+", re.ASCII)
+_RESOURCE: Final = re.compile(r"\*|arn(:[^:]*){4}:.+", re.DOTALL)
+_PRINCIPAL: Final = re.compile(r"\*|\d{12}|arn:[^*?]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +57,15 @@ class Request:
         return self.principals | self.role | self.account
 
 
-def parse(text: str, *, resource_based: bool = False) -> Policy:
+def parse(text: str, kind: Kind = "identity") -> Policy:
     """A policy document.
 
+    Args:
+        text: JSON.
+        kind: What it is put to: elements differ ("Grammar of the IAM JSON policy language" in the IAM user guide).
+
     Raises:
-        MalformedPolicy: It is none, or has an element or operator that is not understood.
+        MalformedPolicy: It is none, or has an element, operator or form that is not understood.
     """
     try:
         document = json.loads(text)
@@ -63,21 +73,47 @@ def parse(text: str, *, resource_based: bool = False) -> Policy:
         raise MalformedPolicy(f"this policy is no JSON: {error}") from None
     if not isinstance(document, dict) or document.get("Version", _VERSIONS[0]) not in _VERSIONS:
         raise MalformedPolicy("a policy is an object with Version 2012-10-17")
+    if "Statement" not in document or document.keys() - _ELEMENTS:
+        raise MalformedPolicy(f"a policy has a Statement, and of {', '.join(sorted(_ELEMENTS))} no more")
     for statement in _statements(document):
-        _check(statement, resource_based=resource_based)
+        _check(statement, kind)
         _check_texts(statement, with_variables=_has_variables(document))
     return document
 
 
-def _check(statement: Any, *, resource_based: bool) -> None:
+def _check(statement: Any, kind: Kind) -> None:
     if not isinstance(statement, dict) or statement.get("Effect") not in {"Allow", "Deny"}:
         raise MalformedPolicy("a statement is an object with the Effect Allow or Deny")
     if unknown := statement.keys() - _KEYS:
         raise MalformedPolicy(f"not understood: {', '.join(sorted(unknown))}")
-    if ("Action" in statement) == ("NotAction" in statement):
-        raise MalformedPolicy("a statement has Action or NotAction")
-    if ("Principal" in statement) != resource_based:
+    _check_one_of(statement, "Action", _ACTION, "a service, a colon and an action, or *")
+    if ("Principal" in statement) != (kind != "identity"):
         raise MalformedPolicy("Principal belongs to policies of resources and of trust, and to no other")
+    _check_principal(statement.get("Principal", "*"))
+    if kind != "trust":
+        _check_one_of(statement, "Resource", _RESOURCE, "an ARN, or *")
+    elif not statement.keys().isdisjoint({"Resource", "NotResource"}):
+        raise MalformedPolicy("a trust policy has no Resource: it is its role's")
+
+
+def _check_one_of(statement: Mapping[str, Any], element: str, form: re.Pattern[str], words: str) -> None:
+    """Hold a statement to have an element or what it leaves out, and its texts to their form."""
+    if (element in statement) == (f"Not{element}" in statement):
+        raise MalformedPolicy(f"a statement has {element} or Not{element}")
+    texts = _many(statement.get(element, statement.get(f"Not{element}")))
+    if not texts or not all(isinstance(text, str) and form.fullmatch(text) for text in texts):
+        raise MalformedPolicy(f"{element} is {words}: {texts}")
+
+
+def _check_principal(principal: Any) -> None:
+    if principal == "*":
+        return
+    if not isinstance(principal, dict) or not principal or principal.keys() - {"AWS", "Service", "Federated"}:
+        raise MalformedPolicy("Principal is * or has AWS, Service or Federated")
+    for name in _many(principal.get("AWS", [])):
+        # "You cannot use a wildcard to match part of a principal name or ARN."
+        if not isinstance(name, str) or not _PRINCIPAL.fullmatch(name):
+            raise MalformedPolicy(f"a principal of AWS is an account, an ARN without wildcards, or *: {name}")
 
 
 def _check_texts(statement: Mapping[str, Any], *, with_variables: bool) -> None:

@@ -18,6 +18,7 @@ from harness.lookalike.service import Account, Check, Operation, Output, Paramet
 _DEFAULT: Final = 3600
 # "Role chaining limits your session to a maximum of one hour" (STS API reference, AssumeRole).
 _LONGEST_CHAINED: Final = 3600
+_ASSUMED_WITH: Final = frozenset({"RoleArn", "RoleSessionName", "DurationSeconds", "Policy", "Tags", "ExternalId"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,12 @@ class Sts(Service):
         }
 
     def _assume(self, caller: Principal, q: Parameters) -> Output:
+        hold_spoken(q, _ASSUMED_WITH)
         role = self._authorisation.iam.role_by_arn(q["RoleArn"])
         tags = {tag["Key"]: tag["Value"] for tag in q.get("Tags", [])}
         context = {**tag_context(tags), "sts:RoleSessionName": q["RoleSessionName"]}
+        if "ExternalId" in q:
+            context["sts:ExternalId"] = q["ExternalId"]
         if role is None:
             # As for a role that is there and not for the caller: AWS does not tell which.
             raise _not_authorised(caller, "sts:AssumeRole", q["RoleArn"])
@@ -108,7 +112,7 @@ class Sts(Service):
 
     def _may(self, caller: Principal, role: Role, request: Request) -> bool:
         """Trust that names the caller is enough within an account; trust in the account leaves it to its policies."""
-        trust = policies.parse(role.trust, resource_based=True)
+        trust = policies.parse(role.trust, "trust")
         iam = self._authorisation.iam
         return policies.trusts(trust, request) and policies.allowed(
             request,
@@ -117,6 +121,17 @@ class Sts(Service):
             session=caller.session_policy,
             resource=trust,
         )
+
+
+def hold_spoken(q: Parameters, known: frozenset[str]) -> None:
+    """Refuse what would narrow or mark a session, and is not done here.
+
+    Raises:
+        AwsError: There is such a parameter.
+    """
+    if unknown := q.keys() - known:
+        message = f"the look-alike does not know {', '.join(sorted(unknown))} of a session; it is in AWS's model"
+        raise AwsError("NotImplemented", message, status=501)
 
 
 def vended(credentials: Credentials) -> dict[str, Any]:

@@ -21,10 +21,11 @@ from harness.lookalike.errors import AwsError
 from harness.lookalike.iam import Iam, Role
 from harness.lookalike.policies import Request
 from harness.lookalike.service import Account, Output, Parameters
-from harness.lookalike.sts import Sessions, session_policy, vended
+from harness.lookalike.sts import Sessions, hold_spoken, session_policy, vended
 
 _ACTION: Final = "sts:AssumeRoleWithWebIdentity"
 _DEFAULT: Final = 3600
+_ASSUMED_WITH: Final = frozenset({"RoleArn", "RoleSessionName", "WebIdentityToken", "DurationSeconds", "Policy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,9 @@ class WebIdentities:
         """Answer.
 
         Raises:
-            AwsError: The token is none, or over, or of nobody that the role trusts.
+            AwsError: The token is none, or over, or of nobody that the role trusts; or more is asked than is done here.
         """
+        hold_spoken(q, _ASSUMED_WITH)
         claims = _claims(q["WebIdentityToken"])
         url = str(claims.get("iss", ""))
         issuer = url.partition("://")[2]
@@ -98,7 +100,7 @@ class WebIdentities:
     def _role(self, arn: str, federated: str, context: Mapping[str, str]) -> Role:
         role = self.iam.role_by_arn(arn)
         if role is None or not policies.trusts(
-            policies.parse(role.trust, resource_based=True), Request(_ACTION, arn, context, frozenset({federated}))
+            policies.parse(role.trust, "trust"), Request(_ACTION, arn, context, frozenset({federated}))
         ):
             raise AwsError("AccessDenied", f"Not authorized to perform {_ACTION}", status=403)
         return role

@@ -265,7 +265,7 @@ def _payload(incoming: Incoming) -> str:
 
 def _bucket_policy(body: bytes) -> Policy:
     try:
-        return policies.parse(body.decode(), resource_based=True)
+        return policies.parse(body.decode(), "bucket")
     except (MalformedPolicy, UnicodeDecodeError) as error:
         raise AwsError("MalformedPolicy", str(error)) from None
 

@@ -94,6 +94,7 @@ def test_a_managed_policy_is_attached_and_bounds(iam: Any, role: Any) -> None:
         '{"Version": "2020-01-01", "Statement": []}',
         '{"Statement": {"Effect": "Permit", "Action": "*", "Resource": "*"}}',
         '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*", "Principal": "*"}}',
+        '{"Statement": {"Effect": "Allow", "Action": "*"}}',
         '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"StringSortOf": {"a": "b"}}}}',
     ],
 )
@@ -101,6 +102,13 @@ def test_what_is_no_policy_is_not_put(iam: Any, role: Any, document: str) -> Non
     given = {"RoleName": NAME, "PolicyName": "s3", "PolicyDocument": document}
     assert refusal_of(iam.put_role_policy, **given) == ("MalformedPolicyDocument", 400)
     assert iam.list_role_policies(RoleName=NAME)["PolicyNames"] == []
+
+
+def test_a_trust_with_a_resource_is_not_put(iam: Any, role: Any) -> None:
+    one = {**TRUST["Statement"][0], "Resource": "*"}
+    given = {"RoleName": NAME, "PolicyDocument": json.dumps({**TRUST, "Statement": one})}
+    assert refusal_of(iam.update_assume_role_policy, **given) == ("MalformedPolicyDocument", 400)
+    assert iam.get_role(RoleName=NAME)["Role"]["AssumeRolePolicyDocument"] == TRUST
 
 
 CALLS: list[tuple[str, str, dict[str, Any]]] = [

@@ -67,6 +67,21 @@ def test_trust_may_depend_on_the_sessions_name(client: Client) -> None:
     client("sts").assume_role(RoleArn=ROLE, RoleSessionName="nightly-7")
 
 
+def test_trust_may_depend_on_the_external_id(client: Client) -> None:
+    make_role(client, ACCOUNT, Condition={"StringEquals": {"sts:ExternalId": "42"}})
+    assert refusal_of(client("sts").assume_role, **GIVEN) == ("AccessDenied", 403)
+    assert refusal_of(client("sts").assume_role, **GIVEN, ExternalId="43") == ("AccessDenied", 403)
+    client("sts").assume_role(**GIVEN, ExternalId="42")
+
+
+@pytest.mark.parametrize(
+    "more", [{"PolicyArns": [{"arn": "arn:aws:iam::aws:policy/AWSDenyAll"}]}, {"SourceIdentity": "ann"}]
+)
+def test_what_would_narrow_or_mark_a_session_is_not_passed_over(client: Client, more: dict[str, Any]) -> None:
+    make_role(client, ACCOUNT)
+    assert refusal_of(client("sts").assume_role, **GIVEN, **more) == ("NotImplemented", 501)
+
+
 def test_tags_need_leave_of_their_own(client: Client, limited: Callable[..., Credentials], cloud: Cloud) -> None:
     make_role(client, ACCOUNT)
     tagged = {**GIVEN, "Tags": [{"Key": "team", "Value": "ml"}]}

@@ -61,7 +61,7 @@ def test_each_file_is_a_policy_by_name() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_policy_is_one_and_its_statements_have_names_of_their_own(name: PolicyName) -> None:
     policy = document(name, VALUES)
-    policies.parse(json.dumps(policy), resource_based=name in TRUSTS)
+    policies.parse(json.dumps(policy), "trust" if name in TRUSTS else "identity")
     sids = [one["Sid"] for one in statements(policy)]
     assert len(set(sids)) == len(sids)
     assert "$" not in json.dumps(policy)

@@ -182,6 +182,15 @@ def test_trust_names_a_service_and_may_be_denied() -> None:
         {"Version": "2013-01-01", "Statement": []},
         policy({"Effect": "Allow", "Resource": "*"}),
         policy(statement(NotAction="s3:*")),
+        {"Version": "2012-10-17"},
+        {"Version": "2012-10-17", "Statement": [], "Statements": []},
+        policy({"Effect": "Allow", "Action": "*"}),
+        policy(statement(NotResource="*")),
+        policy(statement(Resource=[])),
+        policy(statement(Resource="b/*")),
+        policy(statement(Action="Banana")),
+        policy(statement(Action=[])),
+        policy(statement(Action="s3:${aws:x}")),
         policy(statement(Principal="*")),
         policy(statement(Surprise=1)),
         policy(statement(Condition={"DateLessThan": {"aws:x": "2020"}})),
@@ -198,3 +207,29 @@ def test_trust_names_a_service_and_may_be_denied() -> None:
 def test_what_is_not_understood_is_refused(document: Any) -> None:
     with pytest.raises(MalformedPolicy):
         parse(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Resource": "*"},
+        {"NotResource": "*"},
+        {"Principal": "pods.eks.amazonaws.com"},
+        {"Principal": {}},
+        {"Principal": {"AWS": "arn:aws:iam::111122223333:role/*"}},
+        {"Principal": {"AWS": "me"}},
+        {"Principal": {"CanonicalUser": "1"}},
+    ],
+)
+def test_what_is_no_trust_is_refused(change: dict[str, Any]) -> None:
+    one = {"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    parse(json.dumps(policy(one)), "trust")
+    with pytest.raises(MalformedPolicy):
+        parse(json.dumps(policy({**one, **change})), "trust")
+
+
+def test_a_buckets_policy_names_resources_and_principals() -> None:
+    parse(json.dumps(policy(statement(Principal="*"))), "bucket")
+    for less in ({"Effect": "Allow", "Principal": "*", "Action": "s3:*"}, statement()):
+        with pytest.raises(MalformedPolicy):
+            parse(json.dumps(policy(less)), "bucket")
