@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.lookalike import policies
-from harness.lookalike.errors import Problem, Refused
+from harness.lookalike import condition_keys, policies
+from harness.lookalike.errors import LookAlikeBroken, Problem, Refused
 from harness.lookalike.iam import Iam
 from harness.lookalike.policies import Policy, Request
 from harness.lookalike.principals import PARTITION, Principal
@@ -34,10 +34,13 @@ class Authorisation:
         if not caller.role_name:
             # Sessions of roles have none ("AWS global condition context keys" in the IAM user guide).
             common["aws:username"] = caller.iam_arn.rpartition("/")[2]
+        context = {**common, **check.context}
+        if unknown := [key for key in context if not condition_keys.given(key)]:
+            raise LookAlikeBroken(f"policies with {', '.join(unknown)} would be refused, and requests have it")
         return Request(
             check.action,
             check.resource,
-            {**common, **check.context},
+            context,
             frozenset({f"AWS:{caller.arn}"}),
             frozenset({f"AWS:{caller.iam_arn}"}) if caller.role_name else frozenset(),
             frozenset({f"AWS:{caller.account}", f"AWS:arn:{PARTITION}:iam::{caller.account}:root"}),

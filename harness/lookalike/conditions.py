@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from harness.lookalike import condition_keys
 from harness.lookalike.patterns import Context, MalformedPolicy, like, variables
 
 _Test = Callable[[str, str, Context | None], bool]
@@ -58,9 +59,33 @@ def check(conditions: Any, *, with_variables: bool) -> None:
         if not isinstance(keys, dict):
             raise MalformedPolicy(f"{name} takes keys with values")
         for key, wanted in keys.items():
-            for text in _texts(wanted):
-                if with_variables and list(variables(text)) and not _takes_variables(operator):
+            check_key(key)
+            for text in _texts(wanted) if with_variables else ():
+                if check_variables(text) and not _takes_variables(operator):
                     raise MalformedPolicy(f"{name} takes no variables: {key}")
+
+
+def check_key(key: str) -> None:
+    """Hold a condition key to be one that requests have here.
+
+    Raises:
+        MalformedPolicy: It would never be there: the policy would mean less, or more, than it says.
+    """
+    if not condition_keys.given(key):
+        raise MalformedPolicy(f"the look-alike's requests have no condition key {key}")
+
+
+def check_variables(text: str) -> bool:
+    """Hold a text's variables to stand for something; whether there are any.
+
+    Raises:
+        MalformedPolicy: One does not: it has no form that is known, its key is never there, or has many values.
+    """
+    for key in variables(text):
+        check_key(key)
+        if key.lower() in condition_keys.MULTIVALUED:
+            raise MalformedPolicy(f"{key} has many values and is no variable")
+    return "${" in text
 
 
 def hold(conditions: Mapping[str, Any], context: Context, *, with_variables: bool) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from harness.lookalike import conditions
-from harness.lookalike.patterns import Context, MalformedPolicy, like, variables
+from harness.lookalike.patterns import Context, MalformedPolicy, like
 
 __all__ = ["Context", "Kind", "MalformedPolicy", "Policy", "Request", "allowed", "parse", "trusts"]
 
@@ -123,7 +123,7 @@ def _check_texts(statement: Mapping[str, Any], *, with_variables: bool) -> None:
     for element in ("Resource", "NotResource"):
         for arn in _many(statement.get(element, [])):
             # "only in the resource portion of the ARN", "after the fifth colon".
-            if list(variables(arn)) and "${" in ":".join(arn.split(":")[:5]):
+            if conditions.check_variables(arn) and "${" in ":".join(arn.split(":")[:5]):
                 raise MalformedPolicy(f"a variable stands after the fifth colon of {element}: {arn}")
 
 

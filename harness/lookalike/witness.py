@@ -10,7 +10,7 @@ from __future__ import annotations
 import http.client
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -21,7 +21,7 @@ from harness.lookalike import policies, s3_actions, shapes
 from harness.lookalike.calls import Call, CallLog
 from harness.lookalike.errors import AwsError, LookAlikeBroken
 from harness.lookalike.incoming import Incoming
-from harness.lookalike.policies import MalformedPolicy, Policy
+from harness.lookalike.policies import Context, MalformedPolicy, Policy
 from harness.lookalike.routing import rest_operation
 from harness.lookalike.service import Account, Check
 from harness.lookalike.sigv4 import UNSIGNED, HttpRequest, sign
@@ -39,6 +39,7 @@ _PIECE: Final = 1 << 18
 _TIMEOUT: Final = 60.0
 _SHAPE_CHECKED: Final = 4 << 20
 _CODE: Final = re.compile(rb"<Code>(\w+)</Code>")
+_UPLOAD: Final = re.compile(rb"<UploadId>([^<]+)</UploadId>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Witness:
         self._account = account
         self._backend = backend
         self._policies: dict[str, Policy] = {}
+        self._begun: dict[str, Context] = {}
         self.owners: dict[str, str] = {}
 
     def understand(self, incoming: Incoming) -> Asked:
@@ -118,7 +120,8 @@ class Witness:
         body = incoming.whole() if operation.name in {*s3_actions.READ, "PutBucketPolicy"} else b""
         if operation.name == "PutBucketPolicy":
             _bucket_policy(body)
-        checks = s3_actions.checks(operation.name, labels, query, request.headers, body)
+        begun = self._begun.get(query.get("uploadId", ""))
+        checks = s3_actions.checks(operation.name, labels, query, request.headers, body, begun)
         return Asked(operation, labels, tuple(checks))
 
     @staticmethod
@@ -159,7 +162,8 @@ class Witness:
             return Forwarded(response.status, kept, iter([body]), _code(body))
         if response.status < http.HTTPStatus.MULTIPLE_CHOICES:
             self._remember(asked, incoming)
-        return self._checked(asked, Forwarded(response.status, kept, _body(response, connection)))
+        forwarded = self._checked(asked, Forwarded(response.status, kept, _body(response, connection)))
+        return self._begins(incoming, forwarded) if asked.operation.name == s3_actions.BEGINS else forwarded
 
     def _hold_owner(self, incoming: Incoming, asked: Asked) -> None:
         """Of "Verifying bucket ownership with bucket owner condition" in the S3 user guide: 403, and no more said."""
@@ -196,6 +200,15 @@ class Witness:
                 self._policies[bucket] = _bucket_policy(incoming.whole())
             case "DeleteBucketPolicy" | "DeleteBucket":
                 self._policies.pop(bucket, None)
+            case "CompleteMultipartUpload" | "AbortMultipartUpload":
+                self._begun.pop(_arguments(incoming.request).get("uploadId", ""), None)
+
+    def _begins(self, incoming: Incoming, forwarded: Forwarded) -> Forwarded:
+        body = b"".join(forwarded.body)
+        if found := _UPLOAD.search(body):
+            given = s3_actions.context_of(_arguments(incoming.request), incoming.request.headers)
+            self._begun[found[1].decode()] = given
+        return replace(forwarded, body=iter([body]))
 
     @staticmethod
     def _checked(asked: Asked, forwarded: Forwarded) -> Forwarded:

@@ -276,6 +276,69 @@ def test_a_condition_on_session_tags_holds(
     assert refusal_of(client("s3", untagged).put_object, **given) == ("AccessDenied", 403)
 
 
+@pytest.mark.parametrize(
+    ("missing", "operation", "more"),
+    [
+        ("s3:PutObjectAcl", "put_object", {"ACL": "private"}),
+        ("s3:PutObjectAcl", "put_object", {"GrantRead": "id=1"}),
+        ("s3:PutObjectTagging", "put_object", {"Tagging": "a=b"}),
+        ("s3:PutObjectTagging", "create_multipart_upload", {"Tagging": "a=b"}),
+        ("s3:PutBucketAcl", "create_bucket", {"Bucket": "other", "ACL": "public-read"}),
+        ("s3:PutBucketOwnershipControls", "create_bucket", {"Bucket": "other", "ObjectOwnership": "ObjectWriter"}),
+    ],
+)
+def test_what_a_header_asks_for_needs_its_own_permission(
+    client: Client, cloud: Cloud, limited: Callable[..., Credentials], bucket: str, missing: str, operation: str,
+    more: dict[str, str],
+) -> None:  # fmt: skip
+    given = {"Bucket": bucket, **({} if operation == "create_bucket" else {"Key": "a"}), **more}
+    call = getattr(client("s3", limited("s3:PutObject", "s3:CreateBucket")), operation)
+    assert refusal_of(call, **given) == ("AccessDenied", 403)
+    assert missing in {action for action, _ in cloud.log.calls("s3")[-1].checked}
+
+
+def test_what_a_header_asks_for_may_be_done_by_who_may(
+    client: Client, limited: Callable[..., Credentials], bucket: str
+) -> None:
+    keys = limited("s3:PutObject", "s3:PutObjectTagging")
+    client("s3", keys).put_object(Bucket=bucket, Key="a", Body=b"1", Tagging="a=b")
+
+
+def test_an_object_lock_is_not_passed_over(client: Client, bucket: str) -> None:
+    given = {"Bucket": bucket, "Key": "a", "Body": b"1", "ObjectLockLegalHoldStatus": "ON"}
+    assert refusal_of(client("s3").put_object, **given) == ("NotImplemented", 501)
+
+
+def test_a_policy_may_depend_on_headers(client: Client, cloud: Cloud, bucket: str) -> None:
+    def denying(condition: dict[str, Any]) -> Any:
+        denied = {"Effect": "Deny", "Action": "s3:PutObject", "Resource": "*", "Condition": condition}
+        return client("s3", cloud.user("u", {**ADMINISTRATOR, "Statement": [*ADMINISTRATOR["Statement"], denied]}))
+
+    given = {"Bucket": bucket, "Key": "a", "Body": b"1"}
+    classes = denying({"StringEquals": {"s3:x-amz-storage-class": "GLACIER"}})
+    classes.put_object(**given)
+    assert refusal_of(classes.put_object, **given, StorageClass="GLACIER") == ("AccessDenied", 403)
+    encrypted = denying({"Null": {"s3:x-amz-server-side-encryption": "true"}})
+    assert refusal_of(encrypted.put_object, **given) == ("AccessDenied", 403)
+    encrypted.put_object(**given, ServerSideEncryption="AES256")
+    # The parts and the end of an upload have no such header: it is asked of its beginning.
+    large = io.BytesIO(bytes(9 << 20))
+    encrypted.upload_fileobj(large, bucket, "large", ExtraArgs={"ServerSideEncryption": "AES256"})
+    copies = denying({"StringNotLike": {"s3:x-amz-copy-source": f"{bucket}/a"}})
+    copies.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "a"})
+    assert refusal_of(copies.copy_object, Bucket=bucket, Key="copy", CopySource=f"/{bucket}/large") == (
+        "AccessDenied",
+        403,
+    )
+
+
+def test_a_bucket_policy_on_what_no_request_has_is_refused(client: Client, bucket: str) -> None:
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": f"arn:aws:s3:::{bucket}/*",
+              "Condition": {"Bool": {"aws:SecureTransport": "false"}}}  # fmt: skip
+    policy = json.dumps({"Version": "2012-10-17", "Statement": denied})
+    assert refusal_of(client("s3").put_bucket_policy, Bucket=bucket, Policy=policy) == ("MalformedPolicy", 400)
+
+
 def test_a_variable_of_a_session_tag_is_the_pods_own(client: Client, pod: Credentials) -> None:
     # "Grant Pods access to AWS resources based on tags" in the EKS user guide has it in Resource.
     own = f"arn:aws:s3:::{BUCKET}/${{aws:PrincipalTag/kubernetes-namespace}}/*"

@@ -136,35 +136,43 @@ def test_conditions(condition: dict[str, Any], context: dict[str, Any], outcome:
 @pytest.mark.parametrize(
     ("change", "context", "outcome"),
     [
-        ({"Resource": "arn:aws:s3:::b/${aws:x}"}, {"aws_x": "k"}, True),
-        ({"Resource": "arn:aws:s3:::b/${AWS:X}"}, {"aws_x": "k"}, True),
-        ({"Resource": "arn:aws:s3:::b/${aws:x}*"}, {"aws_x": "j"}, False),
-        ({"Resource": "arn:aws:s3:::b/${aws:x}"}, {}, False),
-        ({"Resource": "arn:aws:s3:::b/${aws:x}"}, {"aws_x": ("k", "l")}, False),
-        ({"Resource": "arn:aws:s3:::b/${aws:x, 'k'}"}, {}, True),
-        ({"Resource": "arn:aws:s3:::b/${aws:x, 'k'}"}, {"aws_x": "j"}, False),
-        ({"Resource": "arn:aws:s3:::b/${aws:x}"}, {"aws_x": "*"}, False),
+        ({"Resource": "arn:aws:s3:::b/${aws:PrincipalTag/x}"}, {"x": "k"}, True),
+        ({"Resource": "arn:aws:s3:::b/${AWS:principaltag/X}"}, {"x": "k"}, True),
+        ({"Resource": "arn:aws:s3:::b/${aws:PrincipalTag/x}*"}, {"x": "j"}, False),
+        ({"Resource": "arn:aws:s3:::b/${aws:PrincipalTag/x}"}, {}, False),
+        ({"Resource": "arn:aws:s3:::b/${aws:PrincipalTag/x}"}, {"x": ("k", "l")}, False),
+        ({"Resource": "arn:aws:s3:::b/${aws:PrincipalTag/x, 'k'}"}, {}, True),
+        ({"Resource": "arn:aws:s3:::b/${aws:PrincipalTag/x, 'k'}"}, {"x": "j"}, False),
+        ({"Resource": "arn:aws:s3:::b/${aws:PrincipalTag/x}"}, {"x": "*"}, False),
         ({"Resource": "arn:aws:s3:::b/${*}"}, {}, False),
-        ({"Condition": {"StringEquals": {"aws:y": "${aws:x}"}}}, {"aws_x": "a", "aws_y": "a"}, True),
-        ({"Condition": {"StringLike": {"aws:y": "${aws:x}/*"}}}, {"aws_x": "a", "aws_y": "a/b"}, True),
-        ({"Condition": {"StringLike": {"aws:y": "${aws:x}"}}}, {"aws_x": "*", "aws_y": "b"}, False),
-        ({"Condition": {"StringEquals": {"aws:y": "${*}${?}${$}"}}}, {"aws_y": "*?$"}, True),
-        ({"Condition": {"StringEquals": {"aws:y": "${aws:x}"}}}, {"aws_y": "a"}, False),
-        ({"Condition": {"StringNotEquals": {"aws:y": "${aws:x}"}}}, {"aws_y": "a"}, True),
+        ({"Condition": {"StringEquals": {"aws:PrincipalTag/y": "${aws:PrincipalTag/x}"}}}, {"x": "a", "y": "a"}, True),
+        (
+            {"Condition": {"StringLike": {"aws:PrincipalTag/y": "${aws:PrincipalTag/x}/*"}}},
+            {"x": "a", "y": "a/b"},
+            True,
+        ),
+        ({"Condition": {"StringLike": {"aws:PrincipalTag/y": "${aws:PrincipalTag/x}"}}}, {"x": "*", "y": "b"}, False),
+        ({"Condition": {"StringEquals": {"aws:PrincipalTag/y": "${*}${?}${$}"}}}, {"y": "*?$"}, True),
+        ({"Condition": {"StringEquals": {"aws:PrincipalTag/y": "${aws:PrincipalTag/x}"}}}, {"y": "a"}, False),
+        ({"Condition": {"StringNotEquals": {"aws:PrincipalTag/y": "${aws:PrincipalTag/x}"}}}, {"y": "a"}, True),
     ],
 )
 def test_a_variable_is_what_the_request_says(change: dict[str, Any], context: dict[str, Any], outcome: object) -> None:
+    by = Request(
+        "s3:GetObject", "arn:aws:s3:::b/k", {f"aws:PrincipalTag/{key}": value for key, value in context.items()}
+    )
     given = parse(json.dumps(policy(statement(**change))))
-    assert allowed(ask(**context), identity=[given]) is outcome
+    assert allowed(by, identity=[given]) is outcome
     denied = parse(json.dumps(policy(statement(), {**statement("Deny"), **change})))
-    assert allowed(ask(**context), identity=[denied]) is not outcome
+    assert allowed(by, identity=[denied]) is not outcome
 
 
 def test_before_2012_a_variable_is_text() -> None:
-    texts = statement(Resource="arn:aws:s3:::b/${aws:x}")
+    texts = statement(Resource="arn:aws:s3:::b/${aws:PrincipalTag/x}")
     for old in ({"Version": "2008-10-17", "Statement": texts}, {"Statement": texts}):
-        assert not allowed(ask(aws_x="k"), identity=[parse(json.dumps(old))])
-        assert allowed(ask(resource="arn:aws:s3:::b/${aws:x}"), identity=[parse(json.dumps(old))])
+        by = Request("s3:GetObject", "arn:aws:s3:::b/k", {"aws:PrincipalTag/x": "k"})
+        assert not allowed(by, identity=[parse(json.dumps(old))])
+        assert allowed(ask(resource="arn:aws:s3:::b/${aws:PrincipalTag/x}"), identity=[parse(json.dumps(old))])
 
 
 def test_trust_names_a_service_and_may_be_denied() -> None:
@@ -190,17 +198,23 @@ def test_trust_names_a_service_and_may_be_denied() -> None:
         policy(statement(Resource="b/*")),
         policy(statement(Action="Banana")),
         policy(statement(Action=[])),
-        policy(statement(Action="s3:${aws:x}")),
+        policy(statement(Action="s3:${aws:userid}")),
         policy(statement(Principal="*")),
         policy(statement(Surprise=1)),
-        policy(statement(Condition={"DateLessThan": {"aws:x": "2020"}})),
+        policy(statement(Condition={"DateLessThan": {"aws:userid": "2020"}})),
         policy(statement(Condition={"StringEquals": "a"})),
         policy(statement(Condition=["StringEquals"])),
-        policy(statement(Condition={"NumericEquals": {"aws:x": "${aws:y}"}})),
-        policy(statement(Condition={"Null": {"aws:x": "${aws:y}"}})),
-        policy(statement(Condition={"StringEquals": {"aws:x": "${aws:y"}})),
-        policy(statement(Condition={"StringEquals": {"aws:x": "${aws:y,z}"}})),
+        policy(statement(Condition={"NumericEquals": {"aws:userid": "${aws:userid}"}})),
+        policy(statement(Condition={"Null": {"aws:userid": "${aws:userid}"}})),
+        policy(statement(Condition={"StringEquals": {"aws:userid": "${aws:userid"}})),
+        policy(statement(Condition={"StringEquals": {"aws:userid": "${aws:userid,z}"}})),
         policy(statement(Resource="arn:aws:s3:::${}/k")),
+        policy(statement(Resource="arn:aws:s3:::${aws:SourceIp}/k")),
+        policy(statement(Resource="arn:aws:s3:::${aws:TagKeys}/k")),
+        policy(statement(Condition={"Bool": {"aws:SecureTransport": "false"}})),
+        policy(statement(Condition={"StringEquals": {"s3:ExistingObjectTag/a": "b"}})),
+        policy(statement(Condition={"StringEquals": {"aws:PrincipalTag/${aws:userid}": "b"}})),
+        policy(statement(Condition={"StringEquals": {"aud": "sts.amazonaws.com"}})),
         policy(statement(Resource="arn:aws:iam::${aws:PrincipalAccount}:role/r")),
     ],
 )
@@ -233,3 +247,10 @@ def test_a_buckets_policy_names_resources_and_principals() -> None:
     for less in ({"Effect": "Allow", "Principal": "*", "Action": "s3:*"}, statement()):
         with pytest.raises(MalformedPolicy):
             parse(json.dumps(policy(less)), "bucket")
+
+
+@pytest.mark.parametrize(
+    "key", ["s3:X-Amz-Storage-Class", "aws:PrincipalTag/a b", "oidc.eks.us-west-2.amazonaws.com/id/ABC:sub"]
+)
+def test_a_condition_on_what_requests_have_is_taken(key: str) -> None:
+    parse(json.dumps(policy(statement(Condition={"StringEquals": {key: "a"}}))))
