@@ -2,12 +2,15 @@
 
 The names, values and order are those of amazon-eks-pod-identity-webhook 0.6 in its container-credentials mode: what a
 container sets itself stays; one region variable of its own keeps both of ours away; a pod that has the volume is left
-alone. For a service account that names a role in its annotation, and has no association, it is IRSA's mode.
+alone. For a service account that names a role in its annotation, and has no association, it is IRSA's mode. A pod's own
+annotations name containers that are left out and the token's seconds (`parsePodAnnotations` in pkg/handler/handler.go);
+whole pods are left out by a label, which the webhook's configuration asks for.
 """
 
 from __future__ import annotations
 
 import base64
+import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +23,11 @@ VOLUME: Final = "eks-pod-identity-token"
 MOUNT_PATH: Final = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"
 CREDENTIALS_URI: Final = "http://169.254.170.23/v1/credentials"
 TOKEN_SECONDS: Final = 86_400
+# The least that an API server gives out.
+_LEAST_SECONDS: Final = 600
 ROLE_ANNOTATION: Final = "eks.amazonaws.com/role-arn"
+_SKIPPED_ANNOTATION: Final = "eks.amazonaws.com/skip-containers"
+_SECONDS_ANNOTATION: Final = "eks.amazonaws.com/token-expiration"
 _REGION: Final = ("AWS_DEFAULT_REGION", "AWS_REGION")
 _STS: Final = "AWS_STS_REGIONAL_ENDPOINTS"
 
@@ -69,10 +76,14 @@ def patch_for(pod: Mapping[str, Any], region: str, mode: Mode = POD_IDENTITY) ->
     volumes = spec.get("volumes") or []
     if mode.volume in {volume["name"] for volume in volumes}:
         return []
-    token = {"audience": mode.audience, "expirationSeconds": TOKEN_SECONDS, "path": mode.path}
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    token = {"audience": mode.audience, "expirationSeconds": _seconds(annotations), "path": mode.path}
     volume = {"name": mode.volume, "projected": {"sources": [{"serviceAccountToken": token}]}}
     patch = _append("/spec/volumes", volumes, volume)
+    skipped = _skipped(annotations)
     for path, container in _containers(spec):
+        if container["name"] in skipped:
+            continue
         patch += _extend(f"{path}/env", container.get("env"), list(_missing(container, region, mode.keys)))
         mount = {"name": mode.volume, "mountPath": mode.mounted, "readOnly": True}
         patch += _append(f"{path}/volumeMounts", container.get("volumeMounts"), mount)
@@ -108,6 +119,21 @@ def review(
     if patch := patch_for(pod, region, mode):
         response |= {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patch).encode()).decode()}
     return response
+
+
+def _seconds(annotations: Mapping[str, str]) -> int:
+    try:
+        return max(int(annotations[_SECONDS_ANNOTATION]), _LEAST_SECONDS)
+    except (KeyError, ValueError):
+        return TOKEN_SECONDS
+
+
+def _skipped(annotations: Mapping[str, str]) -> frozenset[str]:
+    """Names of containers; none where the annotation is no line of CSV."""
+    try:
+        return frozenset(next(csv.reader([annotations.get(_SKIPPED_ANNOTATION, "")], strict=True), ()))
+    except csv.Error:
+        return frozenset()
 
 
 def _missing(container: Mapping[str, Any], region: str, keys: Mapping[str, str]) -> Iterator[JsonObject]:

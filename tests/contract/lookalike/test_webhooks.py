@@ -15,9 +15,12 @@ from urllib.parse import urlsplit
 import boto3
 import httpx
 import pytest
+import yaml
 from botocore.model import ServiceId
 from botocore.signers import RequestSigner
+from jinja2 import Template
 
+from harness.lookalike import injector
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.principals import Credentials
 from harness.lookalike.token_webhook import TokenWebhook
@@ -135,6 +138,42 @@ def test_what_a_container_sets_itself_stays(ask: Ask, associated: str) -> None:
     pod = {**POD, "spec": {**POD["spec"], "initContainers": [], "containers": [{"name": "base", "env": own}]}}
     made = patched(pod, ask("/mutate", admission(pod)).json()["response"])
     assert made["spec"]["containers"][0]["env"] == [*own, ENV[0]]
+
+
+def annotated(**annotations: str) -> dict[str, Any]:
+    named = {f"eks.amazonaws.com/{name.replace('_', '-')}": value for name, value in annotations.items()}
+    return {**POD, "metadata": {**POD["metadata"], "annotations": named}}
+
+
+def test_a_container_that_the_pod_names_is_left_out(ask: Ask, associated: str) -> None:
+    pod = annotated(skip_containers="first,other")
+    made = patched(pod, ask("/mutate", admission(pod)).json()["response"])["spec"]
+    assert made["initContainers"] == POD["spec"]["initContainers"]
+    assert MOUNT in made["containers"][0]["volumeMounts"]
+    assert VOLUME in made["volumes"]
+
+
+@pytest.mark.parametrize("no_csv", ['"base', "base ", "other"])
+def test_what_names_no_container_leaves_none_out(ask: Ask, associated: str, no_csv: str) -> None:
+    pod = annotated(skip_containers=no_csv)
+    made = patched(pod, ask("/mutate", admission(pod)).json()["response"])["spec"]
+    assert MOUNT in made["containers"][0]["volumeMounts"]
+
+
+@pytest.mark.parametrize(("said", "seconds"), [("3600", 3600), ("60", 600), ("an hour", 86400)])
+def test_a_pod_may_say_how_long_its_token_lives(ask: Ask, associated: str, said: str, seconds: int) -> None:
+    pod = annotated(token_expiration=said)
+    made = patched(pod, ask("/mutate", admission(pod)).json()["response"])["spec"]
+    token = made["volumes"][-1]["projected"]["sources"][0]["serviceAccountToken"]
+    assert token["expirationSeconds"] == seconds
+
+
+def test_the_webhook_is_not_asked_about_a_pod_that_is_labelled_so() -> None:
+    template = (Path(injector.__file__).parent / "manifests" / "injector.yaml.j2").read_text()
+    webhook = yaml.safe_load(Template(template).render(ca_bundle="", url=""))["webhooks"][0]
+    assert webhook["objectSelector"]["matchExpressions"] == [
+        {"key": "eks.amazonaws.com/skip-pod-identity-webhook", "operator": "DoesNotExist"}
+    ]
 
 
 def test_a_pod_that_has_it_all_is_left_alone(ask: Ask, associated: str) -> None:
