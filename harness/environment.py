@@ -303,7 +303,7 @@ class Environment:
         settings, name, kind = self.settings, self.cluster_name, self._target_type
         kind.check_settings(settings)
         self._inputs = check_inputs(settings)
-        learn_secrets(settings.values, self.redactor)
+        learn_secrets(settings.values, self.redactor, further=kind.secrets(settings))
         self.inputs_checked(self._inputs)
         folder = settings.state_dir / "clusters" / name
         host = LocalHost(self.runner)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import urllib3
 import yaml
@@ -22,6 +22,8 @@ from harness.errors import EnvironmentFailed
 from harness.loopback import on_loopback
 
 _TOO_MANY, _SERVER_ERROR = 429, 500
+# The arguments of our own plug-in begin so (harness/targets/eks/attach.py): cluster, region and profile, no secret.
+_OUR_PLUGIN: Final = ["-m", "harness.eks_token"]
 
 
 class KubeApiError(EnvironmentFailed):
@@ -169,11 +171,15 @@ def _refuse_anonymous(made: Any, kubeconfig: Path, context: str) -> None:
     of = {entry["name"]: entry["context"].get("user") for entry in loaded["contexts"]}
     plugin = (users.get(of[context]) or {}).get("exec")
     if plugin:
-        command = " ".join([plugin["command"], *(plugin.get("args") or ())])
+        arguments = list(plugin.get("args") or ())
+        shown = [plugin["command"], *arguments]
+        if arguments[: len(_OUR_PLUGIN)] != _OUR_PLUGIN:
+            # Those of another may hold a secret, as kubelogin's --oidc-client-secret does.
+            shown = [plugin["command"], "with the arguments that the kubeconfig has for it"]
         raise EnvironmentFailed(
             "there is no token for the cluster: the plug-in of its kubeconfig gave none",
             evidence={"kubeconfig": str(kubeconfig)},
-            next_step=f"see what it says: {command}",
+            next_step=f"see what it says: {' '.join(shown)}",
         )
 
 

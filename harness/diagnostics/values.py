@@ -43,13 +43,15 @@ def masked(text: str) -> str:
     return yaml.safe_dump(_masked(yaml.safe_load(text), secret=False), sort_keys=False, width=_FOLDED_NEVER)
 
 
-def learn_secrets(files: Iterable[Path], redactor: Redactor) -> None:
+def learn_secrets(files: Iterable[Path], redactor: Redactor, *, further: Iterable[str] = ()) -> None:
     """Have the secrets in values files masked wherever text is kept, and counted where a pod logs one.
 
     Args:
         files: The user's own; what stands in ours is no secret.
         redactor: Of the run.
+        further: Secrets that stand elsewhere; they too as far as they can be told from ordinary words.
     """
+    redactor.learn(*filter(_tellable, further))
     for path in files:
         try:
             found = secrets_in(path.read_text(encoding="utf-8"))

@@ -81,6 +81,7 @@ class TargetType:
         noun: What the reader is told it is.
         check_settings: Holds the settings to be whole, before anything is started; raises `UsageError`.
         own_name: What the cluster is called where the target knows; None leaves that to the run.
+        secrets: What the reader gets in with there that must not be shown, as far as settings lead to it.
         flags: What the reader says on a command line to mean this target and cluster; with a space before it, or empty.
         max_lifetime: Hours that a run may last there; None for as long as it takes.
         object_store: What speaks S3 there, for the reader.
@@ -91,6 +92,7 @@ class TargetType:
     noun: str
     check_settings: Callable[[Settings], None]
     own_name: Callable[[Settings], str | None]
+    secrets: Callable[[Settings], tuple[str, ...]]
     flags: Callable[[Settings], str]
     max_lifetime: Callable[[Settings], float | None]
     object_store: Callable[[Settings], str]
@@ -121,6 +123,7 @@ TARGETS: Final[Mapping[TargetKind, TargetType]] = {
         noun="kind cluster",
         check_settings=lambda _settings: None,
         own_name=lambda _settings: None,
+        secrets=lambda _settings: (),
         flags=lambda _settings: "",
         max_lifetime=lambda _settings: None,
         object_store=lambda settings: str(settings.s3),
@@ -131,6 +134,7 @@ TARGETS: Final[Mapping[TargetKind, TargetType]] = {
         noun="EKS cluster",
         check_settings=eks.check_settings,
         own_name=eks.own_name,
+        secrets=lambda _settings: (),
         flags=lambda settings: f" --target eks --eks-cluster {settings.eks.cluster}",
         max_lifetime=lambda settings: settings.eks.max_lifetime,
         object_store=lambda settings: f"S3, bucket {settings.eks.bucket}",
@@ -141,6 +145,7 @@ TARGETS: Final[Mapping[TargetKind, TargetType]] = {
         noun="existing cluster",
         check_settings=existing.check_settings,
         own_name=existing.own_name,
+        secrets=existing.secrets,
         flags=existing.flags,
         max_lifetime=lambda settings: settings.existing.max_lifetime,
         object_store=lambda settings: str(settings.s3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from harness.environment import Environment
 from harness.errors import UsageError
-from harness.settings import Settings
+from harness.existing_settings import ExistingSettings
+from harness.settings import Settings, TargetKind
 from harness.timeline import Timeline
 
 
@@ -58,6 +60,43 @@ def test_secrets_in_the_users_values_are_known_before_anything_is_copied(tmp_pat
     environment.inputs_checked = enough
     try:
         with pytest.raises(UsageError, match=r"it logs \[redacted\]"):
+            environment.up()
+    finally:
+        environment.down()
+
+
+USERS: list[dict[str, Any]] = [
+    {"token": "glsa-77-hunter2"},
+    {"username": "admin-admin", "password": "glsa-77-hunter2"},
+    {"client-certificate-data": "eA==", "client-key-data": "glsa-77-hunter2"},
+    {"tokenFile": "token"},
+    {"exec": {"command": "kubelogin", "args": ["get-token", "--oidc-client-secret=glsa-77-hunter2"]}},
+    {"exec": {"command": "kubelogin", "args": ["--client-secret", "glsa-77-hunter2", "get-token"]}},
+    {"exec": {"command": "kubelogin", "env": [{"name": "OIDC_CLIENT_SECRET", "value": "glsa-77-hunter2"}]}},
+]
+
+
+@pytest.mark.parametrize("user", USERS, ids=["token", "password", "key", "file", "flag", "flag apart", "variable"])
+def test_what_the_user_of_a_context_gets_in_with_is_known_before_the_cluster_is_asked(
+    user: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("glsa-77-hunter2\n", encoding="utf-8")
+    kubeconfig = {
+        "contexts": [{"name": "team", "context": {"cluster": "team", "user": "me"}}],
+        "clusters": [{"name": "team", "cluster": {"server": "https://192.0.2.1:6443"}}],
+        "users": [{"name": "me", "user": user}],
+    }
+    (tmp_path / "config").write_text(json.dumps(kubeconfig), encoding="utf-8")
+    folders: dict[str, Any] = {name: tmp_path / name for name in ("state_dir", "cache_dir", "evidence_dir")}
+    existing = ExistingSettings(context="team", kubeconfig=tmp_path / "config")
+    environment = Environment(Settings(target=TargetKind.EXISTING, existing=existing, **folders), timeline=Timeline())
+
+    def enough(_inputs: object) -> None:
+        raise UsageError(environment.redactor.text("kubelogin get-token, admin-admin: glsa-77-hunter2"))
+
+    environment.inputs_checked = enough
+    try:
+        with pytest.raises(UsageError, match=r"kubelogin get-token, admin-admin: \[redacted\]"):
             environment.up()
     finally:
         environment.down()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +29,8 @@ _USER: Final = frozenset(
 )
 # Say nothing of where a call goes or who makes it.
 _PASSED_OVER: Final = frozenset({"extensions", "disable-compression"})
+# What a plug-in's variables and flags that hold a secret end in: OIDC_CLIENT_SECRET, --oidc-client-secret.
+_SECRET: Final = re.compile(r"(?:secret|token|pass(?:word|wd|phrase)?|(?:api|access)[-_]?key)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,10 @@ class Context:
     name: str
     server: str
     config: Mapping[str, Any]
+
+    def secrets(self) -> tuple[str, ...]:
+        """What its user gets in with, as far as it stands there; not what a plug-in answers."""
+        return tuple(dict.fromkeys(_secrets(self.config["users"][0]["user"])))
 
 
 def look_up(settings: ExistingSettings) -> Context:
@@ -175,3 +183,20 @@ def _from_anywhere(user: Mapping[str, Any], file: Path) -> dict[str, Any]:
     if isinstance(plugin, dict) and os.sep in str(plugin.get("command") or ""):
         made["exec"] = {**plugin, "command": str(file.parent / str(plugin["command"]))}
     return made
+
+
+def _secrets(user: Mapping[str, Any]) -> Iterator[str]:
+    yield from (str(user[name]) for name in ("token", "password", "client-key-data") if user.get(name))
+    if user.get("tokenFile"):
+        with suppress(OSError, ValueError):  # nobody gets in with it then: the first request says so
+            yield Path(user["tokenFile"]).read_text(encoding="utf-8").strip()
+    plugin = user.get("exec")
+    if not isinstance(plugin, dict):
+        return
+    variables = [one for one in plugin.get("env") or () if isinstance(one, dict)]
+    yield from (str(one.get("value") or "") for one in variables if _SECRET.search(str(one.get("name"))))
+    arguments = [str(one) for one in plugin.get("args") or ()]
+    for flag, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        name, given, value = flag.partition("=")
+        if flag.startswith("-") and _SECRET.search(name):
+            yield value if given else following

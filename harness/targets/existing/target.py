@@ -51,6 +51,11 @@ def own_name(settings: Settings) -> str | None:
     return None if context is None else name_for(TARGET, context)
 
 
+def secrets(settings: Settings) -> tuple[str, ...]:
+    """What the context's user gets in with; the same errors as `check_settings`."""
+    return look_up(settings.existing).secrets()
+
+
 def flags(settings: Settings) -> str:
     """What the reader says on a command line to mean this target and cluster."""
     return f" --target {TARGET} --context {shlex.quote(settings.existing.context or '')}"

@@ -113,3 +113,14 @@ def test_a_plugin_that_gives_no_token_is_an_error_and_not_somebody_anonymous(ser
         KubeApi(kubeconfig, ARN)
     assert "-m harness.eks_token --cluster-name mlops" in caught.value.next_step
     assert server.requests == []
+
+
+def test_of_a_plugin_of_somebody_elses_that_gives_no_token_no_argument_is_told(server: Any, kubeconfig: Path) -> None:
+    config = yaml.safe_load(kubeconfig.read_text())
+    config["users"][0]["user"]["exec"] |= {"command": "false", "args": ["get-token", "--oidc-client-secret=hunter2-77"]}
+    kubeconfig.write_text(json.dumps(config))
+    with pytest.raises(EnvironmentFailed, match="there is no token for the cluster") as caught:
+        KubeApi(kubeconfig, ARN)
+    assert caught.value.next_step.startswith("see what it says: false with the arguments that the kubeconfig has")
+    assert "hunter2-77" not in str(caught.value)
+    assert server.requests == []
