@@ -11,7 +11,8 @@ from harness.names import AIRFLOW_NAMESPACE, DVC_SERVICE_ACCOUNT
 
 from .account import Account
 
-_KEPT = ("roleArn", "targetRoleArn", "disableSessionTags", "tags")
+# All that can be given to a new one (botocore's model of EKS; the external ID of a target role is EKS's to give).
+_KEPT = ("roleArn", "targetRoleArn", "disableSessionTags", "policy", "tags")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 
@@ -19,6 +20,7 @@ from harness.lookalike.principals import Credentials
 from harness.lookalike.witness import Backend
 from harness.settings import resolve
 from tests.contract.lookalike.conftest import BUCKET, CLUSTER, GUIDE, REGION, ROLE, Client, Tokens
+from tests.identity import changes
 from tests.identity.account import Account
 from tests.identity.changes import without_action, without_association
 from tests.identity.writers import BucketPolicy, writers_of
@@ -133,6 +135,34 @@ def test_without_the_association_no_pod_gets_keys_and_with_it_again_they_do(
     with without_association(account), pytest.raises(ClientError, match="No association found"):
         pod()
     assert put(pod()) == ""
+
+
+def test_an_association_is_put_back_with_all_that_it_had(account: Account, associated: str) -> None:
+    eks, new = account.administrator.client("eks"), {"associationId", "associationArn", "createdAt", "modifiedAt"}
+
+    def had() -> dict[str, Any]:
+        (one,) = eks.list_pod_identity_associations(clusterName=CLUSTER)["associations"]
+        found = eks.describe_pod_identity_association(clusterName=CLUSTER, associationId=one["associationId"])
+        return {name: value for name, value in found["association"].items() if name not in new}
+
+    eks.delete_pod_identity_association(clusterName=CLUSTER, associationId=associated)
+    given = {
+        "clusterName": CLUSTER, "namespace": "airflow", "serviceAccount": "airflow-dvc-sa", "roleArn": ROLE,
+        "disableSessionTags": True, "policy": json.dumps(GUIDE), "tags": {"team": "data"},
+    }  # fmt: skip
+    eks.create_pod_identity_association(**given)
+    before = had()
+    assert before == given
+    with without_association(account):
+        pass
+    assert had() == before
+
+
+def test_of_an_association_all_is_kept_that_can_be_given_to_a_new_one() -> None:
+    model = botocore.session.get_session().get_service_model("eks")
+    given = model.operation_model("CreatePodIdentityAssociation").input_shape.members
+    had = model.shape_for("PodIdentityAssociation").members
+    assert set(changes._KEPT) == (set(given) & set(had)) - {"clusterName", "namespace", "serviceAccount"}
 
 
 def test_without_an_action_the_role_may_all_but_that(account: Account, pod: Callable[[], Any], client: Client) -> None:
