@@ -1,7 +1,8 @@
 """A look-alike in the state that a transcript's answers presuppose, asked by AWS's own SDK.
 
 What the transcript's calls made, they make again. What was there before, or was made by others meanwhile (a cluster, an
-add-on, an association, what pods put into the bucket), is put there from the answers that told of it.
+add-on, an association, what pods put into the bucket, images that an engine pushed), is put there from the answers that
+told of it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from botocore.exceptions import ClientError
 from harness.lookalike.account import NUMBER, Plan
 from harness.lookalike.agent_stage import StagedAgent, agent_of
 from harness.lookalike.cloud import ADMINISTRATOR, Cloud
+from harness.lookalike.ecr import Image
 from harness.lookalike.eks import Cluster
+from harness.lookalike.errors import AwsError
 from harness.lookalike.recorder import Ear
 from harness.lookalike.server import Server
 from harness.lookalike.transcript import BYTES, Exchange, Transcript
@@ -98,9 +101,16 @@ class Stage:
         return replace(exchange, status=status, answer={"content_type": content_type, "members": members})
 
     def prepare(self, exchange: Exchange) -> None:
-        """Have what others had made by then: objects that an answer told of, and none that it did not."""
-        if exchange.service != "s3" or exchange.code:
+        """Have what others had made by then, as far as an answer that was no refusal told of it."""
+        if exchange.code:
             return
+        if exchange.service == "s3":
+            self._objects(exchange)
+        elif exchange.service == "ecr" and exchange.operation != "CreateRepository":
+            self._images(exchange)
+
+    def _objects(self, exchange: Exchange) -> None:
+        """The objects that an answer told of, and none that it did not."""
         bucket, s3 = exchange.parameters.get("Bucket", ""), self._client("s3", _CALLER)
         if exchange.operation in _READS_ONE:
             self._put(bucket, exchange.parameters["Key"], int(exchange.answer.get("ContentLength") or 0))
@@ -121,6 +131,23 @@ class Stage:
             s3.head_object(Bucket=bucket, Key=key)
         except ClientError:
             s3.put_object(Bucket=bucket, Key=key, Body=bytes(size))
+
+    def _images(self, exchange: Exchange) -> None:
+        """The repository that was asked about, and the images that an answer told of: no session hears a push."""
+        name, ecr = exchange.parameters.get("repositoryName"), self.cloud.ecr
+        if name is None:
+            return
+        try:
+            ecr.repository(name)
+        except AwsError:
+            self._client("ecr", _CALLER).create_repository(repositoryName=name)
+        for one in exchange.answer.get("images", []):
+            # By the digest that was told: with a stand-in in it, the manifest has another.
+            image = Image(
+                one["imageId"]["imageDigest"], one.get("imageManifestMediaType", ""),
+                one.get("imageManifest", "").encode(), self.cloud.account.moment(),
+            )  # fmt: skip
+            ecr.repository(name).put(image, one["imageId"].get("imageTag"))
 
     def furnish(self, transcript: Transcript) -> None:
         """Have what was there before the first call."""
