@@ -14,6 +14,7 @@ import boto3
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
+from botocore.model import StructureShape
 
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.principals import Credentials
@@ -160,9 +161,11 @@ def test_an_association_is_put_back_with_all_that_it_had(account: Account, assoc
 
 def test_of_an_association_all_is_kept_that_can_be_given_to_a_new_one() -> None:
     model = botocore.session.get_session().get_service_model("eks")
-    given = model.operation_model("CreatePodIdentityAssociation").input_shape.members
-    had = model.shape_for("PodIdentityAssociation").members
-    assert set(changes._KEPT) == (set(given) & set(had)) - {"clusterName", "namespace", "serviceAccount"}
+    given, had = (model.shape_for(name) for name in ("CreatePodIdentityAssociationRequest", "PodIdentityAssociation"))
+    assert isinstance(given, StructureShape)
+    assert isinstance(had, StructureShape)
+    of = {"clusterName", "namespace", "serviceAccount"}
+    assert {*changes._KEPT, *of} == set(given.members) & set(had.members)
 
 
 def test_without_an_action_the_role_may_all_but_that(account: Account, pod: Callable[[], Any], client: Client) -> None:
