@@ -225,7 +225,12 @@ def write_kubeconfig(cluster: EksCluster, path: Path, *, profile: str | None) ->
         "apiVersion": "client.authentication.k8s.io/v1",
         "command": sys.executable,
         "args": command,
-        "env": [{"name": "PYTHONPATH", "value": os.pathsep.join(dict.fromkeys(map(str, paths)))}],
+        "env": [
+            {"name": "PYTHONPATH", "value": os.pathsep.join(dict.fromkeys(map(str, paths)))},
+            # Nor a package harness in the folder that it is run in, which `-m` would look in first
+            # (docs.python.org, "Command line and environment": PYTHONSAFEPATH, since 3.11).
+            {"name": "PYTHONSAFEPATH", "value": "1"},
+        ],
         "interactiveMode": "Never",
         "provideClusterInfo": False,
     }

@@ -108,6 +108,21 @@ def test_who_has_no_credentials_is_told_by_the_plugin(kubeconfig: Path) -> None:
     assert "log in: aws sso login" in done.stderr
 
 
+def test_the_plugin_is_this_harness_in_a_folder_with_a_package_of_that_name_too(
+    kubeconfig: Path, tmp_path: Path
+) -> None:
+    # kubectl and Helm run it where they are run: in the reader's repository, which may have a folder harness.
+    there = tmp_path / "repository"
+    (there / "harness").mkdir(parents=True)
+    (there / "harness" / "__init__.py").touch()
+    plugin = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["exec"]
+    done = subprocess.run(
+        [plugin["command"], *plugin["args"]], capture_output=True, text=True, check=False, timeout=60, cwd=there,
+        env={**os.environ, **{one["name"]: one["value"] for one in plugin["env"]}},
+    )  # fmt: skip
+    assert "log in: aws sso login" in done.stderr
+
+
 def test_a_plugin_that_gives_no_token_is_an_error_and_not_somebody_anonymous(server: Any, kubeconfig: Path) -> None:
     with pytest.raises(EnvironmentFailed, match="there is no token for the cluster") as caught:
         KubeApi(kubeconfig, ARN)
