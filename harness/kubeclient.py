@@ -6,6 +6,7 @@ Workarounds for the official Python client (kubernetes 37.0.1) stay here, each w
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -21,7 +22,9 @@ from kubernetes.config.config_exception import ConfigException
 from harness.errors import EnvironmentFailed
 from harness.loopback import on_loopback
 
-_TOO_MANY, _SERVER_ERROR = 429, 500
+_UNAUTHORIZED, _TOO_MANY, _SERVER_ERROR = 401, 429, 500
+# A context of ours for EKS is named by the cluster's ARN, as `aws eks update-kubeconfig` names its own.
+_EKS: Final = re.compile(r"arn:aws[\w-]*:eks:[^/]*:cluster/(?P<cluster>.+)")
 # The arguments of our own plug-in begin so (harness/targets/eks/attach.py): cluster, region and profile, no secret.
 _OUR_PLUGIN: Final = ["-m", "harness.eks_token"]
 
@@ -183,8 +186,14 @@ def _refuse_anonymous(made: Any, kubeconfig: Path, context: str) -> None:
         )
 
 
-def refused(what: str, error: Any) -> KubeApiError:
-    """The error for the reader of a `kubernetes.client.ApiException`; only the server's own message is shown."""
+def refused(what: str, error: Any, *, context: str) -> KubeApiError:
+    """The error for the reader of a `kubernetes.client.ApiException`; only the server's own message is shown.
+
+    Args:
+        what: What was asked.
+        error: It.
+        context: Name of the context that it was asked by.
+    """
     status = int(error.status or 0)
     message = str(error.reason or "").strip()
     try:
@@ -195,4 +204,20 @@ def refused(what: str, error: Any) -> KubeApiError:
         message = str(body["message"])
     if status in (0, _TOO_MANY) or status >= _SERVER_ERROR:
         return KubeUnavailable(f"{what}: {message or 'no answer'}", status=status)
-    return KubeApiError(f"{what}: {message} (HTTP {status})", status=status)
+    next_step = _let_in(context) if status == _UNAUTHORIZED else ""
+    return KubeApiError(f"{what}: {message} (HTTP {status})", status=status, next_step=next_step)
+
+
+def _let_in(context: str) -> str:
+    """What to do where the server does not know who calls.
+
+    EKS answers so, too, where AWS knows them and the cluster has no access entry for them
+    (https://repost.aws/knowledge-center/eks-api-server-unauthorized-error).
+    """
+    eks = _EKS.fullmatch(context)
+    if eks is None:
+        return f"log in again, or see whether the user of the context {context} may still get in"
+    return (
+        "see that the role or user of AWS has an access entry in the cluster (aws eks list-access-entries "
+        f"--cluster-name {eks['cluster']}; docs/how-to/eks.md), or log in again: aws sso login, or renew the keys"
+    )

@@ -66,6 +66,7 @@ class KubeObjects:
             EnvironmentFailed: The file cannot be read or has no such context.
         """
         self._configuration = configuration(kubeconfig, context)
+        self._context = context
         self._timeout = timeout
         self._folder = kubeconfig.parent
         self._client: Any = BoundedClient(self._configuration, timeout)
@@ -278,7 +279,7 @@ class KubeObjects:
         try:
             return ask()
         except client.ApiException as error:
-            raise refused(what, error) from error
+            raise refused(what, error, context=self._context) from error
         except (ResourceNotFoundError, ResourceNotUniqueError) as error:
             raise KubeApiError(
                 f"{what}: the cluster knows no such kind",

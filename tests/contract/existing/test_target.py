@@ -186,8 +186,9 @@ def test_a_cluster_that_does_not_answer_is_told_with_its_address(site: Site, ser
 
 def test_an_api_server_that_refuses_the_caller_is_told_in_its_words(site: Site, server: ApiServer) -> None:
     server.on("GET", "/version", lambda asked: asked.refuse(401, "Unauthorized"))
-    with pytest.raises(EnvironmentFailed, match="Unauthorized"):
+    with pytest.raises(EnvironmentFailed, match="Unauthorized") as caught:
         guards(site)
+    assert caught.value.next_step == "log in again, or see whether the user of the context kind-ours may still get in"
 
 
 def test_each_missing_right_is_named_where_it_is_missing(site: Site, objects: Somebodys) -> None:

@@ -139,3 +139,16 @@ def test_of_a_plugin_of_somebody_elses_that_gives_no_token_no_argument_is_told(s
     assert caught.value.next_step.startswith("see what it says: false with the arguments that the kubeconfig has")
     assert "hunter2-77" not in str(caught.value)
     assert server.requests == []
+
+
+def test_who_has_no_access_entry_is_told_of_it_and_of_the_login(
+    server: Any, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
+    server.on("GET", "/version", lambda asked: asked.refuse(401, "Unauthorized"))
+    with KubeApi(kubeconfig, ARN, timeout=5.0) as api, pytest.raises(EnvironmentFailed, match="Unauthorized") as caught:
+        api.version()
+    assert "aws eks list-access-entries --cluster-name mlops" in caught.value.next_step
+    assert "docs/how-to/eks.md" in caught.value.next_step
+    assert "aws sso login" in caught.value.next_step
