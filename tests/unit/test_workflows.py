@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,7 @@ def test_what_is_done_in_aws_is_done_by_a_role_without_keys_and_never_twice_at_o
         assert taken[0]["allowed-account-ids"] == "${{ vars.EKS_ACCOUNT }}"
 
 
-def test_the_nightly_run_is_torn_down_by_a_job_of_its_own_whatever_became_of_it() -> None:
+def test_behind_the_nightly_run_a_job_of_its_own_sweeps_what_is_past_its_time_whatever_became_of_it() -> None:
     suite, teardown = read("nightly-eks.yml")["jobs"].values()
     assert teardown["needs"] == "suite"
     assert teardown["if"].startswith("always()")
@@ -181,6 +182,15 @@ def test_what_a_nightly_run_that_hung_has_left_is_past_its_time_when_its_teardow
     assert taken + left_behind < timedelta(minutes=suite["timeout-minutes"])
     role = next(step["with"] for step in suite["steps"] if step.get("uses", "").startswith("aws-actions/"))
     assert role["role-duration-seconds"] > 60 * suite["timeout-minutes"], "or a run that lasts cannot take itself down"
+
+
+def test_the_sweep_that_what_is_left_of_a_cancelled_night_waits_for_comes_four_times_a_day() -> None:
+    nightly, sweep = read("nightly-eks.yml"), read("sweep.yml")
+    (at,) = sweep["on"]["schedule"]
+    hours = [int(hour) for hour in at["cron"].split()[1].split(",")]
+    apart = [later - earlier for earlier, later in pairwise([*hours, hours[0] + 24])]
+    assert apart == [6] * 4
+    assert [step["run"] for step in steps(sweep) if "run" in step] == [nightly["jobs"]["teardown"]["steps"][-1]["run"]]
 
 
 def test_the_sweep_reaches_what_the_nightly_run_writes_to() -> None:
