@@ -59,7 +59,7 @@ class Stage:
 
     def noted(self, word: str) -> list[str]:
         lines = self.notes.read_text().splitlines() if self.notes.exists() else []
-        return [line for line in lines if word in line]
+        return [line for line in lines if line.startswith(word)]
 
     def start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -79,7 +79,7 @@ class Stage:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     made = Stage(tmp_path)
     yield made
-    up, down = (made.noted(f"eks-lookalike {verb}") for verb in ("up", "down"))
+    up, down = (made.noted(f"harness eks-lookalike {verb}") for verb in ("up", "down"))
     assert [line.split()[-1] for line in up] == [line.split()[-1] for line in down], "what came up goes"
     assert len(up) == 1
 
@@ -87,7 +87,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
 def test_the_tests_run_within_the_look_alikes_environment(stage: Stage) -> None:
     stage.program("pytest", f'echo "within $WITHIN to $HARNESS_EVIDENCE_DIR" >> {stage.notes}')
     stage.played()
-    name = stage.noted("eks-lookalike up")[0].split()[-1]
+    name = stage.noted("harness eks-lookalike up")[0].split()[-1]
     assert stage.noted("within") == [f"within {name} to {stage.runs}/eks-lookalike"]
     assert stage.noted("pytest") == ["pytest tests/e2e tests/identity --target eks -p no:cacheprovider -k some"]
 
@@ -96,7 +96,7 @@ def test_it_is_the_newest_run_of_these_tests_that_it_is_compared_with(stage: Sta
     stage.made("older", *_SUITE)
     newest = stage.made("newer", *_SUITE)
     stage.played()
-    assert stage.noted("parity") == [f"harness parity {newest} {stage.on_eks}"]
+    assert stage.noted("harness parity") == [f"harness parity {newest} {stage.on_eks}"]
 
 
 @pytest.mark.parametrize("other", [("tests/faults",), ("run", "--dags", "elsewhere"), ()], ids=" ".join)
@@ -105,20 +105,20 @@ def test_a_newer_run_of_something_else_is_left_alone(stage: Stage, other: tuple[
     stage.made("other", *other)
     (stage.made("broken", *_SUITE) / "repro.json").write_text("{")
     stage.played()
-    assert stage.noted("parity") == [f"harness parity {suite} {stage.on_eks}"]
+    assert stage.noted("harness parity") == [f"harness parity {suite} {stage.on_eks}"]
 
 
 def test_a_newer_run_with_another_chart_is_left_alone(stage: Stage) -> None:
     suite = stage.made("suite", *_SUITE)
     stage.made("official", *_SUITE, chart="/charts/airflow")
     stage.played()
-    assert stage.noted("parity") == [f"harness parity {suite} {stage.on_eks}"]
+    assert stage.noted("harness parity") == [f"harness parity {suite} {stage.on_eks}"]
 
 
 def test_without_one_it_says_what_to_run(stage: Stage) -> None:
     stage.made("other", "tests/faults")
     assert "no run of tests/e2e on kind" in stage.played()
-    assert stage.noted("parity") == []
+    assert stage.noted("harness parity") == []
 
 
 @pytest.mark.parametrize(("program", "code"), [("pytest", 1), ("harness", 3)])
@@ -126,7 +126,7 @@ def test_what_fails_is_its_exit_code_and_nothing_is_compared(stage: Stage, progr
     stage.made("suite", *_SUITE)
     stage.program(program, f"exit {code}")
     stage.played(code=code)
-    assert stage.noted("parity") == []
+    assert stage.noted("harness parity") == []
     assert len(stage.noted("pytest")) == (program == "pytest")
 
 
@@ -141,7 +141,7 @@ def test_a_signal_reaches_the_tests_once_and_the_look_alike_goes(stage: Stage, n
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 7, said
     assert stage.noted("got-") == [f"got-{signal.Signals(number).name.removeprefix('SIG')}"]
-    assert stage.noted("parity") == []
+    assert stage.noted("harness parity") == []
 
 
 def test_a_signal_while_the_look_alike_goes_changes_nothing(stage: Stage) -> None:
