@@ -48,6 +48,7 @@ from harness.supply.engine import EngineFolders, EngineSupply
 from harness.supply.provision import provision
 from harness.targets import TARGETS, Target, TargetType, Wanted
 from harness.targets.attached.folder import is_attached
+from harness.targets.use import refuse_other_use
 from harness.timeline import Timeline, UsualTimes
 from harness.wait import Waiter
 
@@ -302,10 +303,11 @@ class Environment:
         # What the user got wrong is found before anything is built or started.
         settings, name, kind = self.settings, self.cluster_name, self._target_type
         kind.check_settings(settings)
+        folder = settings.state_dir / "clusters" / name
+        refuse_other_use(folder, settings.target)
         self._inputs = check_inputs(settings)
         learn_secrets(settings.values, self.redactor, further=kind.secrets(settings))
         self.inputs_checked(self._inputs)
-        folder = settings.state_dir / "clusters" / name
         host = LocalHost(self.runner)
         check_room(host, cache_dir=settings.cache_dir, kept=folder)
         choice = self._chart_choice()

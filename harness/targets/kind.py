@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.allowlist import Allowed
-from harness.errors import CommandFailed, EnvironmentFailed, GuardError, HarnessError
+from harness.errors import CommandFailed, EnvironmentFailed, GuardError, HarnessError, UsageError
 from harness.journal import Entry, Journal
 from harness.model import BlockedEgress, Cluster, Toolchain
 from harness.names import NODE_PORTS
@@ -28,9 +28,10 @@ from harness.targets.kind_cluster import RunnerKindCluster
 from harness.targets.namelock import NameLock
 from harness.targets.network import gateway_of, make_network
 from harness.targets.node_images import NodeImages
-from harness.targets.ownership import refuse_foreign, refuse_other_use, runs_of
+from harness.targets.ownership import refuse_foreign, runs_of
 from harness.targets.ports import reserved_ports
 from harness.targets.removal import remove_cluster, remove_nodes
+from harness.targets.use import KIND, refuse_other_use
 
 PORT_TAKEN = re.compile(r"address already in use|port is already allocated")
 _PORT_ATTEMPTS = 3
@@ -128,6 +129,7 @@ class KindTarget:
 
         Raises:
             GuardError: Another run, or something that the harness did not make, has that name.
+            UsageError: Something of another kind that the harness did make has it.
             EnvironmentFailed: It cannot be made; nothing of ours is left behind.
         """
         cluster = self._seam()
@@ -136,8 +138,8 @@ class KindTarget:
         self._lock()
         try:
             self._refuse_foreign()
-            refuse_other_use(self.name, folder=self._folder, beside=self._beside is not None)
-        except GuardError:
+            refuse_other_use(self._folder, KIND if self._beside is None else "")
+        except (GuardError, UsageError):
             self.release()  # then `down`, too, knows that this is not ours
             raise
         up = self._reuse(cluster) if cluster.exists() else self._create(cluster)

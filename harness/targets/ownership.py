@@ -11,7 +11,6 @@ listed with the name of their network, not its id: where two runs have one of th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,27 +131,4 @@ def refuse_foreign(name: str, *, folder: Path, engine: Engine, runner: Runner) -
             f"the cluster name {name} is in use by something that the harness did not make, or made for somebody else",
             evidence={"there": "; ".join(others)},
             next_step="choose another name with --cluster, or have whoever made it remove it",
-        )
-
-
-def refuse_other_use(name: str, *, folder: Path, beside: bool) -> None:
-    """Make sure that a cluster which is there is of the kind that is wanted: one with something beside it is no other.
-
-    Args:
-        name: Of the cluster.
-        folder: Where the harness keeps what it knows of that cluster.
-        beside: Whether something is to be made beside it; then there may be no cluster of that name.
-
-    Raises:
-        GuardError: It is not.
-    """
-    try:
-        found = json.loads((folder / "cluster.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return  # none, or one that its reader will find damaged
-    has = found.get("beside", "") if isinstance(found, dict) else ""
-    if has or beside:
-        raise GuardError(
-            f"the cluster {name} is there, and is {has or 'a plain one'}",
-            next_step=f"choose another name with --cluster, or remove it: harness down --cluster {name}",
         )

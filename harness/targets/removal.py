@@ -10,6 +10,7 @@ from harness.errors import CleanupFailed, CommandFailed, HarnessError
 from harness.model import Engine
 from harness.process import Runner
 from harness.targets.ownership import Standing, standing
+from harness.targets.use import KIND, LOOK_ALIKE, refuse_removal
 
 _SECONDS = 120
 
@@ -31,9 +32,11 @@ def remove_cluster(name: str, *, runs: Collection[str], folder: Path, engine: En
         What there was: of these runs, and gone; and of others, and left.
 
     Raises:
+        GuardError: The folder is of an environment in a cluster of somebody's.
         CommandFailed: The engine does not say what is there.
         CleanupFailed: Something is still there; names it.
     """
+    refuse_removal(folder, KIND, LOOK_ALIKE)
     there = remove_nodes(name, runs=runs, engine=engine, runner=runner)
     problems: dict[str, str] = {}
     # Only now: as long as a node is there, the network says whose it is.

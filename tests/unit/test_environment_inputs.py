@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from harness.eks_settings import EksSettings
 from harness.environment import Environment
 from harness.errors import UsageError
 from harness.existing_settings import ExistingSettings
 from harness.settings import Settings, TargetKind
+from harness.supply.engine import EngineSupply
 from harness.timeline import Timeline
 
 
@@ -100,6 +102,64 @@ def test_what_the_user_of_a_context_gets_in_with_is_known_before_the_cluster_is_
             environment.up()
     finally:
         environment.down()
+
+
+KIND = ('{"run": "its", "host": "", "node_image": "node:1"}', "a kind cluster")
+DAMAGED = ('{"run": "it', "a kind cluster")
+LOOK_ALIKE = ('{"run": "its", "host": "", "beside": "an EKS look-alike"}', "an EKS look-alike")
+EKS = ('{"target": "eks", "run": "its"}', "an environment in an EKS cluster")
+EXISTING = ('{"target": "existing", "run": "its"}', "an environment in an existing cluster")
+
+
+@pytest.mark.parametrize(
+    ("target", "there"),
+    [
+        (TargetKind.KIND, LOOK_ALIKE),
+        (TargetKind.KIND, EKS),
+        (TargetKind.KIND, EXISTING),
+        (TargetKind.EKS, KIND),
+        (TargetKind.EKS, DAMAGED),
+        (TargetKind.EKS, LOOK_ALIKE),
+        (TargetKind.EKS, EXISTING),
+        (TargetKind.EXISTING, KIND),
+        (TargetKind.EXISTING, LOOK_ALIKE),
+        (TargetKind.EXISTING, EKS),
+    ],
+)
+def test_the_name_of_a_cluster_of_another_kind_is_refused_and_its_folder_stays(
+    target: TargetKind, there: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def started(*_: object) -> None:
+        raise AssertionError("the engine was asked for")
+
+    monkeypatch.setattr(EngineSupply, "acquire", started)
+    description, noun = there
+    folder = tmp_path / "state_dir" / "clusters" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "cluster.json").write_text(description, encoding="utf-8")
+    kubeconfig = {
+        "contexts": [{"name": "team", "context": {"cluster": "team", "user": "me"}}],
+        "clusters": [{"name": "team", "cluster": {"server": "https://192.0.2.1:6443"}}],
+        "users": [{"name": "me", "user": {}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(kubeconfig), encoding="utf-8")
+    folders: dict[str, Any] = {name: tmp_path / name for name in ("state_dir", "cache_dir", "evidence_dir")}
+    settings = Settings(
+        target=target,
+        cluster_name="mine",
+        eks=EksSettings(cluster="mlops", bucket="team-data"),
+        existing=ExistingSettings(context="team", kubeconfig=tmp_path / "config"),
+        **folders,
+    )
+    timeline = Timeline()
+    environment = Environment(settings, timeline=timeline)
+    try:
+        with pytest.raises(UsageError, match=f"the name mine is taken here, by {noun}"):
+            environment.up()
+    finally:
+        environment.down()
+    assert timeline.phases == ()
+    assert [path.name for path in folder.iterdir()] == ["cluster.json"]
 
 
 @pytest.mark.parametrize("setting", ["evidence_dir", "state_dir"])

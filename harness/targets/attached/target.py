@@ -24,6 +24,7 @@ from harness.targets.attached.folder import KUBECONFIG, kube_of
 from harness.targets.attached.reaper import Reaper
 from harness.targets.forward import Forward, ServicePort
 from harness.targets.namelock import NameLock
+from harness.targets.use import refuse_other_use
 from harness.targets.wanted import Wanted
 
 # What is reached from outside, by its name in `Cluster.ports`.
@@ -114,13 +115,15 @@ class AttachedTarget(ABC):
             self._held.release()
             self._held = None
 
-    def _lock(self) -> None:
+    def _lock(self, target: str) -> None:
         """Hold the name of the environment until `release`.
 
         Raises:
             GuardError: Another run on this machine has it.
+            UsageError: It stands for something else than an environment of that target.
         """
         self._held = NameLock(self._folder)
+        refuse_other_use(self._folder, target)
 
     def _refuse_other(self, known: str, found: str) -> None:
         """Hold the folder to describe an environment of that cluster, as either is told to the reader.

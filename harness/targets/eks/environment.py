@@ -14,6 +14,7 @@ from harness.targets.attached.folder import kube_of, read_description, write_des
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.bucket import remove_claim
 from harness.targets.eks.prefix import empty
+from harness.targets.use import refuse_removal
 from harness.wait import Waiter
 
 TARGET: Final = "eks"
@@ -65,9 +66,11 @@ def remove_environment(folder: Path, *, waiter: Waiter) -> None:
     """Remove an environment: what its runs made in the cluster, their keys in the bucket, and the folder.
 
     Raises:
+        GuardError: The folder is of something else.
         EnvironmentFailed: The cluster or AWS does not answer, or refused it.
         CleanupFailed: Something is still there; names it.
     """
+    refuse_removal(folder, TARGET)
     found = described(folder)
     if found is not None:
         problems: dict[str, str] = {}

@@ -120,7 +120,7 @@ class EksTarget(AttachedTarget):
             UsageError: Likewise as for `guard`.
             EnvironmentFailed: It cannot be had; nothing of ours is left behind.
         """
-        self._lock()
+        self._lock(TARGET)
         session, found, price = guard(self._wanted.settings)
         self._names = self._place_images(session)
         known = described(self._folder)

@@ -10,6 +10,7 @@ from typing import Final
 from harness.errors import CleanupFailed, HarnessError
 from harness.targets.attached.claim import Claim
 from harness.targets.attached.folder import kube_of, read_description, write_description
+from harness.targets.use import refuse_removal
 from harness.wait import Waiter
 
 TARGET: Final = "existing"
@@ -49,9 +50,11 @@ def remove_environment(folder: Path, *, waiter: Waiter) -> None:
     """Remove an environment: what its runs made in the cluster, and the folder.
 
     Raises:
+        GuardError: The folder is of something else.
         EnvironmentFailed: What is known of it is damaged.
         CleanupFailed: Something is still there, or the cluster does not answer.
     """
+    refuse_removal(folder, TARGET)
     found = described(folder)
     if found is not None:
         try:

@@ -99,7 +99,7 @@ class ExistingTarget(AttachedTarget):
             UsageError: Likewise as for `refuse`.
             EnvironmentFailed: It cannot be had; nothing of ours is left behind.
         """
-        self._lock()
+        self._lock(TARGET)
         found = guarded(self._settings)
         self._names = self._as_in(self._settings.registry)
         known = described(self._folder)

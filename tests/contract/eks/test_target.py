@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import CleanupFailed, EnvironmentFailed, GuardError
+from harness.errors import CleanupFailed, EnvironmentFailed, GuardError, UsageError
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.principals import Credentials
 from harness.remover import Remover
@@ -282,6 +282,17 @@ def test_the_environment_of_another_cluster_under_that_name_is_left_alone(site: 
     second.release()
     assert set(objects.found) == before
     assert first.kept
+
+
+def test_a_name_that_a_look_alike_has_got_meanwhile_is_not_taken(site: Site, objects: Objects) -> None:
+    before = objects.names("harness")
+    target = site.target()
+    (target.folder / "lookalike").mkdir(parents=True)
+    with pytest.raises(UsageError, match="taken here, by an EKS look-alike"):
+        target.up()
+    target.down()
+    assert [path.name for path in target.folder.iterdir()] == ["lookalike"]
+    assert objects.names("harness") == before
 
 
 def test_a_run_whose_claim_in_the_bucket_is_refused_leaves_the_kept_environment_as_it_was(

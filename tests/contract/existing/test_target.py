@@ -353,6 +353,17 @@ def test_a_context_that_leads_elsewhere_now_is_not_taken_for_the_kept_one(site: 
         site.target("run-1", servers=(elsewhere,)).up()
 
 
+def test_a_name_that_a_kind_cluster_has_got_meanwhile_is_not_taken(site: Site, objects: Somebodys) -> None:
+    target = site.target()
+    target.folder.mkdir(parents=True)
+    (target.folder / "cluster.json").write_text('{"run": "its", "host": ""}')
+    with pytest.raises(UsageError, match="taken here, by a kind cluster"):
+        target.up()
+    target.down()
+    assert [path.name for path in target.folder.iterdir()] == ["cluster.json"]
+    assert objects.names() == THEIRS
+
+
 def _leads_elsewhere(_site: Site, server: ApiServer, _objects: Somebodys) -> dict[str, Any]:
     elsewhere = server.url.replace("127.0.0.1", "localhost")
     edited(server.kubeconfig, lambda config: config["clusters"][0]["cluster"].update(server=elsewhere))

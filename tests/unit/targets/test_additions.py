@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.errors import CommandFailed, EnvironmentFailed, GuardError
+from harness.errors import CommandFailed, EnvironmentFailed, UsageError
 from harness.journal import Journal
 from harness.targets.additions import Additions, Mount
 from harness.targets.kind import KindTarget
@@ -110,7 +110,7 @@ def test_a_cluster_is_not_used_for_what_it_was_not_made_for(tmp_path: Path, firs
     one.keep()
     one.release()
     other = _target(tmp_path, kind, None if first else Gateway(kind))
-    with pytest.raises(GuardError, match="is there, and is an EKS look-alike" if first else "and is a plain one"):
+    with pytest.raises(UsageError, match="taken here, by an EKS look-alike" if first else "by a kind cluster"):
         other.up()
     other.down()
     assert set(kind.clusters) == {"h-1"}, "it is nobody's to remove who was refused it"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,11 @@ import pytest
 from harness.errors import CleanupFailed, CommandFailed, GuardError
 from harness.model import Engine
 from harness.process import SubprocessRunner
+from harness.targets.eks import environment as eks
+from harness.targets.existing import environment as existing
 from harness.targets.ownership import refuse_foreign
 from harness.targets.removal import remove_cluster, remove_container
+from harness.wait import Waiter
 from tests.fakes import Call
 
 from .fake_kind import FakeKind
@@ -88,6 +93,30 @@ def test_no_cluster_is_made_beside_a_second_network_of_its_name(tmp_path: Path, 
     (tmp_path / "cluster.json").write_text('{"run": "run-1"}')
     with pytest.raises(GuardError, match=r"network h-1 \(of run run-of-another\)"):
         refuse_foreign("h-1", folder=tmp_path, engine=engine(tmp_path, ""), runner=kind)
+
+
+@pytest.mark.parametrize("target", ["eks", "existing"])
+def test_a_folder_that_describes_an_environment_does_not_go_with_a_kind_cluster(tmp_path: Path, target: str) -> None:
+    kind = FakeKind()
+    kind.clusters, kind.networks = {"h-1": "h-1"}, {"h-1": "run-1"}
+    (tmp_path / "cluster.json").write_text(json.dumps({"target": target, "run": "run-1"}))
+    with pytest.raises(GuardError, match="is of an environment in an"):
+        remove_cluster("h-1", runs={"run-1"}, folder=tmp_path, engine=engine(tmp_path, ""), runner=kind)
+    assert (kind.clusters, kind.networks) == ({"h-1": "h-1"}, {"h-1": "run-1"})
+    assert (tmp_path / "cluster.json").exists()
+
+
+@pytest.mark.parametrize("remove", [eks.remove_environment, existing.remove_environment], ids=["eks", "existing"])
+@pytest.mark.parametrize("of", ["a kind cluster", "an EKS look-alike", "one of which the description is damaged"])
+def test_a_folder_of_a_kind_cluster_does_not_go_with_an_environment(
+    remove: Callable[..., None], of: str, tmp_path: Path
+) -> None:
+    (tmp_path / "cluster.json").write_text("{" if "damaged" in of else '{"run": "run-1", "host": ""}')
+    if "look-alike" in of:
+        (tmp_path / "lookalike").mkdir()
+    with pytest.raises(GuardError, match="is of an EKS look-alike" if "look-alike" in of else "is of a kind cluster"):
+        remove(tmp_path, waiter=Waiter())
+    assert (tmp_path / "cluster.json").exists()
 
 
 class Busy(FakeKind):
