@@ -16,6 +16,7 @@ from harness.lookalike.calls import read_calls
 from harness.lookalike.hosting import Folder, Hosted
 from harness.lookalike.process import GatewayProcess
 from harness.lookalike.surroundings import Surroundings
+from harness.lookalike_environments import environments_held, forget
 from harness.process import SubprocessRunner
 from harness.remover import is_kept
 from harness.report.live import LivePhases
@@ -63,26 +64,36 @@ def lookalike_up(settings: Settings, console: Console) -> ExitCode:
 
 
 def lookalike_down(settings: Settings, console: Console) -> ExitCode:
-    """Remove the EKS look-alike with its cluster.
+    """Remove the EKS look-alike with its cluster and the environments in it, or those that it has left behind.
 
     Raises:
         UsageError: There is none of that name.
-        GuardError: A run is using it.
+        GuardError: A run is using it, or an environment in it.
         CleanupFailed: Something is still there.
     """
+
+    def say(text: str) -> None:
+        _say(console, text)
+
+    folder = _cluster_folder(settings)
+    if not folder.exists():
+        with environments_held(folder) as left:
+            forget(left, folder.name, say=say)
+        if left:
+            return ExitCode.GREEN
     folder = _there(settings)
     runner = SubprocessRunner()
     engines = EngineSupply(
         folders=EngineFolders.below(settings.state_dir, settings.cache_dir),
         runner=runner,
         waiter=Waiter(patience=settings.patience),
-        status=lambda text: _say(console, text),
+        status=say,
     )
-    with sweeping.removing(engines, runner, clusters=folder.parent) as remover:
+    with sweeping.removing(engines, runner, clusters=folder.parent, say=say) as remover:
         there = remover.cluster(folder, sweeping.host_of(folder))
     for what in there.foreign.values():
-        _say(console, f"left {what}: no run here has made it")
-    _say(console, f"removed {folder.name}")
+        say(f"left {what}: no run here has made it")
+    say(f"removed {folder.name}")
     return ExitCode.GREEN
 
 

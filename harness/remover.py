@@ -17,6 +17,7 @@ from harness.journal import Entry
 from harness.lookalike import store
 from harness.lookalike.hosting import Folder
 from harness.lookalike.process import GatewayProcess
+from harness.lookalike_environments import environments_held, forget
 from harness.model import Engine
 from harness.process import Runner
 from harness.supply.engine import EngineSupply
@@ -44,12 +45,14 @@ class Remover:
         runner: Runs docker.
         waiter: How patient to be with what goes slowly.
         git: Who asks a Git server outside of the cluster, where the run has kept nothing of that.
+        say: Told of what goes with what is removed.
     """
 
     engines: EngineSupply
     runner: Runner
     waiter: Waiter = field(default_factory=Waiter)
     git: GitSettings = field(default_factory=GitSettings)
+    say: Callable[[str], None] = lambda _text: None
     _found: dict[str | None, Engine | None] = field(default_factory=dict)
     _missing: dict[str | None, HarnessError] = field(default_factory=dict)
 
@@ -65,7 +68,7 @@ class Remover:
             What there was: removed, and of others, left.
 
         Raises:
-            GuardError: A run uses it.
+            GuardError: A run uses it, or an environment in it.
             EngineError: The engine that it was made in does not answer.
             CleanupFailed: Something is still there.
         """
@@ -78,8 +81,16 @@ class Remover:
             remove(folder, waiter=self.waiter)
             return Standing()
         engine, runs = self._engine(host), _runs(folder, run)
-        if Folder.of_cluster(folder).path.is_dir():
+        if not Folder.of_cluster(folder).path.is_dir():
+            return self._kind_cluster(folder, engine, runs)
+        with environments_held(folder) as environments:
             self.gateway(folder, host, runs=runs)
+            there = self._kind_cluster(folder, engine, runs)
+            forget(environments, folder.name, say=self.say)
+        return there
+
+    def _kind_cluster(self, folder: Path, engine: Engine | None, runs: Collection[str]) -> Standing:
+        """Remove a cluster by the engine that has it; of one that is gone there is the folder alone."""
         if engine is not None:
             return remove_cluster(folder.name, runs=runs, folder=folder, engine=engine, runner=self.runner)
         if folder.is_dir():

@@ -29,7 +29,12 @@ _COMMAND_WIDTH = 100
 
 @contextmanager
 def removing(
-    engines: EngineSupply, runner: Runner, *, clusters: Path, git: GitSettings | None = None
+    engines: EngineSupply,
+    runner: Runner,
+    *,
+    clusters: Path,
+    git: GitSettings | None = None,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> Iterator[Remover]:
     """A remover; afterwards our own engine is stopped unless a run or a kept cluster needs it.
 
@@ -38,9 +43,10 @@ def removing(
         runner: Runs docker.
         clusters: The folder of all clusters.
         git: Who asks a Git server outside of the cluster.
+        say: Told of what goes with what is removed.
     """
     try:
-        yield Remover(engines, runner, git=git or GitSettings())
+        yield Remover(engines, runner, git=git or GitSettings(), say=say)
     finally:
         engines.release(keep=True)
         engines.stop_unused(keep=_needed(engines, clusters))
@@ -74,7 +80,7 @@ def sweep(
         sweeper = _Sweeper(say)
         for folder in folders:
             sweeper.programs(folder)
-        with removing(engines, runner, clusters=state_dir / "clusters", git=git) as remover:
+        with removing(engines, runner, clusters=state_dir / "clusters", git=git, say=say) as remover:
             for folder in folders:
                 sweeper.things(folder, remover)
             sweeper.look_round(engines, runner, known=_clusters(state_dir))

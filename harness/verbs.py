@@ -269,7 +269,8 @@ def down(settings: Settings, console: Console) -> ExitCode:
     folder = cluster.folder
     _say(console, f"removing {cluster.name}, {cluster.origin}")
     runner = SubprocessRunner()
-    with sweeping.removing(_engines(settings, runner, console), runner, clusters=folder.parent) as remover:
+    engines = _engines(settings, runner, console)
+    with sweeping.removing(engines, runner, clusters=folder.parent, say=lambda text: _say(console, text)) as remover:
         there = remover.cluster(folder, sweeping.host_of(folder))
     for what in there.foreign.values():
         _say(console, f"left {what}: no run here has made it")
