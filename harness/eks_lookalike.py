@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import boto3
 import httpx
 import yaml
 
+from harness.awsown import own_core
 from harness.diagnostics.host import LocalHost
 from harness.diagnostics.room import check_room
 from harness.errors import EnvironmentFailed, HarnessError
@@ -253,12 +253,10 @@ class LookAlikeBringUp:
 
     def _prove(self, attached: Attached, keys: Keys) -> None:
         """Ask the API server for something with a token of the runner's: it has it reviewed by the look-alike."""
-        session = boto3.Session(keys.access_key_id, keys.secret_access_key, region_name=self._plan.region)
         trusted = ssl.create_default_context(cadata=attached.authority)
 
         def asked() -> int:
-            token = make_token(session, cluster=self._plan.cluster, now=datetime.now(UTC)).value
-            headers = {"Authorization": f"Bearer {token}"}
+            headers = {"Authorization": f"Bearer {token_of(keys, self._plan)}"}
             url = f"{attached.endpoint}/api/v1/nodes"
             return httpx.get(url, headers=headers, verify=trusted, trust_env=False, timeout=20).status_code
 
@@ -286,6 +284,12 @@ class LookAlikeBringUp:
         if self._up or not journal.open():
             removing.step(lambda: bury(run))
         removing.conclude()
+
+
+def token_of(keys: Keys, plan: Plan) -> str:
+    """What a user of an account gets into its cluster with, whatever this process's environment says of AWS."""
+    session = account.session(keys, plan.region)
+    return make_token(session, cluster=plan.cluster, now=datetime.now(UTC), core=own_core()).value
 
 
 def _repositories(toolchain: Toolchain) -> list[str]:

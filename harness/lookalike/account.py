@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness import eks_policies
+from harness.awsown import own_core
 from harness.eks_policies import PolicyName
 from harness.errors import EnvironmentFailed
 from harness.lookalike.fittings import ADMINISTRATORS, RUNNERS
@@ -104,13 +105,17 @@ class Plan:
         }  # fmt: skip
 
 
+def session(keys: Keys, region: str) -> boto3.Session:
+    """A session of a user's, whatever this process's environment says of AWS."""
+    return boto3.Session(keys.access_key_id, keys.secret_access_key, region_name=region, botocore_session=own_core())
+
+
 def client(service: str, keys: Keys, serving: Serving, region: str) -> Any:
     """A client of the look-alike by its address, whatever this process's environment says of AWS."""
     variable = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
     # Without proxies: the address is this machine's own.
     config = Config(proxies={}, retries={"total_max_attempts": 2, "mode": "standard"})
-    session = boto3.Session(keys.access_key_id, keys.secret_access_key, region_name=region)
-    return session.client(service, endpoint_url=serving.endpoints[variable], config=config)
+    return session(keys, region).client(service, endpoint_url=serving.endpoints[variable], config=config)
 
 
 def prepare(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import boto3
-import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from localstack_client.config import get_service_endpoints
 from pydantic import SecretStr
 
+from harness.awsown import own_core
 from harness.awstap import tapped
 from harness.errors import EnvironmentFailed, GuardError
 from harness.loopback import on_loopback
@@ -33,19 +32,6 @@ _LOCALSTACK = "LocalStack"
 _LOG_IN = "log in: aws sso login, or set the profile or its keys"
 # What S3 says of its own state, not of the request ("Error responses" in the S3 API reference).
 _PASSING = frozenset({"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout", "OperationAborted"})
-
-
-def _own_session() -> boto3.Session:
-    """A session that reads none of this machine's AWS settings: they are of an account that is not ours.
-
-    Neither boto3's default session nor localstack-client's will do: both fail on an AWS_PROFILE that is not there.
-    """
-    core = botocore.session.Session()
-    # Set below the session's own variables, of which one that is None gives way to the environment (botocore 1.43).
-    settings = core.get_component("config_store")
-    for name, value in (("profile", None), ("config_file", os.devnull), ("credentials_file", os.devnull)):
-        settings.set_config_variable(name, value)
-    return boto3.Session(botocore_session=core)
 
 
 def connect(service: S3Service) -> S3Client:
@@ -77,7 +63,7 @@ def connect(service: S3Service) -> S3Client:
         endpoint = str(get_service_endpoints(urlsplit(service.outside).netloc)["s3"])
     client = cast(
         "S3Client",
-        _own_session().client(
+        boto3.Session(botocore_session=own_core()).client(
             "s3",
             endpoint_url=endpoint,
             aws_access_key_id=service.access_key,

@@ -50,13 +50,16 @@ class Token:
     expires: datetime
 
 
-def make_token(session: boto3.Session, *, cluster: str, now: datetime) -> Token:
+def make_token(
+    session: boto3.Session, *, cluster: str, now: datetime, core: botocore.session.Session | None = None
+) -> Token:
     """A token for a cluster in the session's region.
 
     Args:
         session: Whose.
         cluster: Name of the cluster.
         now: The time, UTC.
+        core: What knows the address of STS; None for one with the session's profile.
 
     Raises:
         AwsRefused: There are no credentials, or they cannot be renewed.
@@ -65,7 +68,8 @@ def make_token(session: boto3.Session, *, cluster: str, now: datetime) -> Token:
     options: dict[str, Any] = {"ignore_configured_endpoint_urls": True}  # not in botocore's stubs
     # Regional whatever AWS_STS_REGIONAL_ENDPOINTS says: with "legacy" the host is sts.amazonaws.com, which takes no
     # signature of another region than us-east-1. A session of its own: the setting is one of sessions, not of clients.
-    own = botocore.session.Session(profile=None if session.profile_name == "default" else session.profile_name)
+    profile = None if session.profile_name == "default" else session.profile_name
+    own = core or botocore.session.Session(profile=profile)
     own.set_config_variable("sts_regional_endpoints", "regional")
     options |= {"signature_version": UNSIGNED}  # it sends nothing, and need not find credentials
     sts = own.create_client("sts", region_name=region, config=Config(**options))

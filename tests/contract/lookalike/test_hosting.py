@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from harness.eks_lookalike import token_of
 from harness.eks_settings import EksSettings
 from harness.errors import EnvironmentFailed
 from harness.lookalike import account
@@ -30,6 +32,7 @@ from harness.services.pki import Authority
 from harness.targets.eks.attach import check_pod_identity
 from harness.targets.eks.aws import open_session
 from harness.targets.eks.guards import guarded_cluster
+from harness.targets.eks.token import PREFIX
 from harness.wait import Waiter
 
 PLAN = Plan("mlops")
@@ -177,6 +180,30 @@ def test_the_runner_attaches_and_reads_and_writes_objects_and_no_more(entered: S
         s3.create_bucket(Bucket="another", CreateBucketConfiguration={"LocationConstraint": PLAN.region})
     for client in (s3, eks):
         client.close()
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["no such profile", "a damaged file"])
+def test_it_is_brought_up_whatever_the_reader_has_of_aws(
+    tmp_path: Path, store: Backend, monkeypatch: pytest.MonkeyPatch, *, damaged: bool
+) -> None:
+    """`up` met the reader's AWS_PROFILE when its cluster was made already."""
+    (tmp_path / "config").write_text("[" if damaged else "")
+    monkeypatch.setenv("AWS_PROFILE", "nobodys")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    folder = folder_for(tmp_path / "mlops", store)
+    process = GatewayProcess(folder)
+    serving = process.start(SubprocessRunner(), Waiter())
+    try:
+        keys = folder.keys()
+        eks = account.client("eks", keys[ADMINISTRATOR], serving, PLAN.region)
+        assert eks.describe_cluster(name="mlops")["cluster"]["status"] == "CREATING"
+        eks.close()
+    finally:
+        process.end()
+    token = token_of(keys[RUNNER], PLAN).removeprefix(PREFIX)
+    url = base64.urlsafe_b64decode(f"{token}==").decode()
+    assert url.startswith(f"https://sts.{PLAN.region}.amazonaws.com/")
+    assert keys[RUNNER].access_key_id in url
 
 
 def test_where_pods_may_ask_there_is_sts_and_s3_alone(entered: Surroundings) -> None:
