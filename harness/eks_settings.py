@@ -12,7 +12,7 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from harness.imagenames import REGISTRY
-from harness.names import OWNER
+from harness.names import AWS_REGION, OWNER
 
 _ACCOUNT: Final = re.compile(r"\d{12}")
 _CLUSTER_ARN: Final = re.compile(r"arn:aws[a-z-]*:eks:[a-z0-9-]+:\d{12}:cluster/[0-9A-Za-z][A-Za-z0-9_-]{0,99}")
@@ -126,6 +126,14 @@ class EksSettings(BaseModel):
     def _check_cluster(cls, name: str | None) -> str | None:
         if name is not None and not _CLUSTER.fullmatch(name):
             raise ValueError("use the name of an EKS cluster: letters, digits, - and _, at most 100")
+        return name
+
+    @field_validator("region")
+    @classmethod
+    def _check_region(cls, name: str | None) -> str | None:
+        # An empty one is none, as AWS's SDKs read it.
+        if name and not AWS_REGION.fullmatch(name):
+            raise ValueError("use the name of an AWS region, such as eu-central-1")
         return name
 
     @field_validator("bucket")

@@ -6,6 +6,7 @@ They are fixed, not settings: one cluster holds one environment (design decision
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 # Namespaces. Airflow and the DAG's pods live where the guide puts them; what the harness adds stays apart.
@@ -41,3 +42,6 @@ LABEL_ENVIRONMENT: Final = "harness.environment"
 # When it counts as left behind, in ISO 8601 (harness.journal.expires_at).
 LABEL_EXPIRES: Final = "harness.expires"
 OWNER: Final = "airflow-dvc-harness"
+
+# A region of AWS, as botocore takes one (1.43, utils.py: `validate_region_name`); all that there are have lower case.
+AWS_REGION: Final = re.compile(r"(?![0-9]+$)(?!-)[a-z0-9-]{1,63}(?<!-)")

@@ -30,6 +30,7 @@ from botocore.exceptions import (
 
 from harness.awstap import tapped
 from harness.errors import EnvironmentFailed, UsageError
+from harness.names import AWS_REGION
 
 _ATTEMPTS: Final = 5
 _CONNECT_SECONDS: Final = 5
@@ -61,7 +62,8 @@ def open_session(*, profile: str | None, region: str | None) -> boto3.Session:
     """What boto3 finds of a profile, or without one.
 
     Raises:
-        UsageError: There is no such profile, no region is named anywhere, or the AWS configuration is damaged.
+        UsageError: There is no such profile, no region is named anywhere, what is named cannot be one, or the AWS
+            configuration is damaged.
     """
     try:
         session = boto3.Session(profile_name=profile, region_name=region)
@@ -76,6 +78,12 @@ def open_session(*, profile: str | None, region: str | None) -> boto3.Session:
         raise UsageError(
             "no AWS region is named",
             next_step="set eks.region (HARNESS_EKS__REGION), AWS_REGION or the profile's region",
+        )
+    if not AWS_REGION.fullmatch(session.region_name):
+        raise UsageError(
+            f"{session.region_name!r} is no AWS region",
+            next_step="name one such as eu-central-1, where this one stands: a flag, eks.region, AWS_REGION, "
+            "AWS_DEFAULT_REGION or the profile",
         )
     return tapped(session)
 

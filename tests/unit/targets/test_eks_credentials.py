@@ -64,3 +64,16 @@ def test_a_login_that_ends_while_the_run_goes_on_is_told_where_s3_is_asked(confi
     with pytest.raises(EnvironmentFailed, match="the login is over") as caught:
         s3.connect(s3.outside(Bucket(name="dvc", region="eu-north-1", endpoint=None, root="", profile=None)))
     assert "log in" in caught.value.next_step
+
+
+@pytest.mark.parametrize("where", ["flag", "profile", "AWS_REGION", "AWS_DEFAULT_REGION"])
+def test_a_region_that_cannot_be_one_is_told_wherever_it_stands(
+    where: str, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if where == "profile":
+        config.write_text("[default]\nregion = mars 1\n", encoding="utf-8")
+    elif where != "flag":
+        monkeypatch.setenv(where, "mars 1")
+    with pytest.raises(UsageError, match="'mars 1' is no AWS region") as caught:
+        open_session(profile=None, region="mars 1" if where == "flag" else None)
+    assert "such as eu-central-1" in caught.value.next_step
