@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets as random
 import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -26,7 +25,8 @@ from harness.diagnostics.host import LocalHost
 from harness.diagnostics.room import check_room, check_room_for_caches
 from harness.diagnostics.values import learn_secrets
 from harness.dvc import Verdict
-from harness.errors import EnvironmentFailed, UsageError
+from harness.errors import EnvironmentFailed
+from harness.folders import make_usable
 from harness.foreign_git import ForeignGit
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
@@ -84,8 +84,8 @@ class Environment:
         self.started = datetime.now(UTC)
         self.run_id = f"{self.started:%Y%m%d-%H%M%S}-{random.token_hex(2)}"
         self.evidence = settings.evidence_dir / self.run_id
-        _make_usable("state_dir", settings.state_dir / "runs", mode=0o700)
-        _make_usable("evidence_dir", self.evidence)
+        make_usable("state_dir", settings.state_dir / "runs", mode=0o700)
+        make_usable("evidence_dir", self.evidence)
         self.redactor = Redactor()
         self.runner = SubprocessRunner(
             redactor=self.redactor, transcript=self.evidence / "commands.log", marks=mark(self.run_id)
@@ -427,20 +427,3 @@ class Environment:
         if self.ready is None:
             raise EnvironmentFailed("the environment is not up")
         return self.ready
-
-
-def _make_usable(setting: str, folder: Path, *, mode: int = 0o777) -> None:
-    """Make a folder that a setting names, and see that files can be written there.
-
-    Raises:
-        UsageError: They cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=mode)
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            probe.write(bytes(4096))
-    except OSError as error:
-        raise UsageError(
-            f"nothing can be written into {folder}: {error.strerror}",
-            next_step=f"name another folder with HARNESS_{setting.upper()} ({setting} in pyproject.toml), or make room",
-        ) from error

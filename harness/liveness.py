@@ -18,14 +18,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import procfs
+from harness.folders import make_usable
 
 _LOCK = "alive"
 
 
 @contextmanager
 def alive(folder: Path) -> Iterator[None]:
-    """Count as alive while the block runs; makes the folder, readable by its owner only."""
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Count as alive while the block runs; makes the folder, readable by its owner only.
+
+    Args:
+        folder: Of the run, `<state>/runs/<id>`.
+
+    Raises:
+        UsageError: Nothing can be written into the state folder.
+    """
+    make_usable("state_dir", folder.parent, mode=0o700)
     with ExitStack() as held:
         with _alone(folder.parent):
             folder.mkdir(mode=0o700)
@@ -45,6 +53,9 @@ def scratch(state_dir: Path, what: str) -> Iterator[Path]:
     Args:
         state_dir: The state folder.
         what: What it is for; part of its name.
+
+    Raises:
+        UsageError: Nothing can be written into the state folder.
     """
     folder = state_dir / "runs" / f"{what}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     with alive(folder):

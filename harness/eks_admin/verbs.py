@@ -18,6 +18,7 @@ from harness.eks_admin.readiness import Readiness
 from harness.eks_admin.things import NEVER, State, Thing
 from harness.eks_settings import Identity
 from harness.errors import CleanupFailed, ExitCode, UsageError
+from harness.folders import make_usable
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
 from harness.settings import Settings
@@ -64,12 +65,13 @@ def create(
         probe_image: Image with python3 and botocore that the nodes can have; None leaves the pod out.
 
     Raises:
-        UsageError: A name is not one.
+        UsageError: A name is not one, or nothing can be written into the state folder.
         GuardError: Account, cluster or region are not allowed, a thing of that name is somebody else's, or the pods get
             their role in another way.
         EnvironmentFailed: Something could not be made, or a pod does not get the role.
     """
     if cluster is not None:
+        make_usable("state_dir", settings.state_dir / "runs", mode=0o700)
         making.make(settings, asked, cluster, say=lambda text: _say(console, text))
     with _opened(settings, asked, writes=True) as there:
         if asked.identity is Identity.POD_IDENTITY:

@@ -178,6 +178,15 @@ def test_without_eksctl_it_says_where_to_get_it(
     assert nobody.journal().open() == []
 
 
+def test_no_cluster_is_made_of_which_nothing_can_be_written_down(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, tmp_path: Path
+) -> None:
+    (tmp_path / "state").touch()
+    with pytest.raises(UsageError, match="nothing can be written into"):
+        nobody.create(make_cluster=True)
+    assert eksctl.calls == []
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

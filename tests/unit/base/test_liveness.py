@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness import procfs
-from harness.liveness import alive, bury, is_alive, over
+from harness.errors import UsageError
+from harness.liveness import alive, bury, is_alive, over, scratch
 
 
 def test_a_run_that_has_made_its_folder_and_not_yet_locked_it_is_not_taken(
@@ -115,3 +116,16 @@ def test_a_folder_in_which_something_is_mounted_is_not_removed(tmp_path: Path, m
     monkeypatch.setattr(procfs, "mounts", lambda: "22 1 8:1 / /sys rw - sysfs sysfs rw\n")
     bury(folder)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("state", ["file", "file/below", "proc"])
+def test_a_state_folder_that_cannot_be_written_is_the_readers_to_mend(tmp_path: Path, state: str) -> None:
+    """Whichever verb needs it: `run`, `eks-lookalike up`, `eks status`."""
+    (tmp_path / "file").touch()
+    # Nobody can make a folder there, root neither.
+    (tmp_path / "proc").symlink_to("/proc/self")
+    folder = tmp_path / state
+    with pytest.raises(UsageError, match="nothing can be written into") as told, scratch(folder, "eks"):
+        pass
+    assert str(folder / "runs") in told.value.message
+    assert "HARNESS_STATE_DIR" in told.value.next_step
