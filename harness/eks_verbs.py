@@ -9,8 +9,9 @@ from rich.console import Console
 
 from harness import clusters, sweeping
 from harness.eks_lookalike import DEFAULT_NAME, LookAlikeBringUp
-from harness.errors import EnvironmentFailed, ExitCode, HarnessError, UsageError
+from harness.errors import EnvironmentFailed, ExitCode, GuardError, HarnessError, UsageError
 from harness.kubeapi import KubeApi
+from harness.liveness import is_alive
 from harness.lookalike.account import Plan
 from harness.lookalike.calls import read_calls
 from harness.lookalike.hosting import Folder, Hosted
@@ -24,6 +25,7 @@ from harness.settings import Settings
 from harness.signals import interrupted_once
 from harness.supply.engine import EngineFolders, EngineSupply
 from harness.targets.eks import token
+from harness.targets.ownership import runs_of
 from harness.timeline import Timeline, UsualTimes
 from harness.wait import Waiter
 
@@ -46,7 +48,8 @@ def lookalike_up(settings: Settings, console: Console) -> ExitCode:
     """Bring the EKS look-alike up with its cluster, and say how to use it; one that is up already is left as it is.
 
     Raises:
-        UsageError: The cluster of that name is another one.
+        UsageError: The cluster of that name is another one, or did not come up.
+        GuardError: It is coming up already.
         EnvironmentFailed: It could not be brought up, or is there and has ended.
     """
     folder = _cluster_folder(settings)
@@ -101,9 +104,12 @@ def lookalike_status(settings: Settings, console: Console) -> ExitCode:
     """How the EKS look-alike stands: its process, its cluster, the agent; the calls so far.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: There is none of that name, or it did not come up.
+        GuardError: It is coming up.
         EnvironmentFailed: It is not whole; with what to do.
     """
+    # It has no file yet of those that are read here, or an empty one.
+    _hold_unattended(_cluster_folder(settings))
     folder = _there(settings)
     files = Folder.of_cluster(folder)
     pid = GatewayProcess(files).pid()
@@ -144,19 +150,41 @@ def _there(settings: Settings) -> Path:
     return folder
 
 
+def _hold_unattended(folder: Path) -> None:
+    """Make sure that no run that lives is bringing a cluster up, or takes back what it has begun of it.
+
+    Raises:
+        GuardError: One is.
+    """
+    runs = folder.parent.parent / "runs"
+    at_work = [run for run in sorted(runs_of(folder)) if is_alive(runs / run)]
+    if at_work and not is_kept(folder):
+        raise GuardError(
+            f"run {at_work[0]} is at work on the cluster {folder.name}, which is not up",
+            next_step="wait for it to end, then again; or name another cluster with --cluster",
+        )
+
+
 def _standing(folder: Path) -> Surroundings:
     """The look-alike of a folder, if it lives.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is none, or it did not come up.
+        GuardError: It is coming up.
         EnvironmentFailed: It has ended.
     """
     files = Folder.of_cluster(folder)
     again = f"harness eks-lookalike down --cluster {folder.name}, then up"
-    if not is_kept(folder) or not files.path.is_dir():
+    _hold_unattended(folder)
+    if not is_kept(folder):
         raise UsageError(
-            f"the cluster {folder.name} is no EKS look-alike that came up whole",
-            next_step=f"name another one with --cluster, or, if it is to go: harness down --cluster {folder.name}",
+            f"the cluster {folder.name} did not come up whole",
+            next_step=f"harness down --cluster {folder.name}, then again; or name another one with --cluster",
+        )
+    if not files.path.is_dir():
+        raise UsageError(
+            f"the cluster {folder.name} is there, and is no EKS look-alike",
+            next_step="choose another name with --cluster",
         )
     process, serving = GatewayProcess(files), files.serving()
     if process.pid() is None or serving is None:

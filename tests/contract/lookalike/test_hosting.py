@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from harness.eks_lookalike import token_of
 from harness.eks_settings import EksSettings
 from harness.errors import EnvironmentFailed
+from harness.liveness import alive
 from harness.lookalike import account
 from harness.lookalike.account import Plan
 from harness.lookalike.calls import read_calls
@@ -300,4 +301,33 @@ def test_a_plain_cluster_of_that_name_is_not_taken_for_one(tmp_path: Path) -> No
     (tmp_path / "clusters" / "mlops" / "kept").touch()
     told = _command(tmp_path, "up")
     assert told.returncode == 4
-    assert "is no EKS look-alike that came up whole" in told.stderr
+    assert "the cluster mlops is there, and is no EKS look-alike" in told.stderr
+    assert "next: choose another name with --cluster" in told.stderr
+    assert "harness down" not in told.stderr, "nothing is wrong with it"
+
+
+@pytest.mark.parametrize("verb", ["up", "status"])
+@pytest.mark.parametrize("so_far", [(), ("lookalike",)], ids=["no look-alike yet", "no cluster yet"])
+def test_one_that_comes_up_is_not_taken_for_one_that_did_not(tmp_path: Path, verb: str, so_far: tuple[str]) -> None:
+    cluster = tmp_path / "clusters" / "mlops"
+    cluster.mkdir(parents=True)
+    for name in so_far:
+        (cluster / name).mkdir()
+    (cluster / "cluster.json").write_text(json.dumps({"run": "20261122-140000-abcd"}))
+    with alive(tmp_path / "runs" / "20261122-140000-abcd"):
+        told = _command(tmp_path, verb)
+    assert (told.returncode, told.stdout) == (3, "")
+    assert "run 20261122-140000-abcd is at work on the cluster mlops" in told.stderr
+    assert "next: wait for it to end" in told.stderr
+
+
+def test_one_whose_process_was_killed_before_it_was_up_is_to_go(tmp_path: Path) -> None:
+    cluster = tmp_path / "clusters" / "mlops"
+    (cluster / "lookalike").mkdir(parents=True)
+    (cluster / "cluster.json").write_text(json.dumps({"run": "20261122-140000-abcd"}))
+    with alive(tmp_path / "runs" / "20261122-140000-abcd"):
+        pass
+    told = _command(tmp_path, "up")
+    assert told.returncode == 4
+    assert "the cluster mlops did not come up whole" in told.stderr
+    assert "next: harness down --cluster mlops, then again" in told.stderr
