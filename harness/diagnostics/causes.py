@@ -25,12 +25,14 @@ class Sign:
         reasons: Its reason is one of these.
         where: Pattern searched in the name of where it was seen, in any case of letters.
         sources: It comes from one of these.
+        unless: Its reason is none of these.
     """
 
     said: str = ""
     reasons: frozenset[str] = frozenset()
     where: str = ""
     sources: frozenset[Source] = frozenset(Source)
+    unless: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         """Refuse what fits everything.
@@ -60,7 +62,11 @@ class Sign:
 
     def _fits(self, seen: Observation) -> bool:
         """Whether all fits but the words."""
-        if seen.source not in self.sources or (self.reasons and seen.reason not in self.reasons):
+        if (
+            seen.source not in self.sources
+            or seen.reason in self.unless
+            or (self.reasons and seen.reason not in self.reasons)
+        ):
             return False
         return not self.where or self._where.search(seen.where) is not None
 
@@ -104,9 +110,15 @@ class Cause:
         return max(sign.line_in(seen) for sign in self.signs)
 
 
-def said(pattern: str, *, where: str = "", sources: frozenset[Source] = frozenset(Source)) -> Sign:
+def said(
+    pattern: str,
+    *,
+    where: str = "",
+    sources: frozenset[Source] = frozenset(Source),
+    unless: frozenset[str] = frozenset(),
+) -> Sign:
     """Something said this."""
-    return Sign(said=pattern, where=where, sources=sources)
+    return Sign(said=pattern, where=where, sources=sources, unless=unless)
 
 
 def reason(*names: str, text: str = "", where: str = "") -> Sign:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from harness.diagnostics.catalogue.airflow import AIRFLOW
+from harness.diagnostics.catalogue.aws import AWS
 from harness.diagnostics.catalogue.git import GIT
 from harness.diagnostics.catalogue.machine import MACHINE
 from harness.diagnostics.catalogue.network import NETWORK
@@ -19,5 +20,5 @@ from harness.diagnostics.catalogue.store import STORE
 from harness.diagnostics.catalogue.symptoms import SYMPTOMS
 from harness.diagnostics.causes import Cause
 
-CATALOGUE: Final[tuple[Cause, ...]] = (*MACHINE, *PODS, *GIT, *STORE, *AIRFLOW, *NETWORK, *SYMPTOMS)
+CATALOGUE: Final[tuple[Cause, ...]] = (*MACHINE, *PODS, *GIT, *AWS, *STORE, *AIRFLOW, *NETWORK, *SYMPTOMS)
 UNKNOWN: Final = "UNKNOWN"

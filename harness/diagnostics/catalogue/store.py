@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from harness.diagnostics.catalogue.words import AWS_REFUSED
 from harness.diagnostics.causes import Cause, reason, said
 
 # Those that objects are read, written and listed by, and what is asked of their bucket.
@@ -35,7 +36,8 @@ STORE: Final = (
             said(
                 r"unable to locate credentials|nocredentialserror|invalidaccesskeyid|signaturedoesnotmatch"
                 r"|expiredtoken|when calling the \w+ operation: (?:access denied|forbidden)|\(accessdenied\)"
-                r"|auth token value is not a legal header value"
+                r"|auth token value is not a legal header value",
+                unless=AWS_REFUSED,
             ),
             # What is asked for credentials where a pod has none: the instance's metadata, and EKS Pod Identity's agent.
             reason("EgressBlocked", text=r" to 169\.254\.(?:169\.254|170\.23):"),
@@ -48,7 +50,8 @@ STORE: Final = (
         signs=(
             said(
                 r"could not connect to the endpoint url|(?:connect|read) timeout on endpoint url"
-                r"|endpointconnectionerror|invalid endpoint:|connection was closed before we received a valid response"
+                r"|endpointconnectionerror|invalid endpoint:|connection was closed before we received a valid response",
+                unless=AWS_REFUSED,
             ),
         ),
     ),

@@ -25,6 +25,7 @@ from harness.errors import (
     WaitTimeout,
 )
 from harness.model import BlockedEgress
+from harness.targets.eks.aws import AwsRefused
 
 Make = Callable[..., dict[str, Any]]
 
@@ -95,6 +96,22 @@ ERRORS: list[tuple[str, BaseException]] = [
         )
     ),
     ("CLUSTER_GONE", EnvironmentFailed("list Pod: the API server at https://127.0.0.1:6443 does not answer: refused")),
+    *(
+        (code, AwsRefused(message, code="", next_step="see"))
+        for code, message in (
+            ("AWS_CREDENTIALS", "could not ask AWS who is calling: Unable to locate credentials"),
+            ("AWS_CREDENTIALS", "could not describe the EKS cluster mlops: the AWS session is over"),
+            ("AWS_CREDENTIALS", "could not list the roles: Error loading SSO Token: Token for x does not exist"),
+            (
+                "AWS_UNREACHABLE",
+                'could not ask AWS who is calling: Could not connect to the endpoint URL: "http://172.17.0.1:34725/"',
+            ),
+            (
+                "AWS_UNREACHABLE",
+                'could not list s3://dvc/: Read timeout on endpoint URL: "https://dvc.s3.eu-central-1.amazonaws.com/"',
+            ),
+        )
+    ),
     (
         "IMAGE_PULL",
         WaitFailed(
@@ -139,6 +156,13 @@ def test_what_an_event_says_names_the_cause(make_event: Make, code: str, reason:
 @pytest.mark.parametrize(("code", "error"), ERRORS)
 def test_what_ended_the_run_names_the_cause(code: str, error: HarnessError) -> None:
     assert best(Evidence(error=error)) == code
+
+
+def test_what_aws_says_to_this_machine_is_not_said_of_a_pods_store() -> None:
+    refused = AwsRefused("could not ask AWS who is calling: Unable to locate credentials", code="", next_step="log in")
+    assert [one.code for one in diagnose(Evidence(error=refused))] == ["AWS_CREDENTIALS"]
+    both = diagnose(Evidence(error=refused, logs={PUSH: "Unable to locate credentials"}))
+    assert [(one.code, one.where) for one in both] == [("AWS_CREDENTIALS", "the error"), ("S3_CREDENTIALS", PUSH)]
 
 
 def test_a_container_killed_for_its_memory_is_named(make_pod: Make) -> None:
