@@ -7,8 +7,10 @@ leads the same calls to the look-alike (docs/eks-lookalike.md).
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import boto3
@@ -44,6 +46,8 @@ _CHECK: Final = (
     "log in again (aws sso login, or what the profile's credential_process asks for), or check the profile, the files "
     "of the AWS configuration and the AWS_* variables"
 )
+# AWS's own two, which the environment of a look-alike leads into its folder (`harness.lookalike.surroundings`).
+_FILES: Final = ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE")
 
 
 class AwsRefused(EnvironmentFailed):
@@ -71,7 +75,8 @@ def open_session(*, profile: str | None, region: str | None) -> boto3.Session:
             # The variable of all other SDKs; botocore 1.43 reads AWS_DEFAULT_REGION alone.
             session = boto3.Session(profile_name=profile, region_name=named)
     except ProfileNotFound as error:
-        raise UsageError(str(error), next_step="see `aws configure list-profiles`, or leave the profile out") from None
+        steps = ["see `aws configure list-profiles`, or leave the profile out", _of_lookalike()]
+        raise UsageError(str(error), next_step="; ".join(step for step in steps if step)) from None
     except BotoCoreError as error:
         raise UsageError(f"the AWS configuration cannot be used: {error}", next_step="mend the file") from None
     if not session.region_name:
@@ -137,14 +142,35 @@ def explained(what: str) -> Iterator[None]:
         raise _refused(what, error) from None
     except (NoCredentialsError, SSOError, UnauthorizedSSOTokenError, TokenRetrievalError) as error:
         raise AwsRefused(
-            f"could not {what}: {error}", code="", next_step="log in: aws sso login, or set the profile or its keys"
+            f"could not {what}: {error}",
+            code="",
+            next_step=_of_lookalike() or "log in: aws sso login, or set the profile or its keys",
         ) from None
     except (BotoConnectionError, HTTPClientError) as error:
         raise AwsRefused(
-            f"could not {what}: {error}", code="", next_step="check the network, the proxy and AWS_ENDPOINT_URL_*"
+            f"could not {what}: {error}",
+            code="",
+            next_step=_of_lookalike() or "check the network, the proxy and AWS_ENDPOINT_URL_*",
         ) from None
     except BotoCoreError as error:
         raise AwsRefused(f"could not {what}: {error}", code="", next_step=_CHECK) from None
+
+
+def _of_lookalike() -> str:
+    """What to do in an environment of a look-alike, which outlives it; empty in any other.
+
+    `down` takes its files away, and each `up` has other ports and other keys.
+    """
+    for name in _FILES:
+        path = Path(os.environ.get(name, ""))
+        match path.parts[-5:]:
+            case ("clusters", cluster, "lookalike", "aws", _):
+                sourced = shlex.quote(str(path.parents[1] / "env"))
+                return (
+                    f"this shell has the environment of the look-alike {cluster}: where that is down, or came up anew "
+                    f"since, harness eks-lookalike up --cluster {cluster}, then . {sourced}; to leave it, a new shell"
+                )
+    return ""
 
 
 def _refused(what: str, error: ClientError) -> AwsRefused:

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 
 from harness.errors import EnvironmentFailed, UsageError
 from harness.model import Bucket
 from harness.services import s3
-from harness.targets.eks.aws import client, open_session
+from harness.targets.eks.aws import client, explained, open_session
 
 OVER = f"credential_process = {shlex.quote(sys.executable)} -c 'raise SystemExit(\"the login is over\")'"
 
@@ -48,6 +49,40 @@ def test_keys_that_cannot_be_had_are_told_with_what_to_check(said: str, told: st
     assert told in caught.value.message
     assert "aws sso login" in caught.value.next_step
     assert "credential_process" in caught.value.next_step
+
+
+@pytest.mark.parametrize("variable", ["AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"])
+@pytest.mark.parametrize("error", [NoCredentialsError(), EndpointConnectionError(endpoint_url="http://172.17.0.1:9/")])
+@pytest.mark.usefixtures("config")
+def test_a_shell_that_a_look_alike_was_sourced_in_is_told_of_it_and_not_of_aws(
+    variable: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "/state of mine/clusters/birds/lookalike/aws/file")
+    with pytest.raises(EnvironmentFailed) as caught, explained("ask AWS who is calling"):
+        raise error
+    assert "harness eks-lookalike up --cluster birds, then . '/state of mine/clusters/birds/lookalike/env'" in (
+        caught.value.next_step
+    )
+    assert "a new shell" in caught.value.next_step
+    assert "sso" not in caught.value.next_step
+
+
+def test_a_profile_of_a_look_alike_that_is_down_is_told_with_how_to_bring_it_up(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = config.parent / "clusters" / "birds" / "lookalike"
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "aws" / "config"))
+    with pytest.raises(UsageError, match="administrator") as caught:
+        open_session(profile="administrator", region="eu-north-1")
+    assert "harness eks-lookalike up --cluster birds" in caught.value.next_step
+
+
+@pytest.mark.usefixtures("config")
+def test_a_folder_that_is_called_lookalike_is_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/home/me/lookalike/aws/config")
+    with pytest.raises(EnvironmentFailed) as caught, explained("ask AWS who is calling"):
+        raise NoCredentialsError
+    assert "aws sso login" in caught.value.next_step
 
 
 def test_a_damaged_configuration_is_told_by_its_file_and_not_by_its_words(config: Path) -> None:
