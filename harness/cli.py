@@ -311,6 +311,11 @@ def eks_create(
 ) -> ExitCode:
     """Have role, bucket, association, namespaces and service account there; what is there already is left or mended."""
     settings = settings_from(given)
+    if eks_config is not None and not make_cluster:
+        raise UsageError(
+            "--eks-config is for a cluster that is made, and without --eks-create none is",
+            next_step="add --eks-create, or leave it out",
+        )
     wanted = (
         Wanted(lifetime or settings.eks.max_lifetime, datetime.now(UTC).date(), eks_config) if make_cluster else None
     )

@@ -37,11 +37,15 @@ ROLE: Final = "Airflow-DVCS3Role"
 ROLE_POLICY: Final = "Airflow-DVCS3Policy"
 _SUFFIX: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,14}[a-z0-9])?")
 _BUCKET_LENGTH: Final = 63
+# By botocore 1.43's model of IAM (policyPathType, policyNameType); AWS's own policies are of the account "aws".
+_POLICY_ARN: Final = re.compile(
+    r"arn:aws[a-z-]*:iam::(?:\d{12}|aws):policy/(?:[\w.,+@=-]+/)*[\w+=,.@-]{1,128}", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the caller asks for.
+    """What the caller asks for; what cannot be meant is refused before anything is looked at.
 
     Attributes:
         suffix: Of the names of role and bucket and of the repositories' prefix, for a cluster beside others in its
@@ -59,6 +63,19 @@ class Asked:
     adopt: frozenset[str] = frozenset()
     expires: str = NEVER
     may_empty: bool = False
+
+    def __post_init__(self) -> None:
+        """Hold what goes into names and into the role to its form.
+
+        Raises:
+            UsageError: The suffix is none, or the boundary is no ARN of a policy.
+        """
+        _hold_suffix(self.suffix)
+        if self.boundary and not _POLICY_ARN.fullmatch(self.boundary):
+            raise UsageError(
+                f"{self.boundary!r} is not the ARN of an IAM policy, and cannot be a permissions boundary",
+                next_step="use one such as arn:aws:iam::ACCOUNT:policy/NAME, as `aws iam list-policies` shows it",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +133,7 @@ def names(cluster: EksCluster, settings: EksSettings, suffix: str) -> Names:
     Raises:
         UsageError: A name is not one.
     """
-    if suffix and not _SUFFIX.fullmatch(suffix):
-        raise UsageError(
-            f"{suffix!r} is no suffix for names", next_step="use lower-case letters, digits and -, at most 16"
-        )
+    _hold_suffix(suffix)
     unnamed = f"dvc-{cluster.account}-{re.sub(r'[^a-z0-9]+', '-', cluster.name.lower()).strip('-')}"
     bucket, role = _ending(settings.bucket or unnamed, suffix), _ending(ROLE, suffix)
     if len(bucket) > _BUCKET_LENGTH:
@@ -139,6 +153,13 @@ def names(cluster: EksCluster, settings: EksSettings, suffix: str) -> Names:
         tuple(repository_of(values["repositories"], one) for one in pushed) if settings.registry == ECR else ()
     )
     return Names(environment(cluster.name, suffix), role, bucket, values, repositories)
+
+
+def _hold_suffix(suffix: str) -> None:
+    if suffix and not _SUFFIX.fullmatch(suffix):
+        raise UsageError(
+            f"{suffix!r} is no suffix for names", next_step="use lower-case letters, digits and -, at most 16"
+        )
 
 
 def _ending(name: str, suffix: str) -> str:

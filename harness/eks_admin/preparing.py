@@ -26,6 +26,8 @@ _ONE: Final = (
     "has there goes by harness eks delete, with its suffix"
 )
 
+_THEN: Final = "then harness eks create again goes on from here, or harness eks delete takes back what was made"
+
 
 @dataclass(frozen=True, slots=True)
 class Stands:
@@ -79,7 +81,7 @@ def create(things: Sequence[Thing], *, adopt: frozenset[str], journal: Journal, 
         except HarnessError as error:
             if done:
                 error.evidence["made before"] = ", ".join(done)
-            error.next_step += (" " if error.next_step else "") + "(then harness eks create goes on, delete goes back)"
+            error.next_step = f"{error.next_step or 'mend what is told above'}; {_THEN}"
             raise
         say(f"{one.thing.what}: {said}")
         for line in one.found.differences if one.found.state in {State.ADOPTED, State.FOREIGN} else ():

@@ -175,6 +175,23 @@ def test_a_cluster_that_is_made_is_priced_for_the_hours_that_it_may_live(
     assert (result.exit_code, seen) == (0, [hours]), result.output
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--eks-config", "/nope"], "add --eks-create, or leave it out"),
+        (["--permissions-boundary", "foo"], "'foo' is not the ARN of an IAM policy"),
+        (["--eks-create", "--suffix", "PR 7"], "'PR 7' is no suffix for names"),
+    ],
+)
+def test_a_flag_of_a_preparation_that_cannot_be_meant_is_refused_before_anything_is_done(
+    flags: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verbs, "create", lambda *_, **__: pytest.fail("it was gone on with"))
+    result = CliRunner().invoke(cli.app, ["eks", "create", *flags])
+    assert result.exit_code == ExitCode.USAGE
+    assert said in result.output
+
+
 @pytest.mark.parametrize(("flags", "asked"), [([], 0), (["--git-remote", "https://git.example/a.git"], 1)])
 def test_a_sweep_asks_a_git_server_only_where_its_flag_names_one(
     flags: list[str], asked: int, monkeypatch: pytest.MonkeyPatch

@@ -514,6 +514,12 @@ def test_the_role_is_bounded_where_that_is_asked_for(preparer: Home, client: Cli
     assert preparer.status(boundary=boundary) == ExitCode.GREEN
 
 
+def test_a_boundary_that_is_not_there_is_told_with_how_to_go_on(preparer: Home) -> None:
+    with pytest.raises(AwsRefused, match="could not create the role") as caught:
+        preparer.create(boundary=f"arn:aws:iam::{ACCOUNT}:policy/nobody")
+    assert caught.value.next_step.startswith("mend what is told above; then harness eks create again goes on")
+
+
 def test_a_boundary_that_is_not_asked_for_is_named_and_left(preparer: Home, client: Client, cloud: Cloud) -> None:
     text = json.dumps(policies("dvc-s3", bucket=preparer.bucket))
     boundary = client("iam").create_policy(PolicyName="limit", PolicyDocument=text)["Policy"]["Arn"]
