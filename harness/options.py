@@ -144,13 +144,21 @@ def settings_from(given: Mapping[str, Any]) -> Settings:
             "--branch does not go with --git-remote: a run makes a branch of its own there, harness/<run id>",
             next_step="leave --branch out",
         )
-    return resolve(
-        cluster_name=flags.pop("cluster", None),
-        values=tuple(values) if values else None,
-        policy=part_flags(branch=flags.pop("branch", None)),
-        eks=part_flags(**eks),
-        existing=part_flags(**existing),
-        git=part_flags(remote=remote),
-        registry_mirror=mirrors(flags.pop("registry_mirror", None)),
-        **flags,
-    )
+    try:
+        return resolve(
+            cluster_name=flags.pop("cluster", None),
+            values=tuple(values) if values else None,
+            policy=part_flags(branch=flags.pop("branch", None)),
+            eks=part_flags(**eks),
+            existing=part_flags(**existing),
+            git=part_flags(remote=remote),
+            registry_mirror=mirrors(flags.pop("registry_mirror", None)),
+            **flags,
+        )
+    except UsageError as error:
+        if given.get("max_lifetime") is not None:
+            # It sets two, and the reader has named neither.
+            told = {error.evidence.pop(f"{part}.max_lifetime", "") for part in ("eks", "existing")} - {""}
+            if told:
+                error.evidence["--max-lifetime"] = "; ".join(sorted(told))
+        raise

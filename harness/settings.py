@@ -30,6 +30,7 @@ from harness.errors import UsageError
 from harness.existing_settings import ExistingSettings
 from harness.git_settings import GitSettings
 from harness.model import PulledName
+from harness.settings_words import not_json, problems
 
 APP = "airflow-dvc-harness"
 _PREFIX = "HARNESS_"
@@ -63,8 +64,6 @@ _DAG_ID = re.compile(r"[\w.-]{1,250}")
 _NOT_DATA = frozenset({".git", ".dvc"})
 _LONGEST_NAME = 200
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
-# In what pydantic-settings says of a variable that is no JSON.
-_FIELD = re.compile(r'for field "(\w+)"')
 
 
 class TargetKind(StrEnum):
@@ -329,7 +328,7 @@ def settings_alone(**values: Any) -> Settings:
     try:
         return _Alone(**values)
     except ValidationError as error:
-        raise _unusable(_problems(error)) from None
+        raise _unusable(problems(error, prefix=_PREFIX)) from None
 
 
 def part_flags(**given: object) -> dict[str, object] | None:
@@ -369,10 +368,10 @@ def resolve(**flags: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise _unusable(_problems(error)) from None
+        raise _unusable(problems(error, prefix=_PREFIX)) from None
     except SettingsError as error:
         # A variable for a setting with several values that is not JSON.
-        raise _unusable(_not_json(error)) from None
+        raise _unusable(not_json(error, prefix=_PREFIX, fields=Settings.model_fields, environ=os.environ)) from None
 
 
 def _check_table(pyproject: Path) -> None:
@@ -407,35 +406,9 @@ def _unknown_variables(environ: Mapping[str, str]) -> list[str]:
     )
 
 
-def _problems(error: ValidationError) -> dict[str, str]:
-    return {
-        ".".join(map(str, problem["loc"])) or "settings": (
-            "there is no such setting" if problem["type"] == "extra_forbidden" else _own_words(str(problem["msg"]))
-        )
-        for problem in error.errors()
-    }
-
-
-def _own_words(message: str) -> str:
-    """What one of our validators says, without what pydantic puts before it."""
-    return message.removeprefix("Value error, ")
-
-
-def _not_json(error: SettingsError) -> dict[str, str]:
-    """What to write into a variable that is no JSON, by its name: pydantic-settings names its field only."""
-    found = _FIELD.search(str(error))
-    if found is None or found[1] not in Settings.model_fields:
-        return {"environment": f'{error}; write lists and maps as JSON, such as ["a", "b"]'}
-    variable = _PREFIX + found[1].upper()
-    kind = Settings.model_fields[found[1]].annotation
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return {variable: f"is not JSON: set its parts by themselves, as {variable}__NAME, or all of it as a map"}
-    return {variable: 'is not JSON: write lists as ["a", "b"], maps as {"a": "b"}'}
-
-
-def _unusable(problems: Mapping[str, str]) -> UsageError:
+def _unusable(wrong: Mapping[str, str]) -> UsageError:
     return UsageError(
         "a setting cannot be used",
-        evidence=problems,
+        evidence=wrong,
         next_step="see docs/settings.md for each setting and its values, `harness run --help` for the flags",
     )

@@ -141,6 +141,14 @@ def test_a_flag_of_another_target_is_refused(verb: str, target: str, flags: list
     assert said in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize("target", ["eks", "existing"])
+def test_a_flag_that_sets_two_is_told_once_and_by_its_name(target: str) -> None:
+    result = CliRunner().invoke(cli.app, ["run", "--target", target, "--max-lifetime", "-1"])
+    assert result.exit_code == ExitCode.USAGE
+    assert "--max-lifetime: should be greater than 0" in result.output
+    assert result.output.count("greater than 0") == 1
+
+
 def test_the_look_alike_takes_what_the_making_of_its_cluster_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Settings] = []
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -251,6 +253,19 @@ def test_an_empty_path_is_not_taken_for_the_working_directory(name: str, monkeyp
         ("HARNESS_POLICY", "data", "HARNESS_POLICY: is not JSON: set its parts by themselves, as HARNESS_POLICY__NAME"),
         ("HARNESS_POLICY__NOPE", "1", "policy.nope: there is no such setting"),
         ("HARNESS_WORKER_IMAGE", "team", "worker_image: use an image reference with a tag"),
+        (
+            "HARNESS_EKS__ACCOUNTS",
+            "111122223333",
+            """eks.accounts: should be a list: ["111122223333"] (a variable""",
+        ),
+        ("HARNESS_EKS__ACCOUNTS", "111122223333", """(a variable in a shell: '["111122223333"]')"""),
+        ("HARNESS_EKS__ACCOUNTS", "[111122223333]", "eks.accounts.0: should be text: put it in quotes"),
+        ("HARNESS_EKS__ACCOUNTS", "team, nightly", "HARNESS_EKS__ACCOUNTS: is not JSON: write lists as"),
+        ("HARNESS_VALUES", "{}", """values: should be a list: ["a", "b"]"""),
+        ("HARNESS_PAUSE_ON_FAILURE", "perhaps", "pause_on_failure: should be true or false"),
+        ("HARNESS_PATIENCE", "much", "patience: should be a number"),
+        ("HARNESS_POLICY__COMMITS", "1.5", "policy.commits: should be a whole number"),
+        ("HARNESS_RUN_TIMEOUT", "1", "run_timeout: should be greater than or equal to 10"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named_in_words_for_the_reader(
@@ -261,6 +276,29 @@ def test_a_variable_that_cannot_be_used_is_named_in_words_for_the_reader(
         resolve()
     assert said in str(told.value)
     assert "docs/settings.md" in told.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[tool.harness]\neks = 'x'\n", "eks: has parts: set them in [tool.harness.eks], or each as HARNESS_EKS__NAME"),
+        ("[tool.harness.eks]\naccounts = [111122223333]\n", "eks.accounts.0: should be text: put it in quotes"),
+        ("[tool.harness]\nregistry_mirror = 'x'\n", "registry_mirror: should be a map: "),
+        ("[tool.harness]\ndags = 3\n", "dags: should be a path, in quotes"),
+    ],
+)
+def test_a_file_with_a_value_of_another_form_is_told_how_to_write_it(folder: Path, text: str, said: str) -> None:
+    pyproject(folder, text)
+    with pytest.raises(UsageError, match="cannot be used") as told:
+        resolve()
+    assert said in str(told.value)
+
+
+def test_the_words_of_python_are_in_no_error_of_a_setting() -> None:
+    wrong: dict[str, Any] = dict.fromkeys(Settings.model_fields, object())
+    with pytest.raises(UsageError) as told:
+        resolve(**wrong)
+    assert re.findall(r"Input|tuple|dictionary|instance|<class|NoneType", str(told.value)) == []
 
 
 def test_a_mirror_that_lacks_its_host_is_refused_with_an_example() -> None:
