@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import jmespath
+import jmespath  # type: ignore[import-untyped]
 import pytest
 from botocore import xform_name
 
