@@ -6,6 +6,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -18,6 +19,7 @@ from harness import eks_record, eks_sweeping, eks_verbs, git_sweeping, parity_ve
 from harness.eks_admin import verbs as eks_admin
 from harness.eks_admin.making import Wanted
 from harness.eks_admin.plan import Asked
+from harness.eks_lookalike import DEFAULT_NAME
 from harness.eks_settings import Identity
 from harness.errors import ExitCode, HarnessError, Interrupted, UsageError
 from harness.options import (
@@ -94,9 +96,16 @@ def _tell(text: str, next_step: str = "") -> None:
     Console(stderr=True).print(lines, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def _with_options(*without: str) -> Callable[[Callable[..., ExitCode]], Callable[..., ExitCode]]:
-    """Give a command the options of the table, except some; it gets what was given for them as its first argument."""
-    options = [option for option in OPTIONS if option.name not in without]
+def _with_options(*without: str, **helps: str) -> Callable[[Callable[..., ExitCode]], Callable[..., ExitCode]]:
+    """Give a command the options of the table, except some; it gets what was given for them as its first argument.
+
+    Args:
+        without: Those that it does not take.
+        helps: What an option says of itself there, where it means something else than for a run.
+    """
+    options = [
+        replace(option, help=helps.get(option.name, option.help)) for option in OPTIONS if option.name not in without
+    ]
 
     def decorate(command: Callable[..., ExitCode]) -> Callable[..., ExitCode]:
         def run(**values: Any) -> ExitCode:
@@ -118,9 +127,9 @@ def _with_options(*without: str) -> Callable[[Callable[..., ExitCode]], Callable
     return decorate
 
 
-def _with_only(names: Collection[str]) -> Callable[[Callable[..., ExitCode]], Callable[..., ExitCode]]:
+def _with_only(names: Collection[str], **helps: str) -> Callable[[Callable[..., ExitCode]], Callable[..., ExitCode]]:
     """The same with some options of the table, and no others."""
-    return _with_options(*(option.name for option in OPTIONS if option.name not in names))
+    return _with_options(*(option.name for option in OPTIONS if option.name not in names), **helps)
 
 
 def _annotation(option: Option) -> Any:
@@ -357,7 +366,7 @@ def eks_status(
 
 @lookalike.command("up")
 @_reported
-@_with_only(LOOKALIKE_OPTIONS)
+@_with_only(LOOKALIKE_OPTIONS, cluster=f"name of the cluster (default: {DEFAULT_NAME})")
 def lookalike_up(given: Mapping[str, Any]) -> ExitCode:
     """Bring the EKS look-alike up with its cluster, and print the environment to use."""
     return eks_verbs.lookalike_up(settings_from(given), ReportConsole())

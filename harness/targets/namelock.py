@@ -20,12 +20,13 @@ class NameLock:
 
     Args:
         folder: Of the cluster, `<state>/clusters/<name>`; it need not exist.
+        attached: Whether it is a cluster that was there before, and has one environment: no other name helps.
 
     Raises:
         GuardError: Another run has it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, attached: bool = False) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = folder.parent / f".{folder.name}.lock"
         self._lock = FileLock(self._path, thread_local=False)
@@ -34,7 +35,7 @@ class NameLock:
         except Timeout:
             raise GuardError(
                 f"another run is using the cluster {folder.name}",
-                next_step="wait for it to end, or name another cluster with --cluster",
+                next_step="wait for it to end" + ("" if attached else ", or name another cluster with --cluster"),
             ) from None
 
     def release(self) -> None:

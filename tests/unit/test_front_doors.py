@@ -168,6 +168,13 @@ def test_the_look_alike_takes_what_the_making_of_its_cluster_takes(monkeypatch: 
     assert refused.exit_code != 0, "it is always kept"
 
 
+def test_the_look_alikes_help_names_its_own_default() -> None:
+    # Without the frame that rich draws, at whose edge words go on in the next line.
+    told = " ".join(CliRunner().invoke(cli.app, ["eks-lookalike", "up", "--help"]).output.replace("│", " ").split())
+    assert "name of the cluster (default: eks-lookalike)" in told
+    assert "one per run" not in told
+
+
 @pytest.mark.parametrize(("flags", "hours"), [(["--lifetime", "720"], 720), (["--max-lifetime", "2"], 2)])
 def test_a_cluster_that_is_made_is_priced_for_the_hours_that_it_may_live(
     flags: list[str], hours: float, monkeypatch: pytest.MonkeyPatch

@@ -122,7 +122,7 @@ class AttachedTarget(ABC):
             GuardError: Another run on this machine has it.
             UsageError: It stands for something else than an environment of that target.
         """
-        self._held = NameLock(self._folder)
+        self._held = NameLock(self._folder, attached=True)
         refuse_other_use(self._folder, target)
 
     def _refuse_other(self, known: str, found: str) -> None:

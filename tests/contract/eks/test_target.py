@@ -136,8 +136,9 @@ def test_what_another_run_has_is_neither_used_nor_removed(site: Site, objects: O
 def test_two_runs_on_one_machine_do_not_share_it(site: Site) -> None:
     site.target("run-0").up()
     second = site.target("run-1")
-    with pytest.raises(GuardError, match="another run is using the cluster eks-mlops"):
+    with pytest.raises(GuardError, match="another run is using the cluster eks-mlops") as caught:
         second.up()
+    assert caught.value.next_step == "wait for it to end", "a cluster has one environment, whatever --cluster says"
     second.down()
     assert second.folder.exists()
 

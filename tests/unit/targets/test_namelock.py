@@ -11,8 +11,9 @@ from harness.targets.namelock import NameLock, name_held, remove_idle_locks
 
 def test_a_name_is_held_once_and_its_lock_file_goes_with_the_hold(tmp_path: Path) -> None:
     with name_held(tmp_path / "one"):
-        with pytest.raises(GuardError, match="another run is using the cluster one"):
+        with pytest.raises(GuardError, match="another run is using the cluster one") as caught:
             NameLock(tmp_path / "one")
+        assert "--cluster" in caught.value.next_step
         NameLock(tmp_path / "two").release()
     assert list(tmp_path.iterdir()) == []
 
