@@ -9,7 +9,7 @@ from rich.console import Console
 
 from harness import clusters, sweeping
 from harness.eks_lookalike import DEFAULT_NAME, LookAlikeBringUp
-from harness.errors import EnvironmentFailed, ExitCode, GuardError, HarnessError, UsageError
+from harness.errors import EnvironmentFailed, ExitCode, GuardError, HarnessError, Interrupted, UsageError
 from harness.kubeapi import KubeApi
 from harness.liveness import is_alive
 from harness.lookalike.account import Plan
@@ -51,16 +51,19 @@ def lookalike_up(settings: Settings, console: Console) -> ExitCode:
         UsageError: The cluster of that name is another one, or did not come up.
         GuardError: It is coming up already.
         EnvironmentFailed: It could not be brought up, or is there and has ended.
+        Interrupted: By a signal; says what is left.
     """
     folder = _cluster_folder(settings)
     if folder.exists():
         _show(_standing(folder), console)
         return ExitCode.GREEN
-    with interrupted_once(console):
-        timeline, usual = Timeline(), UsualTimes(settings.state_dir / "usual-times.json")
-        with LivePhases(console, usual) as live:
+    timeline, usual = Timeline(), UsualTimes(settings.state_dir / "usual-times.json")
+    try:
+        with interrupted_once(console), LivePhases(console, usual) as live:
             timeline.listen(live)
             made = LookAlikeBringUp(settings, timeline=timeline, usual=usual, status=live.status)()
+    except KeyboardInterrupt:
+        raise _interrupted(folder, timeline.elapsed) from None
     _say(console, f"up in {timeline.elapsed:.1f} s")
     _show(made, console)
     return ExitCode.GREEN
@@ -123,6 +126,22 @@ def lookalike_status(settings: Settings, console: Console) -> ExitCode:
         _say(console, f"  {name:<27} {url}")
     _say(console, f"  environment {files.environment}")
     return ExitCode.ENVIRONMENT_FAILED if agent else ExitCode.GREEN
+
+
+def _interrupted(folder: Path, seconds: float) -> Interrupted:
+    """For who has interrupted the bringing up of a cluster: what there is of it by now."""
+    name, after = folder.name, f"interrupted after {seconds:.1f} s"
+    if is_kept(folder):
+        return Interrupted(
+            f"{after}: {name} was up by then, and stays",
+            next_step=f"harness eks-lookalike status --cluster {name}; harness eks-lookalike down --cluster {name}",
+        )
+    if folder.exists():
+        return Interrupted(f"{after}: something of {name} is left", next_step=f"harness down --cluster {name}")
+    return Interrupted(
+        f"{after}: nothing of {name} is left, but what was built for it, in the caches",
+        next_step=f"harness eks-lookalike up --cluster {name} begins anew",
+    )
 
 
 def _agent(folder: Path) -> str:

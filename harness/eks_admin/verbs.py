@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import boto3
 from rich.console import Console
@@ -14,10 +15,11 @@ from rich.console import Console
 from harness.eks_admin import making, preparing
 from harness.eks_admin.guards import hold_unused
 from harness.eks_admin.plan import Asked, Names, journal_of, made_for, names, other_identity, things
+from harness.eks_admin.plan import environment as environment_of
 from harness.eks_admin.readiness import Readiness
 from harness.eks_admin.things import NEVER, State, Thing
 from harness.eks_settings import Identity
-from harness.errors import CleanupFailed, ExitCode, UsageError
+from harness.errors import CleanupFailed, ExitCode, Interrupted, UsageError
 from harness.folders import make_usable
 from harness.journal import Journal
 from harness.kubeapi import KubeApi
@@ -40,6 +42,12 @@ class _Open:
     kube: KubeApi
     journal: Journal
     waiter: Waiter
+
+
+_ON: Final = "harness eks create goes on, harness eks delete goes back; harness eks status says how each thing stands"
+# For who interrupts `create`: what there is by then, and what next.
+_BEGUN: Final = ("what is said above to be there stays; what was being made may be there, too", _ON)
+_UNPROVEN: Final = ("all of it is there and stays, and no pod has shown that it gets the role", _ON)
 
 
 def expiry(hours: float | None) -> str:
@@ -69,22 +77,25 @@ def create(
         GuardError: Account, cluster or region are not allowed, a thing of that name is somebody else's, or the pods get
             their role in another way.
         EnvironmentFailed: Something could not be made, or a pod does not get the role.
+        Interrupted: By a signal; says what stays.
     """
     if cluster is not None:
         make_usable("state_dir", settings.state_dir / "runs", mode=0o700)
-        making.make(settings, asked, cluster, say=lambda text: _say(console, text))
-    with _opened(settings, asked, writes=True) as there:
+        with _told(_cluster_begun(settings.eks.cluster or "", asked)):
+            making.make(settings, asked, cluster, say=lambda text: _say(console, text))
+    with _told(_BEGUN), _opened(settings, asked, writes=True) as there:
         if asked.identity is Identity.POD_IDENTITY:
             check_pod_identity(there.session, there.cluster.name)
         (instead,) = set(Identity) - {asked.identity}
         preparing.hold_identity(there.other_identity, instead.value)
         preparing.create(there.things, adopt=asked.adopt, journal=there.journal, say=lambda text: _say(console, text))
-        ready = Readiness(there.kube, asked.identity, there.names.role, there.waiter)
-        ready.wait_injected()
-        if probe_image is None:
-            _say(console, "pods are told where their keys are; with --probe-image a pod would show whose they are")
-        else:
-            _say(console, f"a pod is {ready.wait_identity(probe_image)}")
+        with _told(_UNPROVEN):
+            ready = Readiness(there.kube, asked.identity, there.names.role, there.waiter)
+            ready.wait_injected()
+            if probe_image is None:
+                _say(console, "pods are told where their keys are; with --probe-image a pod would show whose they are")
+            else:
+                _say(console, f"a pod is {ready.wait_identity(probe_image)}")
         prefix = f", eks.ecr_prefix = {there.names.values['repositories']}" if there.names.repositories else ""
         _say(console, f"for a run: --eks-cluster {settings.eks.cluster} --eks-bucket {there.names.bucket}{prefix}")
     return ExitCode.GREEN
@@ -143,6 +154,21 @@ def status(settings: Settings, asked: Asked, console: Console, *, as_json: bool)
                 _say(console, f"  {line}")
     good = all(one.found.state in {State.OURS, State.ADOPTED} and not one.found.differences for one in standing)
     return ExitCode.GREEN if good else ExitCode.ENVIRONMENT_FAILED
+
+
+def _cluster_begun(name: str, asked: Asked) -> tuple[str, str]:
+    """The same while its cluster is looked at, and made."""
+    gone = removed_by(name, environment_of(name, asked.suffix))
+    return f"the cluster {name} was to be made: what eksctl has made of it stays, and costs", f"{gone} removes it"
+
+
+@contextmanager
+def _told(there: tuple[str, str]) -> Iterator[None]:
+    """Have an interrupt of what is done inside tell what there is, and what next."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted: {there[0]}", next_step=there[1]) from None
 
 
 @contextmanager

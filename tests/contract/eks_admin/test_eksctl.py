@@ -12,8 +12,17 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.eks_admin.eksctl import EksctlCluster
 from harness.eks_admin.verbs import expiry
-from harness.errors import CleanupFailed, CommandFailed, EnvironmentFailed, ExitCode, GuardError, UsageError
+from harness.errors import (
+    CleanupFailed,
+    CommandFailed,
+    EnvironmentFailed,
+    ExitCode,
+    GuardError,
+    Interrupted,
+    UsageError,
+)
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.eks import Cluster
 from harness.lookalike.principals import Credentials
@@ -73,6 +82,18 @@ def test_what_eksctl_did_not_finish_is_told_and_removed_by_delete(
         "--force",
     ]  # fmt: skip
     assert nobody.journal().open() == []
+
+
+def test_an_interrupt_while_eksctl_works_says_that_the_cluster_costs(
+    cluster: Cluster, nobody: Home, eksctl: Eksctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EksctlCluster, "create", interrupt)
+    with pytest.raises(Interrupted, match="what eksctl has made of it stays, and costs") as caught:
+        nobody.create(make_cluster=True)
+    assert f"harness eks delete --eks-cluster {CLUSTER}" in caught.value.next_step
 
 
 def test_a_cluster_that_was_made_here_is_filled_and_goes_last(

@@ -18,8 +18,10 @@ from jinja2 import Environment, FileSystemLoader
 
 from harness.assets import package_path
 from harness.eks_admin import verbs
+from harness.eks_admin.readiness import Readiness
+from harness.eks_admin.role import Role
 from harness.eks_settings import Identity
-from harness.errors import CleanupFailed, EnvironmentFailed, ExitCode, GuardError, UsageError
+from harness.errors import CleanupFailed, EnvironmentFailed, ExitCode, GuardError, Interrupted, UsageError
 from harness.kubeapi import KubeApi
 from harness.lookalike.cloud import Cloud
 from harness.lookalike.fittings import Fittings
@@ -577,6 +579,32 @@ def test_a_probe_that_cannot_start_says_why_and_is_removed(preparer: Home, objec
         preparer.create(probe_image="nothing:1")
     assert "--probe-image" in caught.value.next_step
     assert not any(name.startswith("Pod/") for name in objects.names("airflow"))
+
+
+def test_an_interrupt_says_what_is_there_and_that_no_pod_has_shown_its_role(
+    preparer: Home, objects: Admitting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_given: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Readiness, "wait_identity", interrupt)
+    with pytest.raises(Interrupted, match="all of it is there and stays, and no pod has shown") as caught:
+        preparer.create(probe_image="worker:1")
+    assert "harness eks create goes on" in caught.value.next_step
+    assert set(preparer.states().values()) == {OURS}
+
+
+def test_an_interrupt_while_it_is_made_says_that_what_was_made_stays(
+    preparer: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_role: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Role, "make", interrupt)
+    with pytest.raises(Interrupted, match="what is said above to be there stays") as caught:
+        preparer.create()
+    assert "harness eks delete goes back" in caught.value.next_step
+    assert preparer.states()[f"bucket {preparer.bucket}"] == OURS
 
 
 @pytest.fixture
