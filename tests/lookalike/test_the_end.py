@@ -32,8 +32,8 @@ def test_status_tells_that_it_stands_and_up_leaves_it_as_it_is(lookalike: LookAl
 
 def test_a_run_on_kind_does_not_take_its_cluster(lookalike: LookAlike) -> None:
     refused = harness("run", "--cluster", lookalike.name)
-    assert refused.returncode == 3
-    assert "is an EKS look-alike" in refused.stdout
+    assert refused.returncode == 4
+    assert f"the name {lookalike.name} is taken here, by an EKS look-alike" in refused.stdout
     assert lookalike.folder.is_dir()
 
 
