@@ -46,7 +46,7 @@ def interrupted_once(console: Console) -> Iterator[None]:
         came = True
         raise KeyboardInterrupt
 
-    with _handled(interrupt, [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]):
+    with handled(interrupt, [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]):
         yield
 
 
@@ -57,12 +57,12 @@ def undisturbed(console: Console) -> Iterator[None]:
     def note(_number: int, _frame: FrameType | None) -> None:
         console.print(_FIRST_DOWN, highlight=False)
 
-    with _handled(note, _ENDING):
+    with handled(note, _ENDING):
         yield
 
 
 @contextmanager
-def _handled(handler: Handler, numbers: Sequence[signal.Signals]) -> Iterator[None]:
+def handled(handler: Handler, numbers: Sequence[signal.Signals]) -> Iterator[None]:
     """Handle these signals while the block runs, also while the main thread waits for another; only in that thread."""
     if threading.current_thread() is not threading.main_thread():
         yield

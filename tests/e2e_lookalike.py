@@ -14,8 +14,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -24,6 +23,7 @@ from typing import Final
 from harness.errors import ExitCode, HarnessError
 from harness.parity.document import FILE
 from harness.settings import resolve
+from harness.signals import handled
 
 CHECKOUT: Final = Path(__file__).parents[1]
 SUITE: Final = "tests/e2e"
@@ -51,7 +51,7 @@ class Programs:
 
     def remove(self, *argv: str | Path) -> int:
         """The same of what cleans up: a signal neither keeps it from beginning nor ends it."""
-        with handled(lambda *_: None):
+        with handled(lambda *_: None, _SIGNALS):
             return self._end(argv, os.environ)
 
     def hand_on(self, number: int, _frame: FrameType | None) -> None:
@@ -71,17 +71,6 @@ class Programs:
         finally:
             self._child = None
         return code if code >= 0 else 128 - code
-
-
-@contextmanager
-def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Signals as a handler has them."""
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
 
 
 def of_the_tests(runs: Path) -> Iterator[tuple[Path, object]]:
@@ -104,7 +93,7 @@ def main(asked: Sequence[str]) -> int:
     programs = Programs()
     environment = {**os.environ, "HARNESS_EVIDENCE_DIR": str(evidence / "eks-lookalike")}
     tests = ("pytest", SUITE, "tests/identity", "--target", "eks", "-p", "no:cacheprovider", *asked)
-    with handled(programs.hand_on):
+    with handled(programs.hand_on, _SIGNALS):
         try:
             code = programs.run("harness", "eks-lookalike", "up", "--cluster", name)
             code = code or programs.run("sh", "-c", _WITHIN, within, *tests, environment=environment)
